@@ -1,0 +1,130 @@
+"""Each primitive wrapped once, with exact length checks and one error.
+
+PyNaCl's raw bindings differ in what they check: ``crypto_scalarmult`` reads past a short key, ``crypto_sign_open``
+takes any key length, an AEAD of under 16 bytes raises a builtin error, a low-order point a runtime one. Here every
+failure is a :class:`RemoteProtocolError`. Entropy never comes from here: private keys are made of bytes handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+import nacl.bindings as sodium
+from nacl.exceptions import CryptoError
+
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+
+KEY: Final = 32
+SIGNATURE: Final = 64
+TAG: Final = 16
+XNONCE: Final = 24
+NONCE: Final = 12
+
+
+def _exactly(value: bytes, size: int, what: str) -> None:
+    if len(value) != size:
+        raise LocalProtocolError("crypto.length", f"{what} of {len(value)} bytes, not {size}")
+
+
+def signing_public(seed: bytes) -> bytes:
+    """Give the Ed25519 public key (32 bytes) of a 32-byte seed."""
+    _exactly(seed, KEY, "a signing seed")
+    public, _ = sodium.crypto_sign_seed_keypair(seed)
+    return public
+
+
+def sign(seed: bytes, message: bytes) -> bytes:
+    """Sign with the Ed25519 key of a 32-byte seed (RFC 8032); 64 bytes."""
+    _exactly(seed, KEY, "a signing seed")
+    _, secret = sodium.crypto_sign_seed_keypair(seed)
+    return sodium.crypto_sign(message, secret)[:SIGNATURE]
+
+
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether ``signature`` is the Ed25519 signature of ``message`` under ``public``."""
+    if len(public) != KEY or len(signature) != SIGNATURE:
+        return False
+    try:
+        sodium.crypto_sign_open(signature + message, public)
+    except CryptoError:
+        return False
+    return True
+
+
+def dh_public(private: bytes) -> bytes:
+    """Give the X25519 public key (32 bytes) of a private one."""
+    _exactly(private, KEY, "an X25519 key")
+    return sodium.crypto_scalarmult_base(private)
+
+
+def dh(private: bytes, public: bytes) -> bytes:
+    """Give the X25519 shared secret (RFC 7748), 32 bytes.
+
+    Raises:
+        RemoteProtocolError: ``crypto.dh``, for a key of another length or of low order.
+    """
+    _exactly(private, KEY, "an X25519 key")
+    if len(public) != KEY:
+        raise RemoteProtocolError("crypto.dh", "an X25519 key is not 32 bytes")
+    try:
+        return sodium.crypto_scalarmult(private, public)
+    except RuntimeError:
+        raise RemoteProtocolError("crypto.dh", "an X25519 key of low order") from None
+
+
+def blake2b(data: bytes, size: int, *, key: bytes = b"") -> bytes:
+    """Give the BLAKE2b digest of ``size`` bytes (RFC 7693)."""
+    return hashlib.blake2b(data, digest_size=size, key=key).digest()
+
+
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    """Give HMAC-SHA-256 (RFC 2104), 32 bytes."""
+    return hmac.digest(key, data, "sha256")
+
+
+def aead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    """Seal with ChaCha20-Poly1305 (RFC 8439): ciphertext and 16-byte tag."""
+    _exactly(key, KEY, "an AEAD key")
+    _exactly(nonce, NONCE, "an AEAD nonce")
+    return sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, nonce, key)
+
+
+def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+    """Open what :func:`aead_seal` made.
+
+    Raises:
+        RemoteProtocolError: ``crypto.aead``, for anything else.
+    """
+    _exactly(key, KEY, "an AEAD key")
+    _exactly(nonce, NONCE, "an AEAD nonce")
+    if len(sealed) < TAG:
+        raise RemoteProtocolError("crypto.aead", "a sealed message is too short")
+    try:
+        return sodium.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
+    except CryptoError:
+        raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+
+
+def xaead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    """Seal with XChaCha20-Poly1305 (24-byte nonce): ciphertext and 16-byte tag."""
+    _exactly(key, KEY, "an AEAD key")
+    _exactly(nonce, XNONCE, "an AEAD nonce")
+    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, associated, nonce, key)
+
+
+def xaead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+    """Open what :func:`xaead_seal` made.
+
+    Raises:
+        RemoteProtocolError: ``crypto.aead``, for anything else.
+    """
+    _exactly(key, KEY, "an AEAD key")
+    _exactly(nonce, XNONCE, "an AEAD nonce")
+    if len(sealed) < TAG:
+        raise RemoteProtocolError("crypto.aead", "a sealed message is too short")
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
+    except CryptoError:
+        raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None

@@ -1,0 +1,59 @@
+"""The one exception tree.
+
+Every error says whose fault it is (its class), a stable ``code`` for metrics and tests, and in ``str()`` what
+happened and what to do, for people. Raising one of these never leaves a machine half changed.
+"""
+
+from __future__ import annotations
+
+
+class MeshError(Exception):
+    """Anything that gossipmesh itself reports.
+
+    Args:
+        code: stable, dotted, lower case (``chain.expired``); scripts, metrics and tests rely on it.
+        text: one line for people: what happened, and what to do next where that is known.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ConfigError(MeshError):
+    """The user's configuration or command line is wrong; nothing was started or changed."""
+
+
+class StateError(MeshError):
+    """The state directory cannot be used as it is (another mesh, permissions, damage); it is unchanged."""
+
+
+class RemoteProtocolError(MeshError):
+    """A peer broke the protocol; the machine that raised this is unchanged."""
+
+
+class TrustError(RemoteProtocolError):
+    """A signature, chain, token or bundle does not prove what it claims; nothing was accepted."""
+
+
+class LocalProtocolError(MeshError):
+    """Our own code called a machine in a way that its state forbids; a bug here, never a peer's doing."""
+
+
+class ConnectError(MeshError):
+    """No channel to a peer could be made. Nothing of the request was sent, so another try is always safe."""
+
+
+class RequestError(MeshError):
+    """A request cannot be answered by its service; the mesh answers it itself.
+
+    Args:
+        flag: the value of ``x-gossipmesh-error`` (``NR``, ``UH``, ``UF`` ...).
+        status: the HTTP status to answer with.
+        text: one line for the caller.
+    """
+
+    def __init__(self, flag: str, status: int, text: str) -> None:
+        super().__init__(f"request.{flag.lower()}", text)
+        self.flag = flag
+        self.status = status

@@ -1,0 +1,72 @@
+"""Each primitive gives one error for every wrong input, and agrees with published vectors."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossipmesh import crypto
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+
+SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+
+
+def test_ed25519_agrees_with_rfc_8032_test_1() -> None:
+    assert (
+        crypto.signing_public(SEED).hex()
+        == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    )
+    assert crypto.sign(SEED, b"").hex().startswith("e5564300c360ac729086e2cc806e828a")
+    assert crypto.verify(crypto.signing_public(SEED), b"", crypto.sign(SEED, b""))
+
+
+def test_x25519_agrees_with_rfc_7748_section_5_2() -> None:
+    scalar = bytes.fromhex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4")
+    point = bytes.fromhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")
+    assert (
+        crypto.dh(scalar, point).hex() == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    )
+    alice, bob = bytes(range(32)), bytes(range(1, 33))
+    assert crypto.dh(alice, crypto.dh_public(bob)) == crypto.dh(bob, crypto.dh_public(alice))
+
+
+def test_a_signature_that_is_not_one_is_a_plain_no() -> None:
+    public, signature = crypto.signing_public(SEED), crypto.sign(SEED, b"m")
+    for wrong in (
+        (public, b"n", signature),
+        (public[:31], b"m", signature),
+        (public, b"m", signature[:63]),
+        (b"\0" * 32, b"m", signature),
+        (public, b"m", bytes(64)),
+    ):
+        assert not crypto.verify(*wrong)
+
+
+def test_low_order_and_short_keys_are_the_peers_fault() -> None:
+    for public in (bytes(32), (1).to_bytes(32, "little"), b"short"):
+        with pytest.raises(RemoteProtocolError):
+            crypto.dh(SEED, public)
+
+
+def test_a_short_private_key_is_our_own_fault() -> None:
+    for call in (crypto.dh_public, crypto.signing_public):
+        with pytest.raises(LocalProtocolError):
+            call(b"short")
+
+
+@pytest.mark.parametrize(
+    ("seal", "unseal", "nonce"),
+    [(crypto.aead_seal, crypto.aead_open, bytes(12)), (crypto.xaead_seal, crypto.xaead_open, bytes(24))],
+)
+def test_a_sealed_message_opens_only_whole_and_with_its_associated_data(seal, unseal, nonce) -> None:  # type: ignore[no-untyped-def]
+    key = bytes(range(32))
+    sealed = seal(key, nonce, b"hello", b"ad")
+    assert unseal(key, nonce, sealed, b"ad") == b"hello"
+    for n in range(len(sealed)):
+        with pytest.raises(RemoteProtocolError):
+            unseal(key, nonce, sealed[:n], b"ad")
+        flipped = bytearray(sealed)
+        flipped[n] ^= 1
+        with pytest.raises(RemoteProtocolError):
+            unseal(key, nonce, bytes(flipped), b"ad")
+    with pytest.raises(RemoteProtocolError):
+        unseal(key, nonce, sealed, b"AD")
