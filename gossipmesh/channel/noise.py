@@ -1,0 +1,266 @@
+"""``Noise_XX_25519_ChaChaPoly_SHA256`` (noiseprotocol.org, revision 34): one pattern, one suite, no negotiation.
+
+XX because over TCP it carries the first application byte after one round trip just as IK does, with no replayable
+first message and without knowing the other side's key beforehand; both static keys travel encrypted.
+
+The law: a message that does not open leaves the handshake or the cipher exactly as it was. So nothing is decided
+from half a message, and the genuine message would still be accepted afterwards. Whether a static key belongs to
+whom it should is not decided here; see :mod:`gossipmesh.channel.secure`.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Final, Literal
+
+from gossipmesh import crypto
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+
+PROTOCOL_NAME: Final = b"Noise_XX_25519_ChaChaPoly_SHA256"
+MAX_MESSAGE: Final = 65_535
+"""Bytes in any Noise message, tag included (section 3)."""
+MAX_NONCE: Final = 2**64 - 2
+"""The last nonce a message may use; 2**64 - 1 is kept for rekeying (section 5.1)."""
+
+_REKEY_NONCE: Final = (2**64 - 1).to_bytes(8, "little")
+_NONCE_PREFIX: Final = bytes(4)
+_SEALED_KEY: Final = crypto.KEY + crypto.TAG
+
+_Token = Literal["e", "s", "ee", "es", "se"]
+_XX: Final[tuple[tuple[_Token, ...], ...]] = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
+
+
+class Role(enum.Enum):
+    """Which side of a handshake this is: the initiator speaks first."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+class CipherState:
+    """A key and the number of the next message under it (section 5.1).
+
+    Args:
+        key: 32 bytes.
+        nonce: the number of the first message; 0 for every cipher that a handshake makes.
+    """
+
+    __slots__ = ("_key", "nonce")
+
+    def __init__(self, key: bytes, nonce: int = 0) -> None:
+        self._key = key
+        self.nonce = nonce
+
+    def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
+        """Seal the next message; 16 bytes longer than ``plaintext``.
+
+        Raises:
+            LocalProtocolError: ``noise.nonce``, when every nonce was used.
+        """
+        nonce = self.nonce
+        if nonce > MAX_NONCE:
+            raise LocalProtocolError("noise.nonce", "a cipher has sealed as many messages as it may")
+        sealed = crypto.aead_seal(
+            self._key, _NONCE_PREFIX + nonce.to_bytes(8, "little"), plaintext, associated
+        )
+        self.nonce = nonce + 1
+        return sealed
+
+    def decrypt_untrusted(self, sealed: bytes, associated: bytes = b"") -> bytes:
+        """Open the next message.
+
+        Raises:
+            RemoteProtocolError: ``crypto.aead`` if it does not open, ``noise.nonce`` when every nonce was used.
+                The cipher is unchanged.
+        """
+        nonce = self.nonce
+        if nonce > MAX_NONCE:
+            raise RemoteProtocolError("noise.nonce", "a peer sealed more messages than a cipher may")
+        plaintext = crypto.aead_open(
+            self._key, _NONCE_PREFIX + nonce.to_bytes(8, "little"), sealed, associated
+        )
+        self.nonce = nonce + 1
+        return plaintext
+
+    def rekey(self) -> None:
+        """Replace the key by a one-way function of itself (section 4.2); the nonce goes on counting."""
+        self._key = crypto.aead_seal(self._key, _NONCE_PREFIX + _REKEY_NONCE, bytes(crypto.KEY), b"")[
+            : crypto.KEY
+        ]
+
+    def copy(self) -> CipherState:
+        """Give an equal cipher that changes independently."""
+        return CipherState(self._key, self.nonce)
+
+
+class _SymmetricState:
+    """The chaining key, the transcript's hash and the current cipher (section 5.2)."""
+
+    __slots__ = ("_chaining_key", "_cipher", "_digest")
+
+    def __init__(self, prologue: bytes) -> None:
+        # The protocol's name is exactly one hash long, so it needs neither padding nor hashing (section 5.2).
+        self._chaining_key = PROTOCOL_NAME
+        self._digest = PROTOCOL_NAME
+        self._cipher: CipherState | None = None
+        self.mix_hash(prologue)
+
+    def copy(self) -> _SymmetricState:
+        twin = _SymmetricState.__new__(_SymmetricState)
+        twin._chaining_key = self._chaining_key
+        twin._digest = self._digest
+        twin._cipher = None if self._cipher is None else self._cipher.copy()
+        return twin
+
+    def mix_hash(self, data: bytes) -> None:
+        self._digest = hashlib.sha256(self._digest + data).digest()
+
+    def mix_key(self, secret: bytes) -> None:
+        self._chaining_key, key = _hkdf(self._chaining_key, secret)
+        self._cipher = CipherState(key)
+
+    def encrypt_and_hash(self, plaintext: bytes) -> bytes:
+        sealed = plaintext if self._cipher is None else self._cipher.encrypt(plaintext, self._digest)
+        self.mix_hash(sealed)
+        return sealed
+
+    def decrypt_and_hash_untrusted(self, sealed: bytes) -> bytes:
+        plaintext = sealed if self._cipher is None else self._cipher.decrypt_untrusted(sealed, self._digest)
+        self.mix_hash(sealed)
+        return plaintext
+
+    def split(self) -> tuple[CipherState, CipherState]:
+        first, second = _hkdf(self._chaining_key, b"")
+        return CipherState(first), CipherState(second)
+
+
+def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
+    """Give two 32-byte keys (section 4.3; RFC 5869 with SHA-256)."""
+    secret = crypto.hmac_sha256(chaining_key, material)
+    first = crypto.hmac_sha256(secret, b"\x01")
+    return first, crypto.hmac_sha256(secret, first + b"\x02")
+
+
+class Handshake:
+    """One side of an XX handshake (section 5.3): ``-> e``, ``<- e ee s es``, ``-> s se``.
+
+    Args:
+        role: the initiator writes messages 1 and 3 and reads message 2; the responder the reverse.
+        prologue: what both sides must agree on beforehand; any difference makes message 2 fail.
+        static_private: our X25519 key, 32 bytes.
+        ephemeral_private: 32 fresh random bytes, never used for a second handshake.
+    """
+
+    def __init__(
+        self, role: Role, *, prologue: bytes, static_private: bytes, ephemeral_private: bytes
+    ) -> None:
+        self._role = role
+        self._symmetric = _SymmetricState(prologue)
+        self._static = static_private
+        self._ephemeral = ephemeral_private
+        self._static_public = crypto.dh_public(static_private)
+        self._ephemeral_public = crypto.dh_public(ephemeral_private)
+        self._remote_static = b""
+        self._remote_ephemeral = b""
+        self._turn = 0
+
+    @property
+    def remote_static(self) -> bytes:
+        """The other side's static public key, 32 bytes; proven to be its own once the last message was read."""
+        if not self._remote_static:
+            raise LocalProtocolError("noise.order", "the other side's key is not known yet")
+        return self._remote_static
+
+    @property
+    def finished(self) -> bool:
+        """Whether all three messages were written or read."""
+        return self._turn == len(_XX)
+
+    def write_message(self, payload: bytes) -> bytes:
+        """Give the next message, carrying ``payload``: in the clear in message 1, sealed in 2 and 3.
+
+        Raises:
+            LocalProtocolError: ``noise.order`` if it is not our turn, ``noise.size`` if it would be too long.
+            RemoteProtocolError: ``crypto.dh``, if the other side's ephemeral key was of low order.
+        """
+        tokens = self._tokens(writing=True)
+        symmetric = self._symmetric.copy()
+        message = b""
+        for token in tokens:
+            match token:
+                case "e":
+                    message += self._ephemeral_public
+                    symmetric.mix_hash(self._ephemeral_public)
+                case "s":
+                    message += symmetric.encrypt_and_hash(self._static_public)
+                case "ee" | "es" | "se":
+                    symmetric.mix_key(self._agree(token, self._remote_ephemeral, self._remote_static))
+        message += symmetric.encrypt_and_hash(payload)
+        if len(message) > MAX_MESSAGE:
+            raise LocalProtocolError("noise.size", f"a handshake message of {len(message)} bytes")
+        self._symmetric = symmetric
+        self._turn += 1
+        return message
+
+    def read_message_untrusted(self, message: bytes) -> bytes:
+        """Give the payload of the next message.
+
+        Raises:
+            RemoteProtocolError: ``noise.size``, ``crypto.dh`` or ``crypto.aead``; the handshake is unchanged.
+            LocalProtocolError: ``noise.order``, if it is our turn to write.
+        """
+        tokens = self._tokens(writing=False)
+        if len(message) > MAX_MESSAGE:
+            raise RemoteProtocolError("noise.size", f"a handshake message of {len(message)} bytes")
+        symmetric = self._symmetric.copy()
+        remote_ephemeral, remote_static = self._remote_ephemeral, self._remote_static
+        for token in tokens:
+            match token:
+                case "e":
+                    remote_ephemeral, message = _cut_untrusted(message, crypto.KEY)
+                    symmetric.mix_hash(remote_ephemeral)
+                case "s":
+                    sealed, message = _cut_untrusted(message, _SEALED_KEY)
+                    remote_static = symmetric.decrypt_and_hash_untrusted(sealed)
+                case "ee" | "es" | "se":
+                    symmetric.mix_key(self._agree(token, remote_ephemeral, remote_static))
+        payload = symmetric.decrypt_and_hash_untrusted(message)
+        self._symmetric = symmetric
+        self._remote_ephemeral, self._remote_static = remote_ephemeral, remote_static
+        self._turn += 1
+        return payload
+
+    def split(self) -> tuple[CipherState, CipherState]:
+        """Give the cipher to send with and the cipher to receive with.
+
+        Raises:
+            LocalProtocolError: ``noise.order``, before the handshake is finished.
+        """
+        if not self.finished:
+            raise LocalProtocolError("noise.order", "the handshake is not finished")
+        from_initiator, from_responder = self._symmetric.split()
+        if self._role is Role.INITIATOR:
+            return from_initiator, from_responder
+        return from_responder, from_initiator
+
+    def _tokens(self, *, writing: bool) -> tuple[_Token, ...]:
+        initiator_speaks = self._turn % 2 == 0
+        we_speak = initiator_speaks == (self._role is Role.INITIATOR)
+        if self.finished or we_speak != writing:
+            raise LocalProtocolError("noise.order", "this is not the handshake's next step")
+        return _XX[self._turn]
+
+    def _agree(
+        self, token: Literal["ee", "es", "se"], remote_ephemeral: bytes, remote_static: bytes
+    ) -> bytes:
+        """Give the shared secret of a token, whose letters name the initiator's key, then the responder's."""
+        own = 0 if self._role is Role.INITIATOR else 1
+        private = self._ephemeral if token[own] == "e" else self._static
+        return crypto.dh(private, remote_ephemeral if token[1 - own] == "e" else remote_static)
+
+
+def _cut_untrusted(message: bytes, size: int) -> tuple[bytes, bytes]:
+    if len(message) < size:
+        raise RemoteProtocolError("noise.size", "a handshake message is too short")
+    return message[:size], message[size:]

@@ -1,0 +1,347 @@
+"""A byte stream between two daemons as authenticated records; sans-io, for either side.
+
+On the wire everything is a frame: its length (u16, big-endian), then that many bytes. The first three frames are
+the messages of a Noise XX handshake whose prologue names the mesh; messages 2 and 3 carry each side's
+credentials. Every later frame is one sealed record: a type byte, then a body.
+
+The law:
+
+- **Nobody is served before it is known.** The initiator authenticates message 2 before it makes message 3, so a
+  host that is not the dialled one never sees our credentials; the responder reports :class:`HandshakeDone` only
+  once message 3 is authenticated. Records exist only after that.
+- **The end is a statement.** Each direction ends with a sealed END; a stream that stops without one was cut.
+- **One failure is final.** Whatever does not open or is out of place closes the machine, and every later call
+  raises the same error: a peer that could try again on the same keys could search for a difference.
+- **Memory is bounded.** Input holds at most one incomplete frame (4 KiB before the handshake is finished), output
+  :data:`MAX_UNSENT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from gossipmesh import crypto
+from gossipmesh.channel.noise import CipherState, Handshake, Role
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+
+PROLOGUE: Final = b"gossipmesh/1"
+"""Precedes the mesh id in the handshake's prologue: another version or mesh fails at message 2."""
+
+END: Final = 0
+"""Record type: this direction is complete. Made and read here only."""
+SYNC: Final = 1
+"""Record type: anti-entropy, probes and renewal."""
+HOP: Final = 2
+"""Record type: frames of multiplexed requests."""
+
+MAX_FRAME: Final = 65_535
+MAX_RECORD_PLAINTEXT: Final = MAX_FRAME - crypto.TAG
+"""Bytes of a record before sealing, its type byte included."""
+MAX_RECORD_BODY: Final = MAX_RECORD_PLAINTEXT - 1
+"""Bytes that :meth:`SecureChannel.send_record` takes at most."""
+MAX_HANDSHAKE: Final = 4_096
+"""Bytes that a peer may send before its handshake is finished, lengths included."""
+MAX_CREDENTIALS: Final = MAX_HANDSHAKE - 100
+"""Bytes of credentials: the initiator's two frames are 100 bytes longer, the responder's one is 98."""
+MAX_UNSENT: Final = 8 * 1024 * 1024
+"""Bytes that wait for :meth:`SecureChannel.bytes_to_send` at most, twice a hop channel's credit window."""
+REKEY_EVERY: Final = 2**20
+"""Records of one direction under one key."""
+
+_LENGTH: Final = 2
+_MIN_FRAME: Final = crypto.TAG + 1
+
+PeerT = TypeVar("PeerT")
+Part: TypeAlias = bytes | bytearray | memoryview
+
+
+def _size(value: bytes) -> str:
+    return f"<{len(value)} bytes>"
+
+
+@frozen
+class HandshakeDone(Generic[PeerT]):
+    """The other side is who ``authenticate`` says it is; records may follow, both ways."""
+
+    peer: PeerT
+
+
+@frozen
+class Record:
+    """One record of the other side, exactly as it was sent. ``kind`` is 1 to 255."""
+
+    kind: int
+    body: bytes = field(repr=_size)
+
+
+@frozen
+class Ended:
+    """The other side has sent everything. Our own direction stays open until :meth:`SecureChannel.send_end`."""
+
+
+Event: TypeAlias = HandshakeDone[PeerT] | Record | Ended
+
+
+class SecureChannel(Generic[PeerT]):
+    """One side of a channel, over a byte stream that somebody else reads and writes.
+
+    Hand what arrives to :meth:`receive_bytes_untrusted`, the stream's end to :meth:`receive_eof`, and after each call
+    send what :meth:`bytes_to_send` gives: once after construction too, for the initiator's first message.
+
+    Args:
+        role: the initiator is who opened the TCP connection.
+        mesh_id: 32 bytes; both sides must name the same.
+        static_private: our X25519 key, which ``credentials`` bind to our identity; 32 bytes.
+        ephemeral_private: 32 fresh random bytes, for this channel only.
+        credentials: what we show the other side in message 2 or 3; at most :data:`MAX_CREDENTIALS` bytes.
+        authenticate: given the other side's credentials and its X25519 key (which it has proved to hold), says who it
+            is, or raises TrustError. The initiator's must compare with the id that was dialled.
+        rekey_every: records of one direction under one key; both sides must agree.
+
+    Raises:
+        LocalProtocolError: ``channel.credentials``, for credentials that are too long.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        mesh_id: bytes,
+        static_private: bytes,
+        ephemeral_private: bytes,
+        credentials: bytes,
+        authenticate: Callable[[bytes, bytes], PeerT],
+        rekey_every: int = REKEY_EVERY,
+    ) -> None:
+        if len(credentials) > MAX_CREDENTIALS:
+            raise LocalProtocolError(
+                "channel.credentials",
+                f"credentials of {len(credentials)} bytes; at most {MAX_CREDENTIALS} fit",
+            )
+        self._role = role
+        self._credentials = credentials
+        self._authenticate = authenticate
+        self._rekey_every = rekey_every
+        self._handshake = Handshake(
+            role,
+            prologue=PROLOGUE + mesh_id,
+            static_private=static_private,
+            ephemeral_private=ephemeral_private,
+        )
+        self._sealing: CipherState | None = None
+        self._opening: CipherState | None = None
+        self._incomplete = bytearray()
+        self._max_frame = MAX_HANDSHAKE - _LENGTH
+        self._outgoing: list[bytes] = []
+        self._unsent = 0
+        self._we_ended = False
+        self._peer_ended = False
+        self._failure: Callable[[], RemoteProtocolError] | None = None
+        if role is Role.INITIATOR:
+            self._append(self._handshake.write_message(b""))
+
+    @property
+    def established(self) -> bool:
+        """Whether the other side is authenticated, so that records may be sent."""
+        return self._sealing is not None and self._failure is None
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait for :meth:`bytes_to_send`."""
+        return self._unsent
+
+    def send_record(self, kind: int, *parts: Part) -> None:
+        """Seal one record of ``kind`` (1 to 255) whose body is ``parts`` joined, at most :data:`MAX_RECORD_BODY` bytes.
+
+        Raises:
+            LocalProtocolError: ``channel.order`` before the handshake is finished or after :meth:`send_end`,
+                ``channel.kind``, ``channel.size``, or ``channel.unsent`` if nobody takes what was sealed before;
+                nothing was sealed.
+            RemoteProtocolError: the channel has failed.
+        """
+        if not 0 < kind < 256:
+            raise LocalProtocolError("channel.kind", f"a record's type is from 1 to 255, not {kind}")
+        self._seal(b"".join((kind.to_bytes(1, "big"), *parts)))
+
+    def send_end(self) -> None:
+        """Say that we send no more records. What arrives is still received.
+
+        Raises:
+            LocalProtocolError: ``channel.order``, before the handshake is finished or if it was said already.
+            RemoteProtocolError: the channel has failed.
+        """
+        self._seal(END.to_bytes(1, "big"))
+        self._we_ended = True
+
+    def bytes_to_send(self) -> bytes:
+        """Give everything that is to be written to the stream now, and forget it; empty where there is nothing.
+
+        Raises:
+            RemoteProtocolError: the channel has failed.
+        """
+        self._raise_failure()
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        self._unsent = 0
+        return data
+
+    def receive_bytes_untrusted(self, data: bytes) -> list[Event[PeerT]]:
+        """Take what the stream gave, in pieces of any size, and give what became complete with it.
+
+        Raises:
+            RemoteProtocolError: ``channel.handshake``, ``channel.handshake-too-long``, ``channel.record``,
+                ``channel.malformed`` or ``channel.after-end``; or what ``authenticate`` raised. The channel has
+                failed, and what the same call had opened before is dropped with it.
+            LocalProtocolError: ``channel.order``, for no bytes at all: the end of the stream is :meth:`receive_eof`.
+        """
+        self._raise_failure()
+        if not data:
+            raise LocalProtocolError(
+                "channel.order", "no bytes were received; an end of stream is receive_eof()"
+            )
+        events: list[Event[PeerT]] = []
+        try:
+            for frame in self._cut_frames_untrusted(data):
+                if self._opening is not None:
+                    events.append(self._open_untrusted(self._opening, frame))
+                elif (done := self._receive_handshake_untrusted(frame)) is not None:
+                    events.append(done)
+            if self._peer_ended and self._incomplete:
+                raise RemoteProtocolError("channel.after-end", "bytes after the end of their direction")
+        except RemoteProtocolError as error:
+            self._fail(error)
+            raise
+        return events
+
+    def receive_eof(self) -> None:
+        """Take the end of the stream.
+
+        Raises:
+            RemoteProtocolError: ``channel.truncated``, unless the other side had said that it sends no more.
+        """
+        self._raise_failure()
+        if not self._peer_ended:
+            error = RemoteProtocolError(
+                "channel.truncated", "the stream was cut: it stops without its END record"
+            )
+            self._fail(error)
+            raise error
+
+    def _seal(self, plaintext: bytes) -> None:
+        self._raise_failure()
+        cipher = self._sealing
+        if cipher is None or self._we_ended:
+            when = "before the handshake is finished" if cipher is None else "after our own end"
+            raise LocalProtocolError("channel.order", f"a record {when}")
+        if len(plaintext) > MAX_RECORD_PLAINTEXT:
+            raise LocalProtocolError("channel.size", f"a record of {len(plaintext)} bytes")
+        if self._unsent + _LENGTH + len(plaintext) + crypto.TAG > MAX_UNSENT:
+            raise LocalProtocolError("channel.unsent", f"{self._unsent} sealed bytes wait to be sent")
+        self._append(cipher.encrypt(plaintext))
+        if not cipher.nonce % self._rekey_every:
+            cipher.rekey()
+
+    def _append(self, frame: bytes) -> None:
+        size = len(frame)
+        self._outgoing += (size.to_bytes(_LENGTH, "big"), frame)
+        self._unsent += _LENGTH + size
+
+    def _cut_frames_untrusted(self, data: bytes) -> Iterator[bytes]:
+        """Give the frames that ``data`` completes, and keep the rest of it.
+
+        Each byte is copied at most once beside its frame, however small the pieces are: only an incomplete frame is
+        kept, and it grows in place.
+        """
+        start = 0
+        incomplete = self._incomplete
+        if incomplete:
+            if len(incomplete) < _LENGTH:
+                incomplete += data[:1]
+                start = 1
+            wanted = _LENGTH + self._frame_size_untrusted(incomplete, 0) - len(incomplete)
+            incomplete += data[start : start + wanted]
+            if len(data) - start < wanted:
+                return
+            start += wanted
+            with memoryview(incomplete) as view:
+                frame = bytes(view[_LENGTH:])
+            incomplete.clear()
+            yield frame
+        end = len(data)
+        while end - start >= _LENGTH:
+            stop = start + _LENGTH + self._frame_size_untrusted(data, start)
+            if stop > end:
+                break
+            yield data[start + _LENGTH : stop]
+            start = stop
+        incomplete += data[start:]
+
+    def _frame_size_untrusted(self, data: bytes | bytearray, start: int) -> int:
+        # Checked as soon as it is read, before anything is kept of the frame that it announces.
+        size = data[start] << 8 | data[start + 1]
+        if size < _MIN_FRAME:
+            raise RemoteProtocolError("channel.malformed", f"a frame of {size} bytes")
+        if size > self._max_frame:
+            raise RemoteProtocolError(
+                "channel.handshake-too-long", f"a handshake of more than {MAX_HANDSHAKE} bytes"
+            )
+        return size
+
+    def _open_untrusted(self, cipher: CipherState, frame: bytes) -> Record | Ended:
+        if self._peer_ended:
+            raise RemoteProtocolError("channel.after-end", "a record after the end of its direction")
+        try:
+            plaintext = cipher.decrypt_untrusted(frame)
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError("channel.record", f"a record was changed on its way: {error}") from None
+        if not cipher.nonce % self._rekey_every:
+            cipher.rekey()
+        kind = plaintext[0]
+        if kind != END:
+            return Record(kind, plaintext[1:])
+        if len(plaintext) != 1:
+            raise RemoteProtocolError("channel.malformed", "an END record with a body")
+        self._peer_ended = True
+        return Ended()
+
+    def _receive_handshake_untrusted(self, frame: bytes) -> HandshakeDone[PeerT] | None:
+        self._max_frame -= len(frame) + _LENGTH
+        handshake = self._handshake
+        try:
+            payload = handshake.read_message_untrusted(frame)
+            if self._role is Role.RESPONDER and not handshake.finished:
+                self._answer_first_untrusted(payload)
+                return None
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(
+                "channel.handshake",
+                f"the handshake failed: another mesh, another version or tampering ({error})",
+            ) from None
+        peer = self._authenticate(payload, handshake.remote_static)
+        if self._role is Role.INITIATOR:
+            self._append(handshake.write_message(self._credentials))
+        self._sealing, self._opening = handshake.split()
+        self._max_frame = MAX_FRAME
+        return HandshakeDone(peer)
+
+    def _answer_first_untrusted(self, payload: bytes) -> None:
+        # Message 1 is in the clear and from nobody in particular; nothing that it could carry has a use.
+        if payload:
+            raise RemoteProtocolError("channel.handshake", "the first message carries a payload")
+        self._append(self._handshake.write_message(self._credentials))
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        # Kept as its making, not as the exception: its traceback would hold this machine in a cycle and grow with
+        # every time that it is raised.
+        self._failure = partial(type(error), error.code, str(error))
+        self._incomplete.clear()
+        self._outgoing.clear()
+        self._unsent = 0
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure()
