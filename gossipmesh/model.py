@@ -10,7 +10,7 @@ import ipaddress
 import re
 from typing import Final, NewType
 
-from attrs import field, frozen
+from attrs import frozen
 
 from gossipmesh.errors import ConfigError
 
@@ -116,7 +116,7 @@ class Service:
     port: int
     protocol: Protocol = Protocol.HTTP
     weight: int = 1
-    tags: tuple[str, ...] = field(default=(), converter=tuple)
+    tags: tuple[str, ...] = ()
     healthy: bool = True
 
 

@@ -1,0 +1,80 @@
+"""What the two sides of a channel show each other in its handshake: bundle number, chain and record.
+
+The record binds the channel's X25519 key to the node's Ed25519 id: it names the key and the id signs it. Neither key
+is ever made from the other.
+
+Wire: ``msgpack([bundle n, bin chain, bin record])``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from gossipmesh import wire
+from gossipmesh.errors import TrustError
+from gossipmesh.identity.bundle import MAX_N, TrustStore
+from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain, verify_chain_untrusted
+from gossipmesh.identity.record import (
+    MAX_RECORD,
+    MemberRecord,
+    decode_record_untrusted,
+    verify_decoded_record,
+)
+from gossipmesh.model import NodeId
+
+MAX_CREDENTIALS: Final = MAX_CHAIN + MAX_RECORD + 32
+MALFORMED: Final = "credentials.malformed"
+
+
+@frozen
+class Peer:
+    """The proved other side of a channel. ``bundle_n`` is its newest trust bundle's number."""
+
+    id: NodeId
+    chain: VerifiedChain
+    record: MemberRecord
+    bundle_n: int
+
+
+def encode_credentials(bundle_n: int, chain: bytes, record: bytes) -> bytes:
+    """Give the payload that shows a node's newest bundle number, raw chain and raw record."""
+    return wire.pack([bundle_n, chain, record])
+
+
+def verify_credentials_untrusted(
+    payload: bytes, remote_static: bytes, trust: TrustStore, *, wall: float
+) -> Peer:
+    """Give who the holder of the X25519 key ``remote_static`` proves to be.
+
+    What costs no signature check comes first, so that the cheapest lie is also the cheapest to refuse.
+
+    Raises:
+        RemoteProtocolError: ``credentials.malformed``, ``chain.malformed`` or ``record.malformed``.
+        TrustError: ``credentials.dh`` where the record names another key; ``credentials.bundle`` where the chain
+            hangs on a root that we do not know but the peer's bundle is newer or older than ours; else the codes
+            of :func:`verify_chain_untrusted` and :func:`verify_decoded_record`.
+    """
+    fields = wire.Fields(
+        wire.unpack_untrusted(payload, code=MALFORMED, max_bytes=MAX_CREDENTIALS), code=MALFORMED
+    )
+    bundle_n = fields.integer(0, MAX_N)
+    raw_chain = fields.binary(1, MAX_CHAIN)
+    record = decode_record_untrusted(fields.binary(1, MAX_RECORD))
+    if record.dh_key != remote_static:
+        raise TrustError("credentials.dh", "a peer's record names another channel key than the one it uses")
+    chain = _verify_chain(raw_chain, bundle_n, trust, wall)
+    verify_decoded_record(record, chain, trust.mesh_id, wall=wall)
+    return Peer(record.id, chain, record, bundle_n)
+
+
+def _verify_chain(raw: bytes, bundle_n: int, trust: TrustStore, wall: float) -> VerifiedChain:
+    try:
+        return verify_chain_untrusted(raw, trust, wall=wall)
+    except TrustError as error:
+        if error.code == "chain.root" and bundle_n != trust.n:
+            raise TrustError(
+                "credentials.bundle", f"a peer trusts the roots of bundle {bundle_n}, we those of {trust.n}"
+            ) from None
+        raise
