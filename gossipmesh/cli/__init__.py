@@ -1,0 +1,20 @@
+"""The commands.
+
+===============  ==========================================================================================
+``main.py``      the group, loaded command by command, and the one place where errors become exit statuses
+``options.py``   options that several commands share, and where a token is read from
+``minting.py``   flags to the caveats of a token, and the token
+``init.py``      make a mesh
+``token.py``     make, narrow and show join tokens
+``up.py``        run the daemon
+``wait.py``      wait until this node, and services, are ready
+``reading.py``   status, members, services, endpoints, config: what this node knows
+``leave.py``     leave the mesh
+``client.py``    the admin API, over the unix socket
+``render.py``    tables for people
+===============  ==========================================================================================
+
+Law: what a script may want is alone on stdout; all else, errors in one line, goes to stderr. Exit status 0: yes or
+done, 1: the answer is no, 2: wrong usage, 3: the daemon cannot be reached. A module imports at its top only what
+every command of it needs, for a short command must not wait for trio or rich to load.
+"""

@@ -1,0 +1,110 @@
+"""The admin API, over the unix socket in a node's state directory."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from gossipmesh.config.places import admin_socket
+from gossipmesh.errors import MeshError
+
+TIMEOUT_S: Final = 10.0
+MAX_BODY: Final = 64 * 1024 * 1024
+OK: Final = 200
+NOT_FOUND: Final = 404
+
+
+class UnreachableError(MeshError):
+    """The daemon cannot be asked: it does not run, or not for us."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of to a port."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class AdminClient:
+    """Asks the daemon whose state directory is ``state``; each call is a connection of its own.
+
+    Raises:
+        StateError: the path is too long for a unix socket.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path: Final = admin_socket(state)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Give the status and body of a GET.
+
+        Raises:
+            UnreachableError: nobody answers.
+        """
+        return self._request("GET", path, TIMEOUT_S)
+
+    def document(self, path: str) -> dict[str, Any]:
+        """Give the JSON document at ``path``.
+
+        Raises:
+            UnreachableError: nobody answers.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        status, body = self.get(path)
+        return _document(status, body)
+
+    def post(self, path: str, *, timeout_s: float) -> dict[str, Any]:
+        """Have something done, and give what the daemon says of it.
+
+        Raises:
+            UnreachableError: nobody answers in time.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        return _document(*self._request("POST", path, timeout_s))
+
+    def _request(self, method: str, path: str, timeout_s: float) -> tuple[int, bytes]:
+        connection = _UnixConnection(self._path, timeout_s)
+        try:
+            connection.request(method, path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, response.read(MAX_BODY)
+        except (FileNotFoundError, ConnectionRefusedError):
+            text = (
+                f"no daemon answers at {self._path}; start one with `gossipmesh up`, or name its --state DIR"
+            )
+            raise UnreachableError("daemon.unreachable", text) from None
+        except PermissionError:
+            text = f"{self._path} belongs to another user; run this as the user that the daemon runs as"
+            raise UnreachableError("daemon.unreachable", text) from None
+        except TimeoutError:
+            text = f"the daemon at {self._path} did not answer within {timeout_s:g}s; is it stopped or overloaded?"
+            raise UnreachableError("daemon.unreachable", text) from None
+        except (OSError, http.client.HTTPException) as error:
+            text = f"the daemon at {self._path} went away: {error or type(error).__name__}"
+            raise UnreachableError("daemon.unreachable", text) from None
+        finally:
+            connection.close()
+
+
+def _document(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise MeshError(
+            "admin.refused", f"the daemon gave no JSON (status {status}); is it of another release?"
+        )
+    if status != OK:
+        raise MeshError(
+            "admin.refused", str(document.get("error", f"the daemon answered with status {status}"))
+        )
+    return document

@@ -1,0 +1,153 @@
+"""``gossipmesh token``: make, narrow and show join tokens, all offline."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from gossipmesh.cli.minting import (
+    SHORT_S,
+    any_node,
+    caveats_of,
+    hint,
+    mint,
+    with_caveats,
+    with_ttl,
+)
+from gossipmesh.cli.options import token_of_argument, wall_now, with_json, with_state
+from gossipmesh.daemon.root import load_root
+from gossipmesh.identity.describe import describe
+from gossipmesh.identity.grants import Capability
+from gossipmesh.identity.token import Token, narrow, parse_token
+
+
+@click.group(short_help="Make, narrow and show join tokens.", no_args_is_help=False)
+def token() -> None:
+    """Make, narrow and show join tokens.
+
+    Whoever has a token can let nodes join, within what it allows. TOKEN is the token itself, the name of a file
+    that holds it, or - for standard input.
+    """
+
+
+@token.command(short_help="Make a token; it is alone on stdout.")
+@click.option(
+    "--root",
+    "directory",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What `gossipmesh init` made, or the state of the node that started the mesh.",
+)
+@with_caveats
+@with_ttl("365d", "How long it, and the nodes that it lets in, may last.")
+def new(
+    *,
+    directory: Path,
+    services: tuple[str, ...],
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    caps: tuple[str, ...],
+    ttl_s: float,
+) -> None:
+    """Make a join token.
+
+    Without options it lets any node join and offer any service, for a year.
+    """
+    wall = wall_now()
+    caveats = caveats_of(
+        services=services, names=names, groups=groups, caps=caps, expires_at=wall + ttl_s, wall=wall
+    )
+    made = mint(load_root(directory), caveats)
+    click.echo(str(made))
+    _advise(made, ttl_s)
+
+
+@token.command("narrow", short_help="Make of a token one that allows less.")
+@click.argument("text", metavar="TOKEN")
+@with_caveats
+@with_ttl(None, "How long it may last, from now; never longer than TOKEN.")
+def narrow_(
+    *,
+    text: str,
+    services: tuple[str, ...],
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    caps: tuple[str, ...],
+    ttl_s: float | None,
+) -> None:
+    """Make of TOKEN one that allows less; nothing given here can add to what TOKEN allows."""
+    wall = wall_now()
+    wide = parse_token(token_of_argument(text))
+    expires_at = wide.grants.expires_at if ttl_s is None else min(wide.grants.expires_at, wall + ttl_s)
+    caveats = caveats_of(
+        services=services, names=names, groups=groups, caps=caps, expires_at=expires_at, wall=wall
+    )
+    made = narrow(wide, caveats, os.urandom)
+    click.echo(str(made))
+    _advise(made, expires_at - wall)
+
+
+@token.command(short_help="Show what a token allows, or the line that adds a node.")
+@click.argument("text", metavar="[TOKEN]", required=False)
+@click.option(
+    "--join", is_flag=True, help="Print the whole line that adds a node to this node's mesh: a secret."
+)
+@with_state
+@with_json
+def show(text: str | None, join: bool, state: Path, as_json: bool) -> None:
+    """Show what TOKEN allows, or with --join the command that adds a node to the mesh that was started here."""
+    if join == (text is not None):
+        raise click.UsageError("name a TOKEN, or --join for the line that adds a node.")
+    if text is None:
+        line = join_line(state)
+        click.echo(json.dumps({"command": line}) if as_json else line)
+        return
+    shown = parse_token(token_of_argument(text))
+    if as_json:
+        click.echo(json.dumps(_document(shown)))
+        return
+    default = "allow" if shown.trust().default_allow else "deny"
+    for line in (f"mesh: {shown.mesh_id.hex()}", f"default decision: {default}"):
+        click.echo(line)
+    for line in describe(shown.grants, shown.token_ids):
+        click.echo(line)
+
+
+def join_line(state: Path) -> str:
+    """Give the command that adds a node to the mesh that the node with ``state`` started, with a fresh token.
+
+    Raises:
+        StateError: this node keeps no root key.
+        UnreachableError: it does not run, so that nobody knows where it listens.
+    """
+    from gossipmesh.cli.client import AdminClient
+
+    root = load_root(state)
+    address = AdminClient(state).document("/v1/status")["address"]
+    return f"gossipmesh up --join {address} --token {mint(root, any_node(wall_now()))}"
+
+
+def _document(shown: Token) -> dict[str, object]:
+    grants = shown.grants
+    return {
+        "mesh": shown.mesh_id.hex(),
+        "default": "allow" if shown.trust().default_allow else "deny",
+        "capabilities": sorted(capability.value for capability in grants.caps),
+        "services": [list(globs) for globs in grants.services],
+        "names": [list(globs) for globs in grants.names],
+        "groups": sorted(grants.groups),
+        "not_before": grants.not_before,
+        "expires_at": grants.expires_at,
+        "token_ids": [token_id.hex() for token_id in shown.token_ids],
+    }
+
+
+def _advise(made: Token, lasts_s: float) -> None:
+    if not made.grants.allows(Capability.JOIN):
+        hint("This token lets no node join: add --can join if it should.")
+    if lasts_s < SHORT_S:
+        hint("Nodes of a token under 7d need a member with --can issue, which renews them.")

@@ -1,0 +1,120 @@
+"""``gossipmesh up``: run the daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, TextIO
+
+import click
+
+from gossipmesh.cli.options import token_of_file, token_of_stdin
+from gossipmesh.errors import ConfigError
+
+_TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
+
+
+@click.command(short_help="Run the daemon: start a mesh, or join one.")
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    envvar="GOSSIPMESH_CONFIG",
+    metavar="FILE",
+    help="A TOML file; what flags and GOSSIPMESH_* variables say comes before it.",
+)
+@click.option("--name", metavar="N", help="This node's name; by default the host's.")
+@click.option("--token-file", metavar="F", help="Where the join token is.")
+@click.option(
+    "--token", metavar="T", help="The join token, or - for standard input. Others can see it in `ps`."
+)
+@click.option(
+    "--join", multiple=True, metavar="HOST[:PORT]", help="A node of the mesh; tried until one answers."
+)
+@click.option(
+    "--service",
+    multiple=True,
+    metavar="NAME=PORT[,weight=N][,tag=T]...",
+    help="A service of this host, listening on 127.0.0.1.",
+)
+@click.option("--bind", metavar="A", help="Where to listen for the mesh, UDP and TCP. [0.0.0.0:7946]")
+@click.option("--advertise", metavar="A", help="What others dial, where that is not what is bound.")
+@click.option("--proxy", metavar="A", help="Where local apps send their requests. [127.0.0.1:4140]")
+@click.option(
+    "--upstream", multiple=True, metavar="NAME=[HOST:]PORT", help="A port of its own for one service."
+)
+@click.option("--admin", metavar="A", help="The read-only admin API and metrics. [127.0.0.1:4191]")
+@click.option("--zone", metavar="Z", help="Where this node stands.")
+@click.option("--state", metavar="DIR", help="The state directory.")
+def up(file: Path | None, token: str | None, **flags: object) -> None:
+    """Run the daemon until it is told to stop.
+
+    With no token and no --join it starts a mesh of its own and prints the line that adds a node; with a token and
+    no --join it is the first node of that token's mesh; with both it joins, and goes on trying until a seed
+    answers. SIGTERM drains, leaves and exits 0.
+    """
+    # `up --help` need not wait for these to load, nor a mistake in the configuration for the daemon.
+    from gossipmesh.config.keys import FLAGS
+    from gossipmesh.config.load import load
+
+    by_path = {path: flags[flag.removeprefix("--").replace("-", "_")] for path, flag in FLAGS.items()}
+    loaded = load(file, os.environ, by_path)
+    node = loaded.config.node
+    from_flag = loaded.origins["node.token_file"] == FLAGS["node.token_file"]
+    text = token_text(token, os.environ, node.token_file, file_from_flag=from_flag, state=node.state)
+    from gossipmesh.daemon.node import run
+
+    run(loaded, token=text, announce=announcer(sys.stderr, node.state))
+
+
+def token_text(
+    flag: str | None,
+    environ: Mapping[str, str],
+    file: Path | None,
+    *,
+    file_from_flag: bool,
+    state: Path,
+) -> str | None:
+    """Give the join token from where it is said to be: a flag, then a variable, then the configured file.
+
+    A node that has joined needs no token any more, so a token file that was taken away since is no error then.
+
+    Raises:
+        ConfigError: both flags are given; the file cannot be read.
+    """
+    if flag is not None:
+        if file_from_flag:
+            raise ConfigError("config.token", "--token and --token-file are both given; keep --token-file")
+        if flag == "-":
+            return token_of_stdin()
+        click.echo("gossipmesh: warning: others can see --token in `ps`; prefer --token-file", err=True)
+        return flag
+    variable = environ.get("GOSSIPMESH_TOKEN", "").strip()
+    if variable and not file_from_flag:
+        return variable
+    if file is None:
+        return None
+    if not file.exists():
+        from gossipmesh.daemon.state import has_identity
+
+        if has_identity(state):
+            return None
+    return token_of_file(file)
+
+
+def announcer(stream: TextIO, state: Path) -> Callable[[str], None]:
+    """Give what prints the daemon's announcements.
+
+    A line with a token goes to a terminal only: what is not one is kept, by a journal or a container's log.
+    """
+
+    def announce(text: str) -> None:
+        if _TOKEN.search(text) is not None and not stream.isatty():
+            text = f"to add a node, run what this prints: gossipmesh token show --join --state {state}"
+        click.echo(text, file=stream)
+
+    return announce

@@ -1,0 +1,172 @@
+"""Every key by its path: how it is read, which variable and flag set it, and where its value is in ``Config``.
+
+A variable's name follows from the key: ``[node]`` keys drop their table, and ``listen`` drops itself, so that
+``GOSSIPMESH_JOIN``, ``GOSSIPMESH_PROXY`` and ``GOSSIPMESH_LOG_FORMAT`` set ``node.join``, ``proxy.listen`` and
+``log.format``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from attrs import Attribute, field, fields, frozen
+
+from gossipmesh.config import readers
+from gossipmesh.config.model import (
+    KEY,
+    READER,
+    AdminConfig,
+    Config,
+    LogConfig,
+    NodeConfig,
+    ProxyConfig,
+    UpstreamConfig,
+)
+from gossipmesh.config.readers import Reader
+from gossipmesh.membership.parameters import Parameters
+from gossipmesh.model import Service
+from gossipmesh.proxy.limits import ProxyLimits
+
+PREFIX: Final = "GOSSIPMESH_"
+LISTS: Final = ("service", "upstream")
+"""Arrays of tables in the file; blank-separated flag syntax in a variable."""
+
+
+@frozen
+class Key:
+    """One key of one part of the configuration.
+
+    Args:
+        name: the key as the file has it.
+        attribute: the part's field that holds its value.
+    """
+
+    name: str
+    attribute: str
+    reader: Reader = field(repr=False)
+
+
+@frozen
+class Placed:
+    """A key with its table, and where its value is in a ``Config``."""
+
+    path: str
+    reader: Reader = field(repr=False)
+    place: tuple[str, ...]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        words = self.path.split(".")
+        if words[0] == "node":
+            words = words[1:]
+        elif words[-1] == "listen":
+            words = words[:-1]
+        return PREFIX + "_".join(words).upper()
+
+    def value_in(self, config: Config) -> Any:
+        """Give this key's value in ``config``."""
+        value: Any = config
+        for attribute in self.place:
+            value = getattr(value, attribute)
+        return value
+
+
+def _key_of(attribute: Attribute[Any]) -> Key:
+    """Give the key of a field: its metadata says, else its name's suffix and its default's type."""
+    named: Reader | None = attribute.metadata.get(READER)
+    if named is not None:
+        return Key(attribute.metadata.get(KEY, attribute.name), attribute.name, named)
+    if attribute.name.endswith("_s"):
+        # The value carries its unit, so the key needs none.
+        limit = readers.DURATION_OR_NONE if attribute.default == math.inf else readers.DURATION
+        return Key(attribute.name.removesuffix("_s"), attribute.name, limit)
+    if attribute.name.endswith("_share"):
+        return Key(attribute.name, attribute.name, readers.SHARE)
+    if attribute.name.endswith("_bytes"):
+        return Key(attribute.name, attribute.name, readers.SIZE)
+    by_type: dict[type, Reader] = {bool: readers.SWITCH, int: readers.COUNT, float: readers.FACTOR}
+    return Key(attribute.name, attribute.name, by_type[type(attribute.default)])
+
+
+def _keys_of(part: type, *, without: tuple[str, ...] = ()) -> tuple[Key, ...]:
+    return tuple(_key_of(attribute) for attribute in fields(part) if attribute.name not in without)
+
+
+PARTS: Final[dict[type, tuple[Key, ...]]] = {
+    NodeConfig: _keys_of(NodeConfig),
+    UpstreamConfig: _keys_of(UpstreamConfig),
+    ProxyConfig: _keys_of(ProxyConfig, without=("limits",)),
+    ProxyLimits: _keys_of(ProxyLimits),
+    AdminConfig: _keys_of(AdminConfig),
+    Parameters: _keys_of(Parameters),
+    LogConfig: _keys_of(LogConfig),
+    # The noun of the whole mesh, so it cannot carry readers itself; ``healthy`` is observed, not configured.
+    Service: (
+        Key("name", "name", readers.NODE_NAME),
+        Key("port", "port", readers.SERVICE_PORT),
+        Key("protocol", "protocol", readers.PROTOCOL),
+        Key("weight", "weight", readers.WEIGHT),
+        Key("tags", "tags", readers.TAGS),
+    ),
+}
+"""The keys of each part."""
+
+
+def _placed(table: str, part: type, *place: str) -> Iterator[Placed]:
+    for key in PARTS[part]:
+        yield Placed(f"{table}.{key.name}", key.reader, (*place, key.attribute))
+
+
+KEYS: Final[dict[str, Placed]] = {
+    key.path: key
+    for key in (
+        *_placed("node", NodeConfig, "node"),
+        *_placed("proxy", ProxyConfig, "proxy"),
+        *_placed("proxy", ProxyLimits, "proxy", "limits"),
+        *_placed("admin", AdminConfig, "admin"),
+        Placed("gossip.profile", _key_of(fields(Config).gossip_profile).reader, ("gossip_profile",)),
+        *_placed("gossip", Parameters, "gossip"),
+        *_placed("log", LogConfig, "log"),
+    )
+}
+"""Every key outside of the lists, by its path."""
+TABLES: Final = (*dict.fromkeys(path.partition(".")[0] for path in KEYS), *LISTS)
+VARIABLES: Final[dict[str, str]] = {key.variable: key.path for key in KEYS.values()} | {
+    PREFIX + name.upper(): name for name in LISTS
+}
+"""The path that each variable sets."""
+FLAGS: Final[dict[str, str]] = {
+    "node.name": "--name",
+    "node.zone": "--zone",
+    "node.join": "--join",
+    "node.token_file": "--token-file",
+    "node.state": "--state",
+    "node.bind": "--bind",
+    "node.advertise": "--advertise",
+    "proxy.listen": "--proxy",
+    "admin.listen": "--admin",
+    "service": "--service",
+    "upstream": "--upstream",
+}
+"""The flag of ``gossipmesh up`` that sets each path."""
+
+
+def keys_of_table(table: str) -> list[str]:
+    """Give the keys that a table of the file takes."""
+    if table in LISTS:
+        return [key.name for key in PARTS[Service if table == "service" else UpstreamConfig]]
+    return [path.partition(".")[2] for path in KEYS if path.startswith(table + ".")]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give a hint for a name that is not known: the nearest known one, or all of them where they are few."""
+    known = tuple(known)
+    if close := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"did you mean {close[0]}?"
+    if len(known) <= 10:
+        return "known are " + ", ".join(known)
+    return "`gossipmesh config` lists all, of a running node"

@@ -1,0 +1,191 @@
+"""From a file, the environment and flags to one ``Config``, and where each of its values came from.
+
+The stronger source covers the weaker, value by value; a list is one value, so that ``--service`` replaces the
+file's services. Only then is anything bound, so that a value is checked by the same reader wherever it came from
+and blamed on where it did.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve, frozen
+
+from gossipmesh.config import readers
+from gossipmesh.config.bind import bind, bind_list, read
+from gossipmesh.config.keys import KEYS, LISTS, PARTS
+from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, UpstreamConfig
+from gossipmesh.config.places import default_state
+from gossipmesh.config.sources import Given, from_environ, from_file, from_flags
+from gossipmesh.errors import ConfigError
+from gossipmesh.membership.parameters import PROFILES, Parameters
+from gossipmesh.model import MAX_NAME, MAX_SERVICES, Service
+from gossipmesh.proxy.limits import ProxyLimits
+
+MAX_UPSTREAMS: Final = 64
+DEFAULT: Final = "default"
+HOST_NAME: Final = "host name"
+"""The origin of a node's name that nobody chose."""
+
+
+@frozen
+class Loaded:
+    """A configuration, and the flag, variable or file that each path in it came from, or ``default``."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+    def describe(self) -> dict[str, dict[str, object]]:
+        """Give every path with its ``value`` (as JSON would have it) and ``origin``; there is no secret in it."""
+        shown = {path: key.reader.show(key.value_in(self.config)) for path, key in KEYS.items()}
+        shown["service"] = [_shown(service) for service in self.config.services]
+        shown["upstream"] = [_shown(upstream) for upstream in self.config.upstreams]
+        return {path: {"value": value, "origin": self.origins[path]} for path, value in shown.items()}
+
+
+def load(
+    file: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    host_name: str | None = None,
+    root: bool | None = None,
+) -> Loaded:
+    """Give the configuration that a file, ``GOSSIPMESH_*`` variables and flags make together.
+
+    Args:
+        file: a TOML file, or None.
+        environ: the process's environment.
+        flags: path to value as the command line had it (``{"node.name": "web-1", "service": ["hello=8080"]}``);
+            None and empty lists count as not given.
+        host_name: what the node is called where nothing says so; by default this host's name.
+        root: whether the process is root, for the default state directory; by default as it is.
+
+    Raises:
+        ConfigError: one line with the source, the key and what to write instead.
+    """
+    name = label_of(socket.gethostname() if host_name is None else host_name)
+    state = default_state(environ, root=os.geteuid() == 0 if root is None else root)
+    given = {"node.name": Given(name, HOST_NAME), "node.state": Given(str(state), DEFAULT)}
+    given |= from_file(file) if file is not None else {}
+    given |= from_environ(environ)
+    given |= from_flags(flags)
+    return _bound(given)
+
+
+def label_of(host_name: str) -> str:
+    """Give the name that a host's name makes: its first label in lower case, ``-`` for what no name may have."""
+    first = host_name.partition(".")[0].lower()
+    return re.sub(r"[^a-z0-9-]", "-", first)[:MAX_NAME] or "node"
+
+
+def _bound(given: Mapping[str, Given]) -> Loaded:
+    """Bind what the sources gave, and check what must fit together."""
+    tables: dict[str, dict[str, Given]] = {path.partition(".")[0]: {} for path in KEYS}
+    for path, value in given.items():
+        if path not in LISTS:
+            table, _, key = path.partition(".")
+            tables[table][key] = value
+    limits = _taken(tables["proxy"], ProxyLimits)
+    profile = tables["gossip"].pop("profile", Given("lan", DEFAULT))
+    gossip_profile: str = read(profile, "gossip.profile", KEYS["gossip.profile"].reader)
+    config = Config(
+        node=bind(NodeConfig, "node", tables["node"]),
+        services=bind_list(
+            Service, "service", given.get("service"), most=MAX_SERVICES, from_flag=readers.service_of_flag
+        ),
+        upstreams=bind_list(
+            UpstreamConfig,
+            "upstream",
+            given.get("upstream"),
+            most=MAX_UPSTREAMS,
+            from_flag=readers.upstream_of_flag,
+        ),
+        proxy=evolve(bind(ProxyConfig, "proxy", tables["proxy"]), limits=bind(ProxyLimits, "proxy", limits)),
+        admin=bind(AdminConfig, "admin", tables["admin"]),
+        gossip_profile=gossip_profile,
+        gossip=_overridden(PROFILES[gossip_profile], tables["gossip"]),
+        log=bind(LogConfig, "log", tables["log"]),
+    )
+    origins = {path: given[path].origin if path in given else DEFAULT for path in (*KEYS, *LISTS)}
+    config = _with_the_only_service(config, origins)
+    _check_services(config, origins)
+    _check_gossip(config, origins)
+    return Loaded(config, origins)
+
+
+def _taken(table: dict[str, Given], part: type) -> dict[str, Given]:
+    """Take the keys of ``part`` out of a table that holds those of two parts."""
+    return {key.name: table.pop(key.name) for key in PARTS[part] if key.name in table}
+
+
+def _overridden(base: Parameters, table: Mapping[str, Given]) -> Parameters:
+    """Give ``base`` with the values that ``table`` has; all others stay the profile's."""
+    values = bind(Parameters, "gossip", table)
+    changed = {
+        key.attribute: getattr(values, key.attribute) for key in PARTS[Parameters] if key.name in table
+    }
+    return evolve(base, **changed)
+
+
+def _shown(part: Service | UpstreamConfig) -> dict[str, object]:
+    return {key.name: key.reader.show(getattr(part, key.attribute)) for key in PARTS[type(part)]}
+
+
+def _with_the_only_service(config: Config, origins: dict[str, str]) -> Config:
+    """Let the node's apps speak as its only service, where it has exactly one and nothing else is said."""
+    if config.proxy.as_service is not None or len(config.services) != 1:
+        return config
+    origins["proxy.as"] = "the only service"
+    return evolve(config, proxy=evolve(config.proxy, as_service=config.services[0].name))
+
+
+def _twice(items: Iterable[object]) -> object | None:
+    seen: set[object] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
+
+
+def _check_services(config: Config, origins: Mapping[str, str]) -> None:
+    """Refuse services and listeners that exclude each other, and a speaker that is not ours."""
+    names = [service.name for service in config.services]
+    if (name := _twice(names)) is not None:
+        raise ConfigError("config.service", f"{origins['service']}: service {name} is there twice; keep one")
+    listens = [config.proxy.listen, config.admin.listen, *(upstream.listen for upstream in config.upstreams)]
+    if (listen := _twice(address for address in listens if address.port)) is not None:
+        text = (
+            f"{listen} is to be listened on twice (proxy, admin and upstreams); give each a port of its own"
+        )
+        raise ConfigError("config.address", text)
+    speaker = config.proxy.as_service
+    if speaker is not None and speaker not in names:
+        known = ", ".join(names) or "none"
+        text = f"{origins['proxy.as']}: proxy.as: {speaker} is not a service of this node (it has: {known})"
+        raise ConfigError("config.service", text)
+
+
+def _check_gossip(config: Config, origins: Mapping[str, str]) -> None:
+    """Refuse times that contradict each other."""
+    gossip = config.gossip
+    for less, more in (
+        ("probe_timeout_min", "probe_timeout_max"),
+        ("probe_timeout_max", "probe_period"),
+        ("reconnect_min", "reconnect_max"),
+    ):
+        low, high = getattr(gossip, f"{less}_s"), getattr(gossip, f"{more}_s")
+        if low > high:
+            origin = next(
+                (origins[f"gossip.{key}"] for key in (less, more) if origins[f"gossip.{key}"] != DEFAULT),
+                DEFAULT,
+            )
+            raise ConfigError(
+                "config.value", f"{origin}: gossip.{less} ({low:g}s) is above gossip.{more} ({high:g}s)"
+            )

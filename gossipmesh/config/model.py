@@ -1,0 +1,97 @@
+"""``Config`` and its parts: one frozen class per table of the configuration file.
+
+Each field's metadata names the reader of its value (and its key, where that is not the field's name), so that a key
+is declared in exactly one place. ``[proxy]`` and ``[gossip]`` also take every field of the proxy's limits and of
+the membership protocol's parameters: ``connect_timeout_s`` is there as ``connect_timeout = "2s"``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from attrs import field, frozen
+
+from gossipmesh.config import readers
+from gossipmesh.config.readers import Reader
+from gossipmesh.membership.parameters import LAN, PROFILES, Parameters
+from gossipmesh.model import Address, Service
+from gossipmesh.proxy.limits import ProxyLimits
+
+READER: Final = "gossipmesh.reader"
+KEY: Final = "gossipmesh.key"
+
+
+def _is(reader: Reader, *, key: str | None = None) -> dict[str, Any]:
+    return {READER: reader} if key is None else {READER: reader, KEY: key}
+
+
+@frozen
+class NodeConfig:
+    """``[node]``: who this node is, where it keeps its state, and how others reach it."""
+
+    name: str = field(metadata=_is(readers.NODE_NAME))
+    """A label; by default the host's name made to fit."""
+    state: Path = field(metadata=_is(readers.PATH))
+    """The state directory: key, chain, last members, admin socket."""
+    zone: str = field(default="", metadata=_is(readers.ZONE))
+    """Where the node stands, for routing that prefers what is near; empty: not said."""
+    join: tuple[str, ...] = field(default=(), metadata=_is(readers.SEEDS))
+    """Seeds as ``HOST:PORT``; names are resolved again and again, and all of their addresses used."""
+    token_file: Path | None = field(default=None, metadata=_is(readers.PATH))
+    """Where the join token is read from."""
+    bind: Address = field(default=Address("0.0.0.0", readers.MESH_PORT), metadata=_is(readers.BIND))
+    """The mesh's one port, UDP and TCP; port 0 takes a free one."""
+    advertise: Address | None = field(default=None, metadata=_is(readers.ADVERTISE))
+    """What others dial, where that is not what is bound; port 0: the bound port."""
+
+
+@frozen
+class UpstreamConfig:
+    """``[[upstream]]``: a port of its own for one service, for apps that cannot name a proxy."""
+
+    service: str = field(metadata=_is(readers.NODE_NAME))
+    listen: Address = field(metadata=_is(readers.LOCAL_ADDRESS))
+
+
+@frozen
+class ProxyConfig:
+    """``[proxy]``: where this node's apps send their requests, as whom, and within which limits."""
+
+    listen: Address = field(default=Address(readers.LOOPBACK, 4140), metadata=_is(readers.LOCAL_ADDRESS))
+    as_service: str | None = field(default=None, metadata=_is(readers.NODE_NAME, key="as"))
+    """Which of this node's services speaks here; the only one where there is one; else none."""
+    limits: ProxyLimits = field(factory=ProxyLimits)
+
+
+@frozen
+class AdminConfig:
+    """``[admin]``: the read-only HTTP API; everything else is on the unix socket in the state directory."""
+
+    listen: Address = field(default=Address(readers.LOOPBACK, 4191), metadata=_is(readers.LOCAL_ADDRESS))
+
+
+@frozen
+class LogConfig:
+    """``[log]``: how events and requests are written."""
+
+    format: Literal["json", "text"] = field(default="json", metadata=_is(readers.choice("json", "text")))
+    access: Literal["all", "errors", "off"] = field(
+        default="all", metadata=_is(readers.choice("all", "errors", "off"))
+    )
+    """Which requests get a line: all, those that failed (code 500 and up, or a flag), or none."""
+
+
+@frozen
+class Config:
+    """Everything a daemon is told."""
+
+    node: NodeConfig
+    services: tuple[Service, ...] = ()
+    upstreams: tuple[UpstreamConfig, ...] = ()
+    proxy: ProxyConfig = ProxyConfig()
+    admin: AdminConfig = AdminConfig()
+    gossip_profile: str = field(default="lan", metadata=_is(readers.choice(*PROFILES), key="profile"))
+    gossip: Parameters = LAN
+    """The profile with single values overridden."""
+    log: LogConfig = LogConfig()

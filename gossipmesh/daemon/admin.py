@@ -1,0 +1,304 @@
+"""The admin API: small HTTP/1.1 over two listeners.
+
+The TCP one is for reading. Any program of this host may use it, a browser too, so the Host must be exactly one of
+ours: a page that made its own name resolve to 127.0.0.1 still sends its own name. The unix socket lies in the
+state directory, mode 0600, and also takes what changes something.
+
+Law: an answer is made at once from memory by :func:`answer`; only the loop around it waits, and every wait, size
+and number of connections has a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import h11
+import trio
+from attrs import field, frozen
+
+from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
+from gossipmesh.daemon.view import NodeView
+from gossipmesh.model import Address, is_name
+
+MAX_HEAD: Final = 16 * 1024
+MAX_CONNECTIONS: Final = 64
+"""Per listener, so that whoever fills the TCP one does not lock its owner out of the unix socket."""
+CHUNK: Final = 4 * 1024
+BACKLOG: Final = 64
+REQUEST_TIMEOUT_S: Final = 15.0
+"""From a connection's beginning, or the answer before, to the end of the next request."""
+WRITE_TIMEOUT_S: Final = 10.0
+ACCEPT_PAUSE_S: Final = 0.1
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain; charset=utf-8"
+_READING: Final = ("GET", "HEAD")
+_OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+PATHS: Final = """\
+/healthz               alive
+/readyz                joined, in sync and listening: 200, else 503 and why
+/metrics               Prometheus text
+/v1/status             this node in short
+/v1/members            all members
+/v1/services           all services
+/v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
+/v1/config             the effective configuration and where each value came from
+POST /v1/leave         leave the mesh; on the unix socket only
+"""
+
+
+@frozen
+class Answer:
+    """A whole response."""
+
+    status: HTTPStatus
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    content_type: str = _TEXT
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Answer:
+        """Give ``document`` as one line of JSON."""
+        return cls(status, json.dumps(document).encode() + b"\n", _JSON)
+
+    @classmethod
+    def of_error(cls, status: HTTPStatus, text: str) -> Answer:
+        """Give an error that says in words what is wrong."""
+        return cls.of_json({"error": text}, status)
+
+
+Mutation = Callable[[], Awaitable[None]]
+
+
+@frozen
+class Door:
+    """What one listener lets in.
+
+    ``hosts``: the values that Host may have, in lower case; None where nobody but the owner can connect.
+    """
+
+    hosts: frozenset[str] | None
+    mutations: bool
+
+    def refusal(self, request: h11.Request) -> Answer | None:
+        """Give why ``request`` may not come in here, or None if it may."""
+        if self.hosts is not None:
+            named = [value.decode("latin-1").lower() for name, value in request.headers if name == b"host"]
+            if len(named) != 1 or named[0] not in self.hosts:
+                text = "this listener answers to its own address only: use 127.0.0.1 or localhost as the host"
+                return Answer.of_error(HTTPStatus.MISDIRECTED_REQUEST, text)
+        if not self.mutations and request.method.decode("ascii") not in _READING:
+            text = "this listener is for reading; changes go through the unix socket, as `gossipmesh` does"
+            return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
+        return None
+
+
+def door_of(address: Address) -> Door:
+    """Give the door of a TCP connection that was accepted at ``address``."""
+    bare = address.host if ":" not in address.host else f"[{address.host}]"
+    names = ("localhost", "127.0.0.1", "[::1]", bare.lower())
+    return Door(frozenset(names) | {f"{name}:{address.port}" for name in names}, mutations=False)
+
+
+OWNER: Final = Door(hosts=None, mutations=True)
+
+
+def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
+    """Give the answer to a request that a door let in, or what is to be done before it is answered."""
+    path = target.partition("?")[0]
+    if method == "POST":
+        if path == "/v1/leave":
+            return view.leave
+        return Answer.of_error(HTTPStatus.NOT_FOUND, "only /v1/leave takes POST")
+    if method not in _READING:
+        return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
+    match path.split("/")[1:]:
+        case [""]:
+            return Answer(HTTPStatus.OK, PATHS.encode())
+        case ["healthz"]:
+            return Answer(HTTPStatus.OK, b"alive\n")
+        case ["readyz"]:
+            ready = view.ready()
+            status = HTTPStatus.OK if ready.ok else HTTPStatus.SERVICE_UNAVAILABLE
+            return Answer(status, (ready.reason or "ready").encode() + b"\n")
+        case ["metrics"]:
+            return Answer(HTTPStatus.OK, view.metrics_text(), METRICS_TYPE)
+        case ["v1", "status"]:
+            return Answer.of_json(view.status())
+        case ["v1", "members"]:
+            return Answer.of_json(view.members())
+        case ["v1", "services"]:
+            return Answer.of_json(view.services())
+        case ["v1", "config"]:
+            return Answer.of_json(view.config())
+        case ["v1", "endpoints" | "services", name]:
+            endpoints = view.endpoints(name) if is_name(name) else None
+            if endpoints is None:
+                return Answer.of_error(
+                    HTTPStatus.NOT_FOUND, "nobody in the mesh offers a service of that name"
+                )
+            return Answer.of_json(endpoints)
+        case _:
+            return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
+
+
+async def serve_tcp(
+    view: NodeView,
+    listen: Address,
+    *,
+    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the read-only API until cancelled; ``started`` gives the address that was bound.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    (listener,) = await trio.open_tcp_listeners(listen.port, host=listen.host, backlog=BACKLOG)
+    host, port = listener.socket.getsockname()[:2]
+    task_status.started(Address(host, port))
+    await _serve(view, listener, None)
+
+
+async def serve_unix(
+    view: NodeView, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve the whole API on the unix socket ``path`` until cancelled.
+
+    The state directory's lock says that no other daemon uses ``path``, so a socket found there was left behind.
+
+    Raises:
+        OSError: the socket cannot be made.
+    """
+    listening = _listen_unix(path)
+    try:
+        task_status.started()
+        await _serve(view, trio.SocketListener(trio.socket.from_stdlib_socket(listening)), OWNER)
+    finally:
+        listening.close()
+        _remove(path)
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    _remove(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.bind(os.fspath(path))
+        # Nobody can have connected since bind: that takes listen().
+        path.chmod(0o600)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | None) -> None:
+    free = trio.Semaphore(MAX_CONNECTIONS)
+    async with listener, trio.open_nursery() as nursery:
+        while True:
+            await free.acquire()
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                free.release()
+                if error.errno not in _OUT_OF_RESOURCES:
+                    raise
+                # Others hold what we need; trying again at once would only burn the processor.
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            nursery.start_soon(_connection, view, stream, door, free)
+
+
+async def _connection(
+    view: NodeView, stream: trio.SocketStream, door: Door | None, free: trio.Semaphore
+) -> None:
+    """Answer the requests of one connection, one after the other."""
+    try:
+        async with stream:
+            if door is None:
+                # The address that this connection came to: with 0.0.0.0 bound, the bound one says nothing.
+                door = door_of(Address(*stream.socket.getsockname()[:2]))
+            connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+            while await _exchange(view, stream, connection, door):
+                connection.start_next_cycle()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        return
+    finally:
+        free.release()
+
+
+async def _exchange(
+    view: NodeView, stream: trio.SocketStream, connection: h11.Connection, door: Door
+) -> bool:
+    """Answer one request; tell whether the connection can take another."""
+    try:
+        with trio.fail_after(REQUEST_TIMEOUT_S):
+            request = await _receive_request(stream, connection)
+    except trio.TooSlowError:
+        return False
+    except h11.RemoteProtocolError as error:
+        if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            status = HTTPStatus(error.error_status_hint)
+            await _send(stream, connection, Answer.of_error(status, "this is not a request"))
+        return False
+    if request is None:
+        return False
+    found = door.refusal(request) or answer(
+        view, request.method.decode("ascii"), request.target.decode("ascii")
+    )
+    if not isinstance(found, Answer):
+        await found()
+        found = Answer.of_json({"done": True})
+    await _send(stream, connection, found, to_head=request.method == b"HEAD")
+    return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _receive_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
+    """Give the next request, or None at the end of the connection. No request here has a body."""
+    request: h11.Request | None = None
+    while True:
+        event = connection.next_event()
+        match event:
+            case h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some(CHUNK))
+            case h11.Request():
+                request = event
+            case h11.EndOfMessage():
+                return request
+            case h11.Data():
+                text = "requests to this API have no body"
+                raise h11.RemoteProtocolError(text, error_status_hint=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            case _:
+                return None
+
+
+async def _send(
+    stream: trio.SocketStream, connection: h11.Connection, found: Answer, *, to_head: bool = False
+) -> None:
+    """Send an answer, without its body if it is one to HEAD (RFC 9110, section 9.3.2)."""
+    headers = [
+        ("content-type", found.content_type),
+        ("content-length", str(len(found.body))),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ]
+    if found.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append(("allow", ", ".join(_READING)))
+    head = h11.Response(status_code=found.status, headers=headers, reason=found.status.phrase)
+    parts = [connection.send(head)]
+    if not to_head:
+        parts.append(connection.send(h11.Data(data=found.body)))
+    parts.append(connection.send(h11.EndOfMessage()))
+    # Shielded, because the answer to `leave` is sent while the daemon is already being taken down.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + WRITE_TIMEOUT_S):
+        await stream.send_all(b"".join(part for part in parts if part))

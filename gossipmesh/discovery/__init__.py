@@ -1,0 +1,5 @@
+"""How a node finds others before it knows any.
+
+- ``seeds``: the configured seeds' names, resolved again and again
+- ``advertise``: which of this host's addresses others can dial
+"""

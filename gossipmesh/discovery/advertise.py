@@ -1,0 +1,45 @@
+"""Which of this host's addresses others can dial: the one that the system would use to reach them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+
+from gossipmesh.model import Address
+
+SOMEWHERE: Final = (Address("192.0.2.1", 9), Address("2001:db8::1", 9))
+"""Documentation addresses (RFC 5737, RFC 3849): they ask for the default route, and nothing is ever sent there."""
+LOOPBACK: Final = "127.0.0.1"
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether ``host`` (an IP literal) means every address of this host."""
+    return ipaddress.ip_address(host).is_unspecified
+
+
+def local_host_towards(target: Address) -> str | None:
+    """Give our own address on the way to ``target``, or None where there is no way. Sends nothing."""
+    family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            # Connecting a UDP socket only asks the routing table.
+            sock.connect((target.host, target.port or 9))
+            host = str(sock.getsockname()[0])
+        except OSError:
+            return None
+    return None if is_wildcard(host) else host
+
+
+def choose_host(bind: Address, seeds: tuple[Address, ...]) -> str:
+    """Give the address to advertise: what is bound, or where that is a wildcard, what leads to a seed, or out.
+
+    A host with neither a route to a seed nor a default route can only be reached from itself: loopback.
+    """
+    if not is_wildcard(bind.host):
+        return bind.host
+    for target in (*seeds, *SOMEWHERE):
+        host = local_host_towards(target)
+        if host is not None:
+            return host
+    return LOOPBACK

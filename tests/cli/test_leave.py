@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import trio
+from click.testing import CliRunner
+
+from gossipmesh.cli.main import cli
+from gossipmesh.daemon.admin import serve_unix
+
+
+class Node:
+    """A node that takes its time to leave."""
+
+    def __init__(self) -> None:
+        self.left = trio.Event()
+
+    async def leave(self) -> None:
+        await trio.sleep(0.01)
+        self.left.set()
+
+
+async def test_leaving_returns_when_the_node_has_left_even_if_it_ends_at_once(tmp_path: Path) -> None:
+    node = Node()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_unix, node, tmp_path / "admin.sock"))
+
+        async def end_when_left() -> None:
+            await node.left.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(end_when_left)
+        with trio.CancelScope(shield=True):
+            result = await trio.to_thread.run_sync(
+                CliRunner().invoke, cli, ["leave", "--state", str(tmp_path)]
+            )
+    assert node.left.is_set()
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_without_a_daemon_there_is_nothing_to_leave(tmp_path: Path) -> None:
+    assert CliRunner().invoke(cli, ["leave", "--state", str(tmp_path)]).exit_code == 3

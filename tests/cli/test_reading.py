@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from gossipmesh.cli.main import cli
+from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.view import Endpoints, Members, Services, Status
+
+STATUS: Status = {
+    "name": "web-1",
+    "id": "ab" * 32,
+    "mesh": "cd" * 32,
+    "version": "0.1.0",
+    "uptime_s": 3_725.0,
+    "listen": {"mesh": "0.0.0.0:7946", "proxy": "127.0.0.1:4140", "admin": None, "dns": None},
+    "address": "10.0.0.1:7946",
+    "members": {"alive": 3, "suspect": 0, "dead": 1, "left": 0},
+    "agreement": 1.0,
+    "policy_version": 0,
+}
+MEMBERS: Members = {
+    "members": [
+        {
+            "name": "web-1",
+            "id": "ab" * 32,
+            "address": "10.0.0.1:7946",
+            "state": "alive",
+            "serving": "serving",
+            "incarnation": 1 << 32,
+            "zone": "",
+            "services": ["hello", "world"],
+            "since": 1.0,
+        }
+    ]
+}
+SERVICES: Services = {"services": [{"name": "hello", "endpoints": 2, "healthy": 1}]}
+ENDPOINTS: Endpoints = {
+    "service": "hello",
+    "endpoints": [
+        {
+            "node": "web-1",
+            "id": "ab" * 32,
+            "address": "10.0.0.1:7946",
+            "weight": 3,
+            "tags": ["v2"],
+            "healthy": False,
+            "reason": "two members do not reach it",
+        }
+    ],
+}
+CONFIG: dict[str, object] = {"node.zone": {"value": "eu", "origin": "--zone"}}
+
+
+class Node:
+    """A node that always knows the same."""
+
+    def status(self) -> Status:
+        return STATUS
+
+    def members(self) -> Members:
+        return MEMBERS
+
+    def services(self) -> Services:
+        return SERVICES
+
+    def endpoints(self, name: str) -> Endpoints | None:
+        return ENDPOINTS if name == "hello" else None
+
+    def config(self) -> dict[str, object]:
+        return CONFIG
+
+
+@asynccontextmanager
+async def daemon(state: Path) -> AsyncIterator[Callable[..., Awaitable[Result]]]:
+    async def ask(*args: str) -> Result:
+        return await trio.to_thread.run_sync(CliRunner().invoke, cli, [*args, "--state", str(state)])
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_unix, Node(), state / "admin.sock"))
+        yield ask
+        nursery.cancel_scope.cancel()
+
+
+async def test_json_is_the_daemons_document(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as ask:
+        for args, document in (
+            (["status"], STATUS),
+            (["members"], MEMBERS),
+            (["services"], SERVICES),
+            (["endpoints", "hello"], ENDPOINTS),
+            (["config"], CONFIG),
+        ):
+            result = await ask(*args, "--json")
+            assert (result.exit_code, result.stderr) == (0, "")
+            assert json.loads(result.stdout) == document
+
+
+async def test_without_json_people_get_what_they_need(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as ask:
+        status = (await ask("status")).stdout
+        assert "members         3 alive, 1 dead" in status
+        assert "up              1h 2m" in status
+        assert "agreement       100%" in status
+        assert "admin" not in status
+        head, row = (await ask("members")).stdout.splitlines()
+        assert head.split() == ["NAME", "STATE", "SERVING", "ADDRESS", "ZONE", "SERVICES", "FOR", "ID"]
+        assert row.split()[:7] == ["web-1", "alive", "serving", "10.0.0.1:7946", "-", "hello", "world"]
+        assert (await ask("services")).stdout.splitlines()[1].split() == ["hello", "2", "1"]
+        assert (
+            "unhealthy  10.0.0.1:7946  3       v2    two members do not"
+            in (await ask("endpoints", "hello")).stdout
+        )
+        assert (await ask("config")).stdout.splitlines()[1].split() == ["node.zone", '"eu"', "--zone"]
+
+
+async def test_a_service_that_nobody_offers_is_the_answer_no(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as ask:
+        result = await ask("endpoints", "other")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "nobody offers other" in result.stderr
+        result = await ask("endpoints", "other", "--json")
+        assert (result.exit_code, json.loads(result.stdout)) == (1, {"service": "other", "endpoints": []})
+        assert (await ask("endpoints", "Not/a/name")).exit_code == 2
+
+
+@pytest.mark.parametrize("args", [["status"], ["members"], ["services"], ["endpoints", "hello"], ["config"]])
+def test_without_a_daemon_every_reading_command_exits_with_3(tmp_path: Path, args: list[str]) -> None:
+    result = CliRunner().invoke(cli, [*args, "--state", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("gossipmesh: no daemon answers at ")

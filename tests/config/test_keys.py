@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from attrs import fields
+
+from gossipmesh.config.keys import FLAGS, KEYS, LISTS, VARIABLES, nearest
+from gossipmesh.membership.parameters import Parameters
+from gossipmesh.proxy.limits import ProxyLimits
+
+
+def test_every_limit_and_parameter_has_a_key() -> None:
+    places = {key.place for key in KEYS.values()}
+    assert {("proxy", "limits", field.name) for field in fields(ProxyLimits)} <= places
+    assert {("gossip", field.name) for field in fields(Parameters)} <= places
+
+
+def test_times_have_their_unit_in_the_value_and_not_in_the_key() -> None:
+    assert not [path for path in KEYS if path.endswith("_s")]
+
+
+def test_every_path_has_a_variable_of_its_own() -> None:
+    assert sorted(VARIABLES.values()) == sorted((*KEYS, *LISTS))
+
+
+def test_variables_are_named_after_the_flags_where_there_is_one() -> None:
+    for path, flag in FLAGS.items():
+        assert VARIABLES["GOSSIPMESH_" + flag.removeprefix("--").replace("-", "_").upper()] == path
+
+
+def test_the_nearest_known_name_is_suggested() -> None:
+    assert nearest("nmae", ["name", "zone"]) == "did you mean name?"
+    assert nearest("qqqq", ["name", "zone"]) == "known are name, zone"
+    assert "gossipmesh config" in nearest("qqqq", [f"key{n}" for n in range(20)])

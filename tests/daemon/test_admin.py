@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from gossipmesh.daemon.admin import MAX_CONNECTIONS, MAX_HEAD, REQUEST_TIMEOUT_S, serve_tcp, serve_unix
+from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
+from gossipmesh.model import Address
+
+
+class Node:
+    """A node that knows itself and one service, and has not left yet."""
+
+    def __init__(self, *, waits_for: str = "") -> None:
+        self.readiness = Readiness(not waits_for, waits_for)
+        self.left = False
+
+    def status(self) -> Status:
+        return {
+            "name": "web-1",
+            "id": "ab" * 32,
+            "mesh": "cd" * 32,
+            "version": "0.1.0",
+            "uptime_s": 1.5,
+            "listen": {"mesh": "0.0.0.0:7946", "proxy": None, "admin": None, "dns": None},
+            "address": "10.0.0.1:7946",
+            "members": {"alive": 1, "suspect": 0, "dead": 0, "left": 0},
+            "agreement": 1.0,
+            "policy_version": 0,
+        }
+
+    def members(self) -> Members:
+        return {"members": []}
+
+    def services(self) -> Services:
+        return {"services": [{"name": "hello", "endpoints": 1, "healthy": 1}]}
+
+    def endpoints(self, name: str) -> Endpoints | None:
+        return {"service": "hello", "endpoints": []} if name == "hello" else None
+
+    def config(self) -> Mapping[str, object]:
+        return {"node.name": {"value": "web-1", "origin": "default"}}
+
+    def ready(self) -> Readiness:
+        return self.readiness
+
+    def metrics_text(self) -> bytes:
+        return Metrics().text()
+
+    async def leave(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.left = True
+
+
+@asynccontextmanager
+async def over_tcp(node: Node) -> AsyncIterator[Address]:
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(partial(serve_tcp, node, Address("127.0.0.1", 0)))
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def over_unix(node: Node, path: Path) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_unix, node, path))
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def said(stream: trio.SocketStream, raw: bytes) -> bytes:
+    """Send ``raw`` and give everything that comes until the end."""
+    async with stream:
+        await stream.send_all(raw)
+        return b"".join([part async for part in stream])
+
+
+def get(path: str, host: str, *, method: str = "GET", more: str = "Connection: close\r\n") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
+
+
+async def asked(address: Address, raw: bytes) -> tuple[int, bytes]:
+    """Ask once over TCP; give the status and body."""
+    answer = await said(await trio.open_tcp_stream(address.host, address.port), raw)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+async def test_every_path_of_the_list_answers() -> None:
+    async with over_tcp(Node()) as address:
+        for path in ("/status", "/members", "/services", "/services/hello", "/endpoints/hello", "/config"):
+            status, body = await asked(address, get(f"/v1{path}", str(address)))
+            assert (status, type(json.loads(body))) == (200, dict)
+        assert await asked(address, get("/healthz", str(address))) == (200, b"alive\n")
+        assert await asked(address, get("/readyz?verbose", str(address))) == (200, b"ready\n")
+        assert b"gossipmesh_policy_version" in (await asked(address, get("/metrics", str(address))))[1]
+        assert b"/v1/status" in (await asked(address, get("/", str(address))))[1]
+
+
+async def test_a_node_that_is_not_ready_says_why() -> None:
+    async with over_tcp(Node(waits_for="no seed answered yet")) as address:
+        assert await asked(address, get("/readyz", str(address))) == (503, b"no seed answered yet\n")
+        assert (await asked(address, get("/healthz", str(address))))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/v1",
+        "/v1/",
+        "/v1/services/",
+        "/v1/services/Hello",
+        "/v1/services/other",
+        "/v1/status/",
+        "//",
+        "/../",
+        "*",
+        "http://127.0.0.1/healthz",
+    ],
+)
+async def test_a_path_or_service_that_is_not_there_is_not_found(path: str) -> None:
+    async with over_tcp(Node()) as address:
+        assert (await asked(address, get(path, str(address))))[0] == 404
+
+
+async def test_the_host_may_be_ours_with_its_port_or_without() -> None:
+    async with over_tcp(Node()) as address:
+        for host in ("localhost", "LOCALHOST", "127.0.0.1", "[::1]"):
+            assert (await asked(address, get("/healthz", host)))[0] == 200
+            assert (await asked(address, get("/healthz", f"{host}:{address.port}")))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1:1", "", "127.1", "localhost:"]
+)
+async def test_a_browser_page_that_calls_us_by_its_own_name_is_refused(host: str) -> None:
+    async with over_tcp(Node()) as address:
+        assert (await asked(address, get("/v1/status", host)))[0] == 421
+
+
+async def test_a_request_without_a_host_is_refused() -> None:
+    async with over_tcp(Node()) as address:
+        assert (await asked(address, b"GET /healthz HTTP/1.0\r\n\r\n"))[0] == 421
+
+
+async def test_nothing_can_be_changed_over_tcp() -> None:
+    node = Node()
+    async with over_tcp(node) as address:
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "CONNECT"):
+            assert (await asked(address, get("/v1/leave", str(address), method=method)))[0] == 405
+    assert not node.left
+
+
+async def test_the_unix_socket_is_the_owners_and_takes_changes(tmp_path: Path) -> None:
+    node, path = Node(), tmp_path / "admin.sock"
+    async with over_unix(node, path):
+        assert path.stat().st_mode & 0o777 == 0o600
+        answer = await said(await trio.open_unix_socket(path), get("/v1/leave", "localhost", method="POST"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert node.left
+        answer = await said(await trio.open_unix_socket(path), get("/v1/leave", "localhost", method="PUT"))
+        assert answer.startswith(b"HTTP/1.1 405 ")
+    assert not path.exists()
+
+
+async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    path.touch()
+    async with over_unix(Node(), path):
+        answer = await said(await trio.open_unix_socket(path), get("/healthz", "x"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_head_request_is_answered_without_a_body() -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        answer = await said(stream, get("/healthz", str(address), method="HEAD"))
+        assert b"content-length: 6\r\n" in answer
+        assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_connection_takes_several_requests() -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        two = get("/healthz", str(address), more="") + get("/readyz", str(address))
+        answer = await said(stream, two)
+        assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+async def test_a_body_is_refused_and_ends_the_connection() -> None:
+    async with over_tcp(Node()) as address:
+        raw = get("/healthz", str(address), more="Content-Length: 5\r\n") + b"hello"
+        assert (await asked(address, raw))[0] == 413
+
+
+async def test_a_head_without_end_is_cut_off() -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        answer = await said(stream, b"GET / HTTP/1.1\r\nX: " + b"a" * (MAX_HEAD + 1))
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x16\x03\x01\x00\xa5", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\n\r\n", b""]
+)
+async def test_what_is_no_request_gets_no_more_than_an_error(raw: bytes) -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        await stream.send_all(raw)
+        await stream.send_eof()
+        answer = b"".join([part async for part in stream])
+        await stream.aclose()
+        assert not answer or answer.split()[1].startswith(b"4")
+        assert (await asked(address, get("/healthz", str(address))))[0] == 200
+
+
+async def test_a_silent_connection_is_closed_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with over_tcp(Node()) as address:
+        began = trio.current_time()
+        assert await said(await trio.open_tcp_stream(address.host, address.port), b"GET / HT") == b""
+        assert trio.current_time() - began == pytest.approx(REQUEST_TIMEOUT_S, abs=1)
+
+
+async def test_connections_past_the_limit_wait_until_one_ends() -> None:
+    async with over_tcp(Node()) as address:
+        held = [await trio.open_tcp_stream(address.host, address.port) for _ in range(MAX_CONNECTIONS)]
+        for stream in held:
+            await stream.send_all(get("/healthz", str(address), more=""))
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+        late = await trio.open_tcp_stream(address.host, address.port)
+        await late.send_all(get("/healthz", str(address)))
+        with trio.move_on_after(0.05) as waiting:
+            await late.receive_some()
+        assert waiting.cancelled_caught
+        await held[0].aclose()
+        assert (await late.receive_some()).startswith(b"HTTP/1.1 200 ")
+        for stream in (*held, late):
+            await stream.aclose()
+
+
+async def test_an_answer_names_no_script_that_a_browser_would_run() -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        answer = await said(stream, get("/v1/services/<script>", str(address)))
+        assert b"x-content-type-options: nosniff" in answer
+        assert b"<script>" not in answer

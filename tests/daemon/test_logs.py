@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from typing import Literal
+
+import pytest
+import structlog
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipmesh.config.model import LogConfig
+from gossipmesh.daemon.logs import AccessEntry, AccessLog, event_log, render_json, render_text
+
+ENTRY = AccessEntry(
+    time=1_900_000_000.25,
+    request_id="r1",
+    trace_id="t1",
+    direction="outbound",
+    source="web",
+    service="hello",
+    method="GET",
+    path="/a",
+    code=200,
+    flag="",
+    bytes_in=0,
+    bytes_out=5,
+    duration_ms=1.23456,
+    attempts=1,
+    endpoint="node-1",
+)
+FORMATS: list[Literal["json", "text"]] = ["json", "text"]
+
+
+def access_lines(config: LogConfig, *entries: AccessEntry) -> list[str]:
+    stream = io.StringIO()
+    log = AccessLog(config, stream)
+    for entry in entries:
+        log.write(entry)
+    return stream.getvalue().splitlines()
+
+
+def test_a_request_is_one_line_of_json() -> None:
+    (line,) = access_lines(LogConfig(), ENTRY)
+    assert json.loads(line) == {
+        "time": "2030-03-17T17:46:40.250Z",
+        "request_id": "r1",
+        "trace_id": "t1",
+        "direction": "outbound",
+        "source": "web",
+        "service": "hello",
+        "method": "GET",
+        "path": "/a",
+        "code": 200,
+        "flag": "",
+        "bytes_in": 0,
+        "bytes_out": 5,
+        "duration_ms": 1.235,
+        "attempts": 1,
+        "endpoint": "node-1",
+    }
+
+
+def test_only_failures_or_nothing_may_be_wanted() -> None:
+    failed, refused, gone = evolve(ENTRY, code=500), evolve(ENTRY, flag="NR"), evolve(ENTRY, code=0)
+    not_found = evolve(ENTRY, code=404)
+    entries = (ENTRY, failed, refused, gone, not_found)
+    assert len(access_lines(LogConfig(access="all"), *entries)) == 5
+    assert len(access_lines(LogConfig(access="errors"), *entries)) == 3
+    assert access_lines(LogConfig(access="off"), *entries) == []
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@given(path=st.text())
+def test_no_path_can_make_two_lines_or_draw_on_a_terminal(
+    format_: Literal["json", "text"], path: str
+) -> None:
+    (line,) = access_lines(LogConfig(format=format_), evolve(ENTRY, path=path))
+    assert line.isascii()
+    assert line.isprintable()
+
+
+def test_a_long_path_is_cut() -> None:
+    (line,) = access_lines(LogConfig(), evolve(ENTRY, path="/" * 100_000))
+    assert len(line) < 3_000
+
+
+def test_when_nobody_reads_the_access_log_any_more_it_falls_silent() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    raw = io.FileIO(writing, "w")
+    stream = io.TextIOWrapper(raw, write_through=True)
+    log = AccessLog(LogConfig(), stream)
+    log.write(ENTRY)
+    log.write(ENTRY)
+    raw.close()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_secrets_are_hidden_by_name_and_tokens_wherever_they_are(format_: Literal["json", "text"]) -> None:
+    stream = io.StringIO()
+    event_log(LogConfig(format=format_), stream).info(
+        "joining with gmt1.AAAA", token="s3cret", seed=b"s3cret", text="it was gmt1.s3cret", token_ids=["ab"]
+    )
+    assert "s3cret" not in stream.getvalue()
+    assert "AAAA" not in stream.getvalue()
+    assert "ab" in stream.getvalue()
+
+
+def test_an_event_is_one_line_with_its_time_level_and_fields() -> None:
+    stream = io.StringIO()
+    log = event_log(LogConfig(), stream)
+    log.debug("not wanted")
+    log.warning("member died\n\x1b[31m", node=b"\x01\x02", name="a\u202eb")
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert line.isascii()
+    assert (event["level"], event["node"], event["name"]) == ("warning", "0102", "a\u202eb")
+
+
+def test_structlogs_own_configuration_is_left_alone() -> None:
+    event_log(LogConfig(), io.StringIO()).info("x")
+    assert not structlog.is_configured()
+
+
+def test_text_quotes_what_is_not_plain() -> None:
+    fields = {"a": "plain", "b": "two words", "c": 'q"', "d": "", "e": None, "f": 1.5, "g": "x=y"}
+    assert render_text(fields) == 'a=plain b="two words" c="q\\"" d="" e=null f=1.5 g="x=y"'
+    assert json.loads(render_json(fields)) == fields
