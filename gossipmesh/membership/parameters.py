@@ -30,9 +30,9 @@ class Parameters:
     suspicion_alpha: float = 4.0
     """Least suspicion time = alpha * max(1, log10 N) * period (SWIM 4.2; Lifeguard 4.2)."""
     suspicion_max_factor: float = 6.0
-    """Suspicion starts at this multiple of the least and falls with each verified accuser."""
+    """Suspicion starts at this multiple of the least and falls with each further verified accuser."""
     suspicion_accusers: int = 3
-    """Verified accusers, beside ourselves, that bring suspicion to its least: min(this, N-2)."""
+    """Verified accusers, after the first one, that bring suspicion to its least: min(this, N-2), 15 at most."""
     gossip_period_s: float = 0.2
     """News goes out this often between probes; nothing is sent when there is no news."""
     gossip_targets: int = 3

@@ -1,0 +1,27 @@
+"""SWIM membership: who is alive, as one node believes it. Pure: no IO, clock, dice or crypto of its own.
+
+Records and accusations come in verified; messages come in decoded; outputs go out as values, and the mesh seals,
+sends, signs and connects. SWIM is Das, Gupta, Motivala 2002; what is taken from Lifeguard is Dadgar, Phillips,
+Currey 2017.
+
+- ``machine``: :class:`~gossipmesh.membership.machine.Membership`, the one class that the mesh drives
+- ``beliefs``: what evidence does to states
+- ``prober``: pings, indirect pings and stream probes under way, and what they found; helping others to probe
+- ``probe``: whom to probe next, and how long an answer may take
+- ``suspicion``: how long a suspect may stay silent, and when silence is death
+- ``credibility``: accusers that were refuted too often about one subject
+- ``members``: the table of members, and what our own packets told us of each
+- ``piggyback``: news that rides on datagrams, those sent least first
+- ``messages``: what a gossip datagram says; ``outputs``: what the shell is asked to do
+- ``parameters``: the numbers, by profile
+
+The law:
+
+1. Only a record signed by its owner adds a member, clears a suspicion, brings back the dead, or says *left*.
+2. No message declares anybody dead. Each node's own timer does, over verified accusations of the very version that
+   it holds, and never against an answer of its own: a death needs our own failed probe, or the wanted number of
+   accusers while nothing at all was heard from the suspect.
+3. One accusation takes nobody out of service: it makes us probe the subject ourselves at once. Two do, until that
+   probe is answered; and so does our own failed probe or connection.
+4. Every collection has a named maximum.
+"""

@@ -1,0 +1,192 @@
+"""What a gossip datagram says, once opened: a few messages, packed together.
+
+The law: decoding checks types, ranges and counts only. News carries the exact bytes that somebody signed; they prove
+nothing until the mesh has verified them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from attrs import field, frozen
+
+from gossipmesh import wire
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.model import ID_BYTES, NodeId
+
+MAX_PLAINTEXT: Final = 1_192
+"""Bytes of all messages of one datagram: 1,232 on the wire (IPv6's 1,280 without headers), less 40 of sealing."""
+MAX_MESSAGES: Final = 64
+MAX_RAW: Final = 1_100
+"""The longest record or chain."""
+MAX_SEQ: Final = 2**32 - 1
+ROOT_BYTES: Final = 16
+HASH_BYTES: Final = 16
+HEADER_BYTES: Final = 3
+"""At most this much goes to the array around all messages."""
+NEWS_BYTES: Final = 5
+"""At most this much goes to the array, kind and length around the raw bytes of one piece of news."""
+
+_MALFORMED: Final = "gossip.malformed"
+
+
+class Kind(enum.IntEnum):
+    """The first element of a message on the wire."""
+
+    PING = 1
+    ACK = 2
+    PING_REQUEST = 3
+    NACK = 4
+    RECORD = 5
+    ACCUSATION = 6
+    CHAIN_REQUEST = 7
+    CHAIN = 8
+
+
+def _length(raw: bytes) -> str:
+    return f"<{len(raw)} bytes>"
+
+
+@frozen
+class Ping:
+    """Are you there? ``target`` keeps a reused address from answering for its former owner."""
+
+    seq: int
+    target: NodeId
+    root: bytes = field(repr=False)
+    """The sender's registry root hash, 16 bytes: unequal roots have something to tell each other."""
+
+
+@frozen
+class Ack:
+    """The target of probe ``seq`` answers. ``root`` is that of the datagram's sender, who may be a helper."""
+
+    seq: int
+    root: bytes = field(repr=False)
+
+
+@frozen
+class PingRequest:
+    """Probe ``target`` for me; I call this probe ``seq``."""
+
+    seq: int
+    target: NodeId
+
+
+@frozen
+class Nack:
+    """Your probe ``seq`` has found no answer here yet, but I, the helper, am well."""
+
+    seq: int
+
+
+@frozen
+class RecordNews:
+    """A member record, as its owner signed it."""
+
+    raw: bytes = field(repr=_length)
+
+
+@frozen
+class AccusationNews:
+    """An accusation, as its accuser signed it."""
+
+    raw: bytes = field(repr=_length)
+
+
+@frozen
+class ChainRequest:
+    """Send me the chain with this hash (16 bytes): something you sent cannot be verified without it."""
+
+    hash: bytes
+
+
+@frozen
+class ChainNews:
+    """A chain, as its signers made it."""
+
+    raw: bytes = field(repr=_length)
+
+
+ProbeMessage = Ping | Ack | PingRequest | Nack
+"""What the membership machine receives itself; the mesh verifies all the rest first."""
+News = RecordNews | AccusationNews
+"""What is piggybacked."""
+Message = ProbeMessage | News | ChainRequest | ChainNews
+
+
+def encode_messages(messages: Sequence[Message]) -> bytes:
+    """Pack ``messages`` into the plaintext of one datagram.
+
+    Raises:
+        LocalProtocolError: ``gossip.too-long``, for over 64 messages or 1,192 bytes.
+    """
+    plaintext = wire.pack([_fields_of(message) for message in messages])
+    if len(messages) > MAX_MESSAGES or len(plaintext) > MAX_PLAINTEXT:
+        text = f"{len(messages)} messages of {len(plaintext)} bytes do not fit one datagram"
+        raise LocalProtocolError("gossip.too-long", text)
+    return plaintext
+
+
+def encoded_size(message: Message) -> int:
+    """Give how many bytes ``message`` takes inside a datagram."""
+    return len(wire.pack(_fields_of(message)))
+
+
+def _fields_of(message: Message) -> list[wire.Value]:
+    match message:
+        case Ping(seq, target, root):
+            return [Kind.PING, seq, target, root]
+        case Ack(seq, root):
+            return [Kind.ACK, seq, root]
+        case PingRequest(seq, target):
+            return [Kind.PING_REQUEST, seq, target]
+        case Nack(seq):
+            return [Kind.NACK, seq]
+        case RecordNews(raw):
+            return [Kind.RECORD, raw]
+        case AccusationNews(raw):
+            return [Kind.ACCUSATION, raw]
+        case ChainRequest(digest):
+            return [Kind.CHAIN_REQUEST, digest]
+        case ChainNews(raw):
+            return [Kind.CHAIN, raw]
+        case _:
+            assert_never(message)
+
+
+def decode_messages_untrusted(plaintext: bytes) -> list[Message]:
+    """Give the messages that ``plaintext`` holds, 64 at most.
+
+    Raises:
+        RemoteProtocolError: ``gossip.malformed``, for any other bytes.
+    """
+    value = wire.unpack_untrusted(plaintext, code=_MALFORMED, max_bytes=MAX_PLAINTEXT)
+    if type(value) is not list or len(value) > MAX_MESSAGES:
+        raise RemoteProtocolError(_MALFORMED, f"an array of at most {MAX_MESSAGES} messages was expected")
+    return [_message(wire.Fields(item, code=_MALFORMED)) for item in value]
+
+
+def _message(fields: wire.Fields) -> Message:
+    match fields.integer():
+        case Kind.PING:
+            seq, target = fields.integer(high=MAX_SEQ), fields.binary(ID_BYTES, ID_BYTES)
+            return Ping(seq, NodeId(target), fields.binary(ROOT_BYTES, ROOT_BYTES))
+        case Kind.ACK:
+            return Ack(fields.integer(high=MAX_SEQ), fields.binary(ROOT_BYTES, ROOT_BYTES))
+        case Kind.PING_REQUEST:
+            return PingRequest(fields.integer(high=MAX_SEQ), NodeId(fields.binary(ID_BYTES, ID_BYTES)))
+        case Kind.NACK:
+            return Nack(fields.integer(high=MAX_SEQ))
+        case Kind.RECORD:
+            return RecordNews(fields.binary(1, MAX_RAW))
+        case Kind.ACCUSATION:
+            return AccusationNews(fields.binary(1, MAX_RAW))
+        case Kind.CHAIN_REQUEST:
+            return ChainRequest(fields.binary(HASH_BYTES, HASH_BYTES))
+        case Kind.CHAIN:
+            return ChainNews(fields.binary(1, MAX_RAW))
+        case kind:
+            raise RemoteProtocolError(_MALFORMED, f"no message of kind {kind}")

@@ -1,0 +1,354 @@
+"""Probes under way: direct pings, indirect pings and stream probes, and those we make for others.
+
+One probe of one target at a time (SWIM, section 3.1): a ping; after the timeout k helpers and a TCP connection; at
+the end of the period a verdict. Besides the one probe a period that the schedule gives, a target is probed at once
+when somebody accuses it or a request failed there, and one member that we doubt is probed again each period.
+
+Law: this finds facts and believes nothing. What a finding means is for the machine. A late ack belongs to a probe
+already closed, and is ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field, frozen
+
+from gossipmesh.membership.messages import MAX_SEQ, Ack, Nack, Ping, PingRequest, ProbeMessage
+from gossipmesh.membership.outputs import StreamProbe
+from gossipmesh.membership.probe import ProbeSchedule, RoundTrip
+from gossipmesh.model import NodeId
+
+if TYPE_CHECKING:
+    import random
+
+    from gossipmesh.membership.members import MemberTable
+    from gossipmesh.membership.parameters import Parameters
+
+MAX_AT_ONCE: Final = 16
+"""Probes outside the schedule under way at the same time."""
+MAX_WANTED: Final = 256
+"""Targets that wait for a probe outside the schedule; more are left to the schedule."""
+MAX_WATCHED: Final = 1_024
+MAX_ERRANDS: Final = 256
+"""Probes under way for others."""
+MAX_ERRANDS_EACH: Final = 8
+"""... and for any one of them."""
+MOST_OF_PERIOD: Final = 0.5
+"""A direct probe never waits longer than this share of the period: the rest is for the indirect ones."""
+
+
+@frozen
+class Tell:
+    """Send one message, with whatever else rides along."""
+
+    target: NodeId
+    message: ProbeMessage
+
+
+@frozen
+class Reached:
+    """``target`` answered us directly, over UDP or over TCP, a probe sent at ``asked_at``."""
+
+    target: NodeId
+    asked_at: float
+    udp: bool
+
+
+@frozen
+class Vouched:
+    """A helper had an answer from ``target`` to a probe that we began at ``asked_at``."""
+
+    target: NodeId
+    asked_at: float
+
+
+@frozen
+class OnlyVouched:
+    """Helpers reach ``target``; we do not, neither over UDP nor over TCP."""
+
+    target: NodeId
+    asked_at: float
+
+
+@frozen
+class Failed:
+    """Nobody had an answer from ``target`` to the probe that we began at ``asked_at``."""
+
+    target: NodeId
+    asked_at: float
+    why: str
+
+
+Finding = Tell | StreamProbe | Reached | Vouched | OnlyVouched | Failed
+
+
+@define
+class _Probe:
+    """One probe of ours. ``timeout_at`` is inf once helpers were asked."""
+
+    target: NodeId
+    asked_at: float
+    timeout_at: float
+    ends_at: float
+    helpers: tuple[NodeId, ...] = ()
+    nacks: set[NodeId] = field(factory=set)
+    vouched: bool = False
+    stream_failed: bool = False
+
+
+@define
+class _Errand:
+    """One probe for somebody else. ``nack_at`` is inf once it was said that there is no answer yet."""
+
+    asker: NodeId
+    asker_seq: int
+    target: NodeId
+    asked_at: float
+    nack_at: float
+    ends_at: float
+
+
+class Prober:
+    """All probes of one node.
+
+    Args:
+        parameters: periods, timeouts, helpers.
+        own: our id, which a ping for us must name.
+        table: whom to probe and whom to ask for help; only read here.
+        root: gives our registry root hash, for pings and acks.
+        rng: shuffles the schedule, chooses helpers and the phase.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        own: NodeId,
+        table: MemberTable,
+        *,
+        root: Callable[[], bytes],
+        rng: random.Random,
+    ) -> None:
+        self._parameters = parameters
+        self._own = own
+        self._table = table
+        self._root = root
+        self._rng = rng
+        self._schedule = ProbeSchedule(rng=rng)
+        # A number that starts anywhere: acks to a former life of this node match nothing.
+        self._seq = rng.randint(0, MAX_SEQ)
+        self._next_period_at = math.inf
+        self._round_trips: dict[NodeId, RoundTrip] = {}
+        self._probes: dict[int, _Probe] = {}
+        self._errands: dict[int, _Errand] = {}
+        self._wanted: dict[NodeId, None] = {}
+        self._watched: dict[NodeId, None] = {}
+
+    @property
+    def deadline(self) -> float:
+        """When ``handle_timer`` has something to do, in monotonic seconds; inf if never."""
+        due = min((min(p.timeout_at, p.ends_at) for p in self._probes.values()), default=math.inf)
+        errand = min((min(e.nack_at, e.ends_at) for e in self._errands.values()), default=math.inf)
+        return min(due, errand, self._next_period_at)
+
+    def add(self, node: NodeId, *, now: float) -> None:
+        """Probe ``node`` in its turn from now on."""
+        self._schedule.add(node)
+        self.wake(now=now)
+
+    def wake(self, *, now: float) -> None:
+        """Let the periods go on, if they stopped for want of anybody to probe."""
+        if self._next_period_at == math.inf:
+            # Nodes that were started together must not probe in step.
+            self._next_period_at = now + self._rng.uniform(0.0, self._parameters.probe_period_s)
+
+    def remove(self, node: NodeId) -> None:
+        """Forget everything about ``node``."""
+        self._schedule.remove(node)
+        self._round_trips.pop(node, None)
+        self.rest(node)
+
+    def rest(self, node: NodeId) -> None:
+        """End what is under way about ``node``, without a finding: it died or left."""
+        self._wanted.pop(node, None)
+        self._watched.pop(node, None)
+        for seq in [seq for seq, probe in self._probes.items() if probe.target == node]:
+            del self._probes[seq]
+
+    def watch(self, node: NodeId) -> None:
+        """Probe ``node`` more often than in its turn, until we reach it."""
+        if len(self._watched) < MAX_WATCHED:
+            self._watched.setdefault(node)
+
+    def unwatch(self, node: NodeId) -> None:
+        """Probe ``node`` in its turn only: we reached it."""
+        self._watched.pop(node, None)
+
+    def extend(self, late_s: float) -> None:
+        """Give every probe and errand the time that we ourselves were not running, in seconds."""
+        for probe in self._probes.values():
+            probe.timeout_at += late_s
+            probe.ends_at += late_s
+        for errand in self._errands.values():
+            errand.nack_at += late_s
+            errand.ends_at += late_s
+
+    def want(self, target: NodeId) -> None:
+        """Probe ``target`` with the next ``start_wanted``; later, if it or too many others are being probed."""
+        if len(self._wanted) < MAX_WANTED:
+            self._wanted.setdefault(target)
+
+    def start_wanted(self, *, now: float) -> list[Tell]:
+        """Begin as many of the wanted probes as there is room for. To be called after every other call."""
+        if not self._wanted:
+            return []
+        found: list[Tell] = []
+        busy = {probe.target for probe in self._probes.values()}
+        for target in list(self._wanted):
+            if len(self._probes) >= MAX_AT_ONCE:
+                break
+            if not self._table.lives(target):
+                del self._wanted[target]
+            elif target not in busy:
+                del self._wanted[target]
+                found.append(self._ping(target, now))
+        return found
+
+    def _ping(self, target: NodeId, now: float) -> Tell:
+        timeout_s = self._timeout_s(target)
+        seq = self._next_seq()
+        self._probes[seq] = _Probe(target, now, now + timeout_s, now + self._parameters.probe_period_s)
+        return Tell(target, Ping(seq, target, self._root()))
+
+    def _next_seq(self) -> int:
+        self._seq = (self._seq + 1) & MAX_SEQ
+        return self._seq
+
+    def _timeout_s(self, target: NodeId) -> float:
+        most = min(self._parameters.probe_timeout_max_s, MOST_OF_PERIOD * self._parameters.probe_period_s)
+        known = self._round_trips.get(target)
+        return known.timeout_s(least=self._parameters.probe_timeout_min_s, most=most) if known else most
+
+    def receive(self, message: ProbeMessage, sender: NodeId, *, now: float) -> list[Finding]:
+        """Take in one probe message from an authenticated ``sender``."""
+        match message:
+            case Ping(seq, target, _):
+                return [Tell(sender, Ack(seq, self._root()))] if target == self._own else []
+            case Ack(seq, _):
+                return self._receive_ack(seq, sender, now)
+            case PingRequest(seq, target):
+                return self._receive_request(seq, target, sender, now)
+            case Nack(seq):
+                probe = self._probes.get(seq)
+                if probe is not None and sender in probe.helpers:
+                    probe.nacks.add(sender)
+                return []
+
+    def _receive_ack(self, seq: int, sender: NodeId, now: float) -> list[Finding]:
+        errand = self._errands.get(seq)
+        if errand is not None and errand.target == sender:
+            del self._errands[seq]
+            self._measure(sender, now - errand.asked_at)
+            answer = Tell(errand.asker, Ack(errand.asker_seq, self._root()))
+            return [answer, Reached(sender, errand.asked_at, udp=True)]
+        probe = self._probes.get(seq)
+        if probe is None:
+            return []
+        if sender == probe.target:
+            del self._probes[seq]
+            self._measure(sender, now - probe.asked_at)
+            return [Reached(sender, probe.asked_at, udp=True)]
+        if sender in probe.helpers and not probe.vouched:
+            probe.vouched = True
+            return [Vouched(probe.target, probe.asked_at), *self._end_if_only_vouched(seq, probe)]
+        return []
+
+    def _measure(self, target: NodeId, sample_s: float) -> None:
+        if self._table.lives(target):
+            self._round_trips.setdefault(target, RoundTrip()).add(sample_s)
+
+    def _end_if_only_vouched(self, seq: int, probe: _Probe) -> list[Finding]:
+        if not (probe.vouched and probe.stream_failed):
+            return []
+        del self._probes[seq]
+        return [OnlyVouched(probe.target, probe.asked_at)]
+
+    def stream_result(self, target: NodeId, seq: int, *, ok: bool) -> list[Finding]:
+        """Take in how the stream probe ``seq`` ended."""
+        probe = self._probes.get(seq)
+        if probe is None or probe.target != target:
+            return []
+        if ok:
+            del self._probes[seq]
+            return [Reached(target, probe.asked_at, udp=False)]
+        probe.stream_failed = True
+        return self._end_if_only_vouched(seq, probe)
+
+    def _receive_request(self, seq: int, target: NodeId, asker: NodeId, now: float) -> list[Finding]:
+        if target == self._own:
+            return [Tell(asker, Ack(seq, self._root()))]
+        busy = Counter(errand.asker for errand in self._errands.values())
+        if not self._table.lives(target) or busy[asker] >= MAX_ERRANDS_EACH or busy.total() >= MAX_ERRANDS:
+            return [Tell(asker, Nack(seq))]
+        nack_at = now + self._parameters.nack_share * self._timeout_s(target)
+        ends_at = now + self._parameters.probe_period_s
+        number = self._next_seq()
+        self._errands[number] = _Errand(asker, seq, target, now, nack_at, ends_at)
+        return [Tell(target, Ping(number, target, self._root()))]
+
+    def handle_timer(self, *, now: float) -> list[Finding]:
+        """Do what is due by ``now``: ask helpers, end probes, say that there is no answer, begin a period."""
+        found = self._end_errands(now)
+        for seq, probe in list(self._probes.items()):
+            if probe.ends_at <= now:
+                del self._probes[seq]
+                if not probe.vouched:
+                    found.append(Failed(probe.target, probe.asked_at, _why(probe)))
+            elif probe.timeout_at <= now:
+                found += self._ask_helpers(seq, probe, now)
+        if self._next_period_at <= now:
+            found += self._begin_period(now)
+        return found
+
+    def _ask_helpers(self, seq: int, probe: _Probe, now: float) -> list[Finding]:
+        probe.timeout_at = math.inf
+        helpers = self._table.sample(self._parameters.indirect_probes, without=probe.target)
+        probe.helpers = tuple(helpers)
+        found: list[Finding] = [Tell(helper, PingRequest(seq, probe.target)) for helper in helpers]
+        if self._parameters.stream_probe:
+            found.append(StreamProbe(probe.target, seq, probe.ends_at - now))
+        return found
+
+    def _end_errands(self, now: float) -> list[Finding]:
+        found: list[Finding] = []
+        for seq, errand in list(self._errands.items()):
+            if errand.nack_at <= now:
+                errand.nack_at = math.inf
+                found.append(Tell(errand.asker, Nack(errand.asker_seq)))
+            if errand.ends_at <= now:
+                del self._errands[seq]
+        return found
+
+    def _begin_period(self, now: float) -> list[Finding]:
+        busy = {probe.target for probe in self._probes.values()}
+        target = self._schedule.next(lambda node: self._table.lives(node) and node not in busy)
+        found: list[Finding] = [] if target is None else [self._ping(target, now)]
+        if self._watched:
+            doubtful = next(iter(self._watched))
+            del self._watched[doubtful]
+            self._watched[doubtful] = None
+            if doubtful != target and doubtful not in busy:
+                self.want(doubtful)
+        # With nobody left to probe the clock stops; the next newcomer wakes it.
+        nobody = target is None and not busy
+        self._next_period_at = math.inf if nobody else now + self._parameters.probe_period_s
+        return found
+
+
+def _why(probe: _Probe) -> str:
+    if not probe.helpers:
+        return "no answer to our probe"
+    return f"no answer to our probe, nor to {len(probe.helpers)} helpers ({len(probe.nacks)} said so)"
