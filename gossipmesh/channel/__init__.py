@@ -1,0 +1,15 @@
+"""What two daemons say to each other: sealed streams over TCP and sealed datagrams over UDP.
+
+    noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in
+    secure.py        a byte stream as records: handshake, authentication, record framing, rekeying, END
+    hop_messages.py  the heads and ends of requests that travel in records, as values
+    hop_frames.py    how parts of many requests lie in one record
+    hop_stream.py    one request inside a channel: its two directions and its credit
+    hop_events.py    what the multiplexer reports
+    hop.py           the multiplexer: many streams in one channel, fairness, cancelling, going away
+    datagram.py      pairwise sealed gossip datagrams: header, keys, replay windows, hints
+
+The law: bytes in, values out. Nothing here opens a socket, looks at a clock, rolls dice or writes a log; keys and
+entropy are handed in. Nothing here knows what a certificate is either: whoever opens a channel hands in
+``authenticate``, and no byte of an application passes before it has said yes.
+"""

@@ -1,0 +1,139 @@
+"""Frames: how the parts of many requests lie in the records of one channel.
+
+A frame is ``u32 stream | u8 kind | u16 length | payload`` (big-endian). A record holds any number of whole frames;
+a frame never spans two records, so that a record can be judged as it comes. Stream 0 is the channel itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from gossipmesh.channel.secure import MAX_RECORD_BODY
+from gossipmesh.errors import RemoteProtocolError
+
+HEAD: Final = 1
+"""A request's head from the initiator, response heads from the acceptor."""
+DATA: Final = 2
+"""Body bytes, never none; the only kind that needs credit."""
+END: Final = 3
+"""Nothing more comes in this direction; trailers and load."""
+RESET: Final = 4
+"""This direction ends unfinished, and the other one is no longer wanted; a flag says why."""
+WINDOW: Final = 5
+"""More credit for a stream, or on stream 0 for the channel: a u32."""
+GOAWAY: Final = 6
+"""No stream above this number (u32) was or will be taken."""
+PING: Final = 7
+"""A u64 to be sent back ..."""
+PONG: Final = 8
+"""... with this."""
+
+HEADER: Final = struct.Struct(">IBH")
+U32: Final = struct.Struct(">I")
+U64: Final = struct.Struct(">Q")
+
+MAX_PAYLOAD: Final = MAX_RECORD_BODY - HEADER.size
+MAX_CHUNK: Final = 16_384
+"""The largest DATA payload: what a bulk body may put before a small request that came later."""
+LEAST_CHUNK: Final = 1_024
+"""Less room than this in a record is left empty, rather than filled with the start of a larger body."""
+
+Frame = tuple[int, int, bytes]
+"""Stream, kind, payload. A plain tuple: there is one for every part of every request."""
+
+
+def encode_frame(stream: int, kind: int, payload: bytes = b"") -> bytes:
+    """Encode one frame; ``payload`` must not be longer than :data:`MAX_PAYLOAD`."""
+    return HEADER.pack(stream, kind, len(payload)) + payload
+
+
+def split_frames_untrusted(body: bytes) -> list[Frame]:
+    """Give the frames that a record's body holds, their payloads still unread.
+
+    Raises:
+        RemoteProtocolError: ``hop.malformed``, if the body does not end with a whole frame.
+    """
+    frames: list[Frame] = []
+    at, size = 0, len(body)
+    while at < size:
+        if size - at < HEADER.size:
+            raise RemoteProtocolError("hop.malformed", "a record ends inside a frame's header")
+        stream, kind, length = HEADER.unpack_from(body, at)
+        at += HEADER.size
+        if size - at < length:
+            raise RemoteProtocolError("hop.malformed", "a record ends inside a frame")
+        frames.append((stream, kind, body[at : at + length]))
+        at += length
+    return frames
+
+
+def decode_u32_untrusted(payload: bytes) -> int:
+    """Give the payload of a WINDOW or GOAWAY frame.
+
+    Raises:
+        RemoteProtocolError: ``hop.malformed``, for any other length.
+    """
+    if len(payload) != U32.size:
+        raise RemoteProtocolError("hop.malformed", "a number of four bytes was expected")
+    number: int = U32.unpack(payload)[0]
+    return number
+
+
+def decode_u64_untrusted(payload: bytes) -> int:
+    """Give the payload of a PING or PONG frame.
+
+    Raises:
+        RemoteProtocolError: ``hop.malformed``, for any other length.
+    """
+    if len(payload) != U64.size:
+        raise RemoteProtocolError("hop.malformed", "a number of eight bytes was expected")
+    number: int = U64.unpack(payload)[0]
+    return number
+
+
+class RecordPacker:
+    """Puts frames into as few records as they fit.
+
+    Args:
+        limit: bytes of records after which :attr:`full` is true. It is passed by at most one record.
+    """
+
+    __slots__ = ("_left", "_parts", "_records", "_room")
+
+    def __init__(self, limit: int) -> None:
+        self._records: list[bytes] = []
+        self._parts: list[bytes] = []
+        self._room = MAX_RECORD_BODY
+        self._left = limit
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached; what is not packed yet belongs to the next turn."""
+        return self._left <= 0
+
+    def add(self, stream: int, kind: int, payload: bytes = b"") -> None:
+        """Append one frame, in a new record if the present one has no room for it."""
+        frame = encode_frame(stream, kind, payload)
+        if len(frame) > self._room:
+            self._close()
+        self._parts.append(frame)
+        self._room -= len(frame)
+        self._left -= len(frame)
+
+    def chunk_room(self, wanted: int) -> int:
+        """Give how many of ``wanted`` body bytes the next DATA frame should carry: 1 to :data:`MAX_CHUNK`."""
+        wanted = min(wanted, MAX_CHUNK)
+        room = self._room - HEADER.size
+        return wanted if wanted <= room or room < LEAST_CHUNK else room
+
+    def finish(self) -> list[bytes]:
+        """Give the bodies of the records."""
+        self._close()
+        return self._records
+
+    def _close(self) -> None:
+        if self._parts:
+            self._records.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self._parts.clear()
+            self._room = MAX_RECORD_BODY

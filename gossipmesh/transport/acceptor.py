@@ -1,0 +1,59 @@
+"""The hop channels that peers opened to us."""
+
+from __future__ import annotations
+
+from gossipmesh.channel.hop_stream import ReceiveBudget
+from gossipmesh.channel.noise import Role
+from gossipmesh.model import NodeId
+from gossipmesh.transport.counters import Count, count_nothing
+from gossipmesh.transport.hop import HopConnection, Serve
+from gossipmesh.transport.secure_stream import SecureStream
+
+
+class HopAcceptor:
+    """Serves accepted hop channels, and ends them all or a peer's where that is asked for.
+
+    Args:
+        serve: handles one request; cancelled when its channel breaks.
+        budget: what all hop channels of this daemon share, the dialled ones included.
+        count: is told the code of every channel that broke.
+    """
+
+    def __init__(
+        self, serve: Serve, *, budget: ReceiveBudget | None = None, count: Count = count_nothing
+    ) -> None:
+        self._serve = serve
+        self._budget = ReceiveBudget() if budget is None else budget
+        self._count = count
+        self._connections: set[HopConnection] = set()
+        self._draining = False
+
+    @property
+    def open_streams(self) -> int:
+        """Requests of all channels that are not over."""
+        return sum(connection.open_streams for connection in self._connections)
+
+    async def serve_channel(self, stream: SecureStream) -> None:
+        """Serve one channel until it ends: what a listener does with a ``hop`` channel."""
+        connection = HopConnection(stream, Role.RESPONDER, serve=self._serve, budget=self._budget)
+        self._connections.add(connection)
+        if self._draining:
+            connection.go_away()
+        try:
+            await connection.run()
+            if connection.failure is not None:
+                self._count(connection.failure.code)
+        finally:
+            self._connections.discard(connection)
+
+    def drain(self) -> None:
+        """Take no more requests, on any channel, now and later; those that are open live until they end."""
+        self._draining = True
+        for connection in self._connections:
+            connection.go_away()
+
+    def close(self, peer: NodeId) -> None:
+        """End all channels from a peer now: it was revoked."""
+        for connection in tuple(self._connections):
+            if connection.peer.id == peer:
+                connection.close()

@@ -1,0 +1,65 @@
+"""From a peer's addresses to a secure stream."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import trio
+
+from gossipmesh.channel.noise import Role
+from gossipmesh.errors import ConnectError, MeshError
+from gossipmesh.model import Address, NodeId
+from gossipmesh.transport.addresses import family_of, to_sockaddr
+from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+
+async def dial(
+    identity: ChannelIdentity,
+    addresses: tuple[Address, ...],
+    *,
+    expected: NodeId | None,
+    timeout_s: float,
+) -> SecureStream:
+    """Connect and shake hands with whoever answers first, trying ``addresses`` in order.
+
+    Each address gets an equal share of the time that is left, so that a first one that swallows packets leaves time
+    for a second, and one that refuses at once leaves all of its time.
+
+    Args:
+        identity: who we are.
+        addresses: where the peer may be.
+        expected: who it must be; None for a seed, whose id is not known yet.
+        timeout_s: for all of it, in seconds.
+
+    Raises:
+        ConnectError: the last address's failure: ``connect.timeout``, ``connect.refused``, ``connect.failed``,
+            ``connect.unknown`` for no address at all, or the code of what the handshake raised.
+    """
+    deadline = trio.current_time() + timeout_s
+    failure = ConnectError("connect.unknown", "no address is known")
+    for index, address in enumerate(addresses):
+        share_s = max(0.0, deadline - trio.current_time()) / (len(addresses) - index)
+        with trio.move_on_after(share_s):
+            try:
+                return await _dial_one(identity, address, expected)
+            except ConnectionRefusedError:
+                failure = ConnectError("connect.refused", f"{address} refused the connection")
+            except OSError as error:
+                failure = ConnectError("connect.failed", f"{address}: {error.strerror or error}")
+            except MeshError as error:
+                failure = ConnectError(error.code, f"{address}: {error}")
+            continue
+        failure = ConnectError("connect.timeout", f"{address} did not answer within {share_s:.1f} s")
+    raise failure
+
+
+async def _dial_one(identity: ChannelIdentity, address: Address, expected: NodeId | None) -> SecureStream:
+    family = family_of(address)
+    sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        await sock.connect(to_sockaddr(address, family))
+        stream = SecureStream(trio.SocketStream(sock), Role.INITIATOR, identity, expected=expected)
+        await stream.handshake()
+        undo.pop_all()
+        return stream

@@ -1,0 +1,197 @@
+"""A TCP connection as authenticated records: the socket's side of :class:`~gossipmesh.channel.secure.SecureChannel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from gossipmesh import crypto
+from gossipmesh.channel.noise import Role
+from gossipmesh.channel.secure import Ended, Event, HandshakeDone, Record, SecureChannel
+from gossipmesh.errors import LocalProtocolError, MeshError, TrustError
+from gossipmesh.identity.credentials import Peer
+from gossipmesh.model import NodeId, short_id
+
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+"""From the first byte to an authenticated peer that said what the channel is for."""
+FINISH_TIMEOUT_S: Final = 1.0
+"""How long our END may take to leave when a channel is closed in good order."""
+RECEIVE_SIZE: Final = 65_536
+"""Bytes read at once."""
+
+
+class ChannelClosed(MeshError):
+    """The connection is gone: ``channel.cut``, or ``channel.timeout`` before its handshake was finished."""
+
+
+@frozen
+class ChannelIdentity:
+    """Who we are and whom we believe, asked anew for every channel: keys rotate and records change."""
+
+    mesh_id: bytes = field(repr=bytes.hex)
+    credentials: Callable[[], bytes]
+    """What we show: our chain and record, encoded (:mod:`gossipmesh.identity.credentials`)."""
+    authenticate: Callable[[bytes, bytes, NodeId | None], Peer]
+    """Given the other side's credentials, its X25519 key and the id that was dialled (None: any), says who it is or
+    raises TrustError."""
+    static_private: Callable[[], bytes]
+    """Our present X25519 key, the one that our record names."""
+    entropy: Callable[[int], bytes]
+
+
+class SecureStream:
+    """One side of a secure connection. One task reads and one task writes; they may be different ones.
+
+    Resource handling: owns ``stream`` from the start; :meth:`close` and :meth:`finish` close it.
+    Error handling: a lost connection is :class:`ChannelClosed`, a broken one RemoteProtocolError; after either, close.
+
+    Args:
+        stream: a connected TCP stream (trio has set TCP_NODELAY on it: records are already as large as they get).
+        role: the initiator is who opened the connection.
+        identity: who we are.
+        expected: the id that was dialled; None where anybody who belongs to the mesh will do.
+    """
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        role: Role,
+        identity: ChannelIdentity,
+        *,
+        expected: NodeId | None = None,
+    ) -> None:
+        self._stream = stream
+        self._peer: Peer | None = None
+        self._arrived: list[Record] = []
+        self._ended = False
+        self._sending = False
+
+        def authenticate(credentials: bytes, remote_static: bytes) -> Peer:
+            peer = identity.authenticate(credentials, remote_static, expected)
+            if expected is not None and peer.id != expected:
+                raise TrustError(
+                    "channel.identity", f"dialled {short_id(expected)}, but {short_id(peer.id)} answered"
+                )
+            return peer
+
+        self._channel = SecureChannel(
+            role,
+            mesh_id=identity.mesh_id,
+            static_private=identity.static_private(),
+            ephemeral_private=identity.entropy(crypto.KEY),
+            credentials=identity.credentials(),
+            authenticate=authenticate,
+        )
+
+    @property
+    def peer(self) -> Peer:
+        """Who is on the other side; only after :meth:`handshake`."""
+        if self._peer is None:
+            raise LocalProtocolError("channel.order", "nobody is known before the handshake is finished")
+        return self._peer
+
+    async def handshake(self, *, timeout_s: float = HANDSHAKE_TIMEOUT_S) -> Peer:
+        """Shake hands and give who the other side is.
+
+        Raises:
+            ChannelClosed: ``channel.cut`` or ``channel.timeout``.
+            RemoteProtocolError: what the channel or ``authenticate`` raised; TrustError among them.
+        """
+        with trio.move_on_after(timeout_s):
+            await self._flush()
+            while self._peer is None:
+                self._keep(await self._receive())
+                await self._flush()
+            return self._peer
+        raise ChannelClosed("channel.timeout", f"no handshake within {timeout_s:g} s")
+
+    async def purpose(self) -> int | None:
+        """Wait for the first record and give its kind, which says what the channel is for; None if there is none.
+
+        The record itself stays to be received.
+        """
+        while not self._arrived and not self._ended:
+            self._keep(await self._receive())
+        return self._arrived[0].kind if self._arrived else None
+
+    async def send_records(self, kind: int, bodies: Iterable[bytes]) -> None:
+        """Seal one record of ``kind`` for each body, and send them together.
+
+        Raises:
+            ChannelClosed: ``channel.cut``.
+        """
+        for body in bodies:
+            self._channel.send_record(kind, body)
+        await self._flush()
+
+    async def send_end(self) -> None:
+        """Say that we send no more records.
+
+        Raises:
+            ChannelClosed: ``channel.cut``.
+        """
+        self._channel.send_end()
+        await self._flush()
+
+    async def receive_records(self) -> list[Record]:
+        """Wait for records and give all that came together; none at the other side's END.
+
+        Raises:
+            ChannelClosed: ``channel.cut``.
+            RemoteProtocolError: for what does not open, and ``channel.truncated`` for an end without END.
+        """
+        while not self._arrived and not self._ended:
+            self._keep(await self._receive())
+        records, self._arrived = self._arrived, []
+        return records
+
+    async def finish(self) -> None:
+        """Send END if that is possible soon, then close."""
+        try:
+            # Behind half a record, where a writer was cancelled, END would look like tampering.
+            if not self._sending:
+                with trio.move_on_after(FINISH_TIMEOUT_S):
+                    await self.send_end()
+        except MeshError:
+            pass  # The connection is already gone, or END was sent before.
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once. Where END was not sent, the other side sees a cut."""
+        self._stream.socket.close()
+
+    async def _receive(self) -> list[Event[Peer]]:
+        try:
+            data = await self._stream.receive_some(RECEIVE_SIZE)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            raise ChannelClosed("channel.cut", "the connection broke") from None
+        if data:
+            return self._channel.receive_bytes_untrusted(data)
+        self._channel.receive_eof()
+        self._ended = True
+        return []
+
+    def _keep(self, events: list[Event[Peer]]) -> None:
+        for event in events:
+            match event:
+                case Record():
+                    self._arrived.append(event)
+                case HandshakeDone(peer):
+                    self._peer = peer
+                case Ended():
+                    self._ended = True
+
+    async def _flush(self) -> None:
+        data = self._channel.bytes_to_send()
+        if not data:
+            return
+        self._sending = True
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            raise ChannelClosed("channel.cut", "the connection broke") from None
+        self._sending = False

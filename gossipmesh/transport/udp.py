@@ -1,0 +1,118 @@
+"""The gossip socket: datagrams in through a bounded inbox, datagrams out without waiting."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from gossipmesh.channel.datagram import MAX_DATAGRAM
+from gossipmesh.model import Address
+from gossipmesh.transport.addresses import bound_socket, from_sockaddr, to_sockaddr
+from gossipmesh.transport.counters import Count
+from gossipmesh.transport.inbox import FairInbox
+from gossipmesh.transport.parking import Parking
+
+MAX_INBOX: Final = 1_024
+"""Datagrams that were received and not handled yet."""
+MAX_BATCH: Final = 64
+"""Datagrams read before other tasks have their turn: a flood must not keep the probes' answers waiting."""
+SOCKET_BUFFER: Final = 1_048_576
+"""What we ask the system to keep for us, in bytes, while we are busy; it may give less."""
+
+
+@frozen
+class Datagram:
+    """What came, and from where. Nothing about it has been checked."""
+
+    payload: bytes = field(repr=lambda payload: f"<{len(payload)} bytes>")
+    source: Address
+
+
+class UdpSocket:
+    """A UDP socket as a service.
+
+    Resource handling: :meth:`run` binds the socket and closes it when it is cancelled.
+    Error handling: nothing that a peer sends or refuses raises here; what is lost is counted.
+
+    Args:
+        bind: the address to bind; ``::`` serves IPv4 as well, port 0 lets the system choose.
+        count: is told ``udp.inbox-full``, ``udp.oversized``, ``udp.send-full`` and ``udp.send-failed``.
+    """
+
+    def __init__(self, bind: Address, *, count: Count) -> None:
+        self._bind = bind
+        self._count = count
+        self._inbox: FairInbox[str, Datagram] = FairInbox(MAX_INBOX)
+        self._waiting = Parking()
+        self._socket: socket.socket | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
+        """Receive until cancelled; starts with the bound address.
+
+        Raises:
+            OSError: if the address cannot be bound.
+        """
+        with bound_socket(self._bind, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+            self._socket = sock
+            try:
+                task_status.started(from_sockaddr(sock.getsockname()))
+                while True:
+                    await trio.lowlevel.wait_readable(sock)
+                    self._receive(MAX_BATCH)
+                    # One item per turn of the loop at least: reading again at once would starve who handles them.
+                    await trio.lowlevel.checkpoint()
+            finally:
+                self._socket = None
+                trio.lowlevel.notify_closing(sock)
+
+    async def wait(self) -> None:
+        """Wait until there is a datagram to take. One task only."""
+        if self._inbox:
+            await trio.lowlevel.checkpoint()
+        while not self._inbox:
+            await self._waiting.park()
+
+    def take_all(self) -> list[Datagram]:
+        """Give what was received, one of each source in turn, at most :data:`MAX_INBOX`.
+
+        What the system still holds for us comes along: after a stall the answer to a probe may lie there while its
+        deadline has passed, and must not be taken for silence.
+        """
+        self._receive(MAX_INBOX - len(self._inbox))
+        return self._inbox.take_all()
+
+    def send(self, payload: bytes, target: Address) -> None:
+        """Send one datagram, at most once and without waiting; if it cannot leave now it is lost."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(payload, to_sockaddr(target, self._socket.family))
+        except BlockingIOError:
+            self._count("udp.send-full")
+        except ConnectionRefusedError:
+            pass  # What an earlier datagram met, reported late; a peer's silence is noticed by its probes.
+        except OSError:
+            self._count("udp.send-failed")
+
+    def _receive(self, most: int) -> None:
+        if self._socket is None:
+            return
+        for _ in range(most):
+            try:
+                payload, sockaddr = self._socket.recvfrom(MAX_DATAGRAM + 1)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # An ICMP error for something sent earlier, and now cleared.
+            if len(payload) > MAX_DATAGRAM:
+                self._count("udp.oversized")
+                continue
+            source = from_sockaddr(sockaddr)
+            if not self._inbox.put(source.host, Datagram(payload, source)):
+                self._count("udp.inbox-full")
+        if self._inbox:
+            self._waiting.unpark()

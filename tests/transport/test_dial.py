@@ -1,0 +1,102 @@
+"""Dialling a peer whose record has several addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trio
+
+from gossipmesh import crypto
+from gossipmesh.channel.noise import Role
+from gossipmesh.errors import ConnectError, RemoteProtocolError
+from gossipmesh.identity.credentials import Peer
+from gossipmesh.model import Address, NodeId
+from gossipmesh.transport.addresses import from_sockaddr
+from gossipmesh.transport.dial import dial
+from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+ORDERS = NodeId(b"orders".ljust(32))
+
+
+def identity(node: bytes) -> ChannelIdentity:
+    """Give an identity that is believed: who it is, is what these tests are not about."""
+    return ChannelIdentity(
+        mesh_id=bytes(32),
+        credentials=lambda: node,
+        authenticate=lambda credentials, _, __: Peer(NodeId(credentials), None, None, 0),
+        static_private=lambda: crypto.blake2b(node, 32),
+        entropy=os.urandom,
+    )
+
+
+WEB = identity(b"web".ljust(32))
+
+
+@asynccontextmanager
+async def listening(*, answering: bool) -> AsyncIterator[Address]:
+    """Give the address of a host that shakes hands as ``orders``, or that accepts and says nothing."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        if not answering:
+            await trio.sleep_forever()
+        secure = SecureStream(stream, Role.RESPONDER, identity(ORDERS))
+        with suppress(RemoteProtocolError):
+            await secure.handshake()
+            await secure.receive_records()
+        await secure.finish()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, handle, 0)
+        yield Address("127.0.0.1", from_sockaddr(listeners[0].socket.getsockname()).port)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def closed_port() -> AsyncIterator[Address]:
+    with trio.socket.socket() as sock:
+        await sock.bind(("127.0.0.1", 0))
+        yield from_sockaddr(sock.getsockname())
+
+
+async def test_the_first_address_that_answers_is_taken() -> None:
+    async with (
+        closed_port() as closed,
+        listening(answering=False) as silent,
+        listening(answering=True) as good,
+    ):
+        stream = await dial(WEB, (closed, silent, good), expected=ORDERS, timeout_s=0.4)
+        assert stream.peer.id == ORDERS
+        await stream.finish()
+
+
+async def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
+    async with listening(answering=False) as silent:
+        with pytest.raises(ConnectError) as raised:
+            await dial(WEB, (silent,), expected=ORDERS, timeout_s=0.1)
+    assert raised.value.code == "connect.timeout"
+
+
+async def test_the_last_failure_is_told() -> None:
+    async with closed_port() as closed, listening(answering=True) as good:
+        with pytest.raises(ConnectError) as raised:
+            await dial(WEB, (good, closed), expected=NodeId(bytes(32)), timeout_s=5)
+        assert raised.value.code == "connect.refused"
+        with pytest.raises(ConnectError) as raised:
+            await dial(WEB, (closed, good), expected=NodeId(bytes(32)), timeout_s=5)
+        assert raised.value.code == "channel.identity"
+
+
+async def test_without_an_address_there_is_nobody_to_dial() -> None:
+    with pytest.raises(ConnectError) as raised:
+        await dial(WEB, (), expected=None, timeout_s=5)
+    assert raised.value.code == "connect.unknown"
+
+
+async def test_a_seed_is_whoever_answers_there() -> None:
+    async with listening(answering=True) as seed:
+        stream = await dial(WEB, (seed,), expected=None, timeout_s=5)
+        assert stream.peer.id == ORDERS
+        await stream.finish()
