@@ -1,0 +1,107 @@
+"""What the mesh says itself when a request cannot be answered by its service: flag, status and a short body.
+
+Every such answer carries ``x-gossipmesh-error: FLAG`` and a JSON body; the same flag is in the access log and the
+metrics. The flags are Envoy's where it has one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import h11
+from attrs import frozen
+
+from gossipmesh.channel.hop_messages import REFUSED, ResponseHead
+from gossipmesh.errors import RemoteProtocolError, RequestError
+
+ERROR_HEADER: Final = b"x-gossipmesh-error"
+
+STATUS: Final = {
+    "NR": 404,
+    "UH": 503,
+    "UF": 503,
+    "UO": 503,
+    "URX": 503,
+    "UR": 502,
+    "UC": 502,
+    "UPE": 502,
+    "UT": 504,
+    "DR": 503,
+    "LP": 508,
+    "AZ": 403,
+    "DPE": 400,
+}
+"""The status that goes with a flag where nothing more is known."""
+
+SAFE_FLAGS: Final = frozenset({"UF", "UO", "DR", "NR", REFUSED})
+"""Flags of a reset with which the other daemon says that no app has seen the request: any method may be retried."""
+
+_TEXTS: Final = {
+    "NR": "no member of the mesh offers this service; `gossipmesh services` lists those that exist",
+    "UH": "no endpoint of this service is healthy; `gossipmesh endpoints` says why",
+    "UF": "no endpoint of this service could be connected to",
+    "UO": "too many requests are in flight",
+    "URX": "every attempt failed, and no more are allowed",
+    "UR": "the service's side gave the request up before it answered",
+    "UC": "the service closed the connection before it answered",
+    "UPE": "the service's answer is not valid HTTP",
+    "UT": "the service did not answer in time",
+    "DR": "the service's node is draining",
+    "LP": "this request came back to the same node too often: two services call each other in a circle",
+    "AZ": "policy does not let this source call the service",
+    "DPE": "the request is not valid HTTP",
+}
+
+_STATUS_OF_CODE: Final = {
+    "http.head-too-large": 431,
+    "http.trailers-too-large": 431,
+    "http.version": 505,
+    "http.method": 501,
+    "http.expectation": 417,
+}
+
+
+def known_flag(flag: str) -> str:
+    """Give ``flag``, or ``UR`` for one that does not go with an answer, as later releases may send."""
+    return flag if flag in STATUS else "UR"
+
+
+def refusal(flag: str, text: str = "") -> RequestError:
+    """Give the error that answers a request with ``flag``, which is one of :data:`STATUS`."""
+    return RequestError(flag, STATUS[flag], text or _TEXTS[flag])
+
+
+def caller_fault(error: RemoteProtocolError | h11.RemoteProtocolError) -> RequestError:
+    """Give the error that answers a caller who broke HTTP."""
+    if isinstance(error, RemoteProtocolError):
+        return RequestError("DPE", _STATUS_OF_CODE.get(error.code, 400), str(error))
+    return RequestError("DPE", error.error_status_hint, str(error))
+
+
+@frozen
+class Reply:
+    """A whole response made by the mesh."""
+
+    head: ResponseHead
+    body: bytes
+
+
+def reply_to(error: RequestError, *, service: str = "", request_id: bytes = b"") -> Reply:
+    """Give the response that says ``error`` to the caller."""
+    document = {
+        "error": str(error),
+        "flag": error.flag,
+        "service": service,
+        "request_id": request_id.decode("ascii", "replace"),
+    }
+    body = json.dumps(document).encode() + b"\n"
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (ERROR_HEADER, error.flag.encode()),
+    ]
+    if error.status == 405:
+        # RFC 9110, section 15.5.6: Allow must be there; an empty one is legal, but helps nobody.
+        headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    return Reply(ResponseHead(error.status, tuple(headers)), body)

@@ -1,0 +1,384 @@
+"""A laboratory for whole requests: daemons' proxies with real identities and channels, raw sockets as apps.
+
+Test files cannot import each other here, as the folder is no package; they get this module as the fixture ``lab``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from types import ModuleType
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import wait_all_tasks_blocked
+
+from gossipmesh import crypto
+from gossipmesh.channel.noise import Role
+from gossipmesh.identity.bundle import new_bundle
+from gossipmesh.identity.chain import chain_hash, join_chain
+from gossipmesh.identity.credentials import Peer, encode_credentials, verify_credentials_untrusted
+from gossipmesh.identity.grants import Caveats
+from gossipmesh.identity.keys import NodeKey
+from gossipmesh.identity.record import sign_record
+from gossipmesh.identity.token import Token, new_token
+from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.policy.decision import decide
+from gossipmesh.proxy.access import RequestReport
+from gossipmesh.proxy.apps import AppPool
+from gossipmesh.proxy.delivery import InboundPorts, services_of
+from gossipmesh.proxy.exchange import OutboundPorts
+from gossipmesh.proxy.inbound import Inbound
+from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.outbound import Outbound
+from gossipmesh.routing.plan import AttemptOutcome
+from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.transport.acceptor import HopAcceptor
+from gossipmesh.transport.listener import Listener
+from gossipmesh.transport.pool import ChannelPool
+from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+WALL = 1_800_000_000
+ROOT = bytes(range(32))
+
+
+@pytest.fixture
+def lab() -> ModuleType:
+    return sys.modules[__name__]
+
+
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+class InOrder:
+    """Takes endpoints in the order of the snapshot, so that a test knows who is asked first."""
+
+    def pick(self, service: str, candidates: Sequence[Endpoint]) -> Endpoint:
+        return candidates[0]
+
+
+@define
+class Daemon:
+    """One node's proxy, both sides, and what it told."""
+
+    name: str
+    id: NodeId
+    services: Mapping[str, Service]
+    mesh: Address
+    proxy: Address
+    outbound: Outbound | None = None
+    inbound: Inbound | None = None
+    reports: list[RequestReport] = field(factory=list)
+    outcomes: list[tuple[NodeId, AttemptOutcome]] = field(factory=list)
+
+    @property
+    def report(self) -> RequestReport:
+        """The only report."""
+        (report,) = self.reports
+        return report
+
+
+@define
+class Mesh:
+    """Daemons that know each other, in one nursery."""
+
+    nursery: trio.Nursery
+    token: Token
+    endpoints: dict[str, tuple[Endpoint, ...]] = field(factory=dict)
+    addresses: dict[NodeId, Address] = field(factory=dict)
+
+    def offer(
+        self, service: Service, node: str, node_id: NodeId, address: Address, *, eligible: bool = True
+    ) -> None:
+        endpoint = Endpoint(node, node_id, address, service, eligible)
+        self.endpoints[service.name] = (*self.endpoints.get(service.name, ()), endpoint)
+        self.addresses[node_id] = address
+
+    async def ghost(self, name: str, service: str) -> NodeId:
+        """Make a node known whose daemon does not listen."""
+        node_id = NodeId(os.urandom(32))
+        self.offer(Service(service, 1), name, node_id, Address("127.0.0.1", await unused_port()))
+        return node_id
+
+    async def daemon(
+        self,
+        name: str,
+        services: Mapping[str, int] | None = None,
+        *,
+        speaks_as: str = "",
+        allow: bool = True,
+        limits: ProxyLimits | None = None,
+    ) -> Daemon:
+        """Start one node's proxy; ``services`` are the ports of its apps by name."""
+        limits = limits or ProxyLimits()
+        own = {service: Service(service, port) for service, port in (services or {}).items()}
+        key, identity = member(name, tuple(own.values()), self.token)
+        daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2)
+        apps = AppPool(limits)
+        daemon.inbound = Inbound(
+            InboundPorts(
+                own.get,
+                services_of,
+                partial(decide, default_allow=allow),
+                apps,
+                daemon.reports.append,
+                limits,
+            )
+        )
+        acceptor = HopAcceptor(daemon.inbound.handle)
+        listener = Listener(
+            Address("127.0.0.1", 0),
+            identity,
+            serve_hop=acceptor.serve_channel,
+            serve_sync=no_sync,
+            count=print,
+        )
+        daemon.mesh = await self.nursery.start(listener.run)
+        for service in own.values():
+            self.offer(service, name, key.id, daemon.mesh)
+        pool = ChannelPool(identity, self.resolve, connect_timeout_s=limits.connect_timeout_s)
+        await self.nursery.start(pool.run)
+        self.nursery.start_soon(apps.run)
+        daemon.outbound = Outbound(
+            OutboundPorts(
+                node=name,
+                source_service=speaks_as,
+                snapshot=lambda: Snapshot(key.id, self.endpoints),
+                pool=pool,
+                balancer=InOrder(),
+                report=lambda node, outcome: daemon.outcomes.append((node, outcome)),
+                observe=daemon.reports.append,
+                entropy=os.urandom,
+                limits=limits,
+            )
+        )
+        daemon.proxy = await self.nursery.start(daemon.outbound.serve, Address("127.0.0.1", 0))
+        return daemon
+
+    def resolve(self, node: NodeId) -> tuple[Address, ...] | None:
+        address = self.addresses.get(node)
+        return None if address is None else (address,)
+
+    async def app(self, handler: Handler) -> int:
+        """Start an app and give its port."""
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.nursery.start_soon(trio.serve_listeners, handler, [listener])
+        return int(listener.socket.getsockname()[1])
+
+
+async def secure_pair(caller: Peer) -> tuple[SecureStream, SecureStream]:
+    """Give both ends of a channel on which each takes the other for ``caller``."""
+
+    def identity(name: bytes) -> ChannelIdentity:
+        return ChannelIdentity(
+            mesh_id=bytes(32),
+            credentials=lambda: name,
+            authenticate=lambda *_: caller,
+            static_private=lambda: crypto.blake2b(name, 32),
+            entropy=os.urandom,
+        )
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        client = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
+        theirs = SecureStream(client, Role.INITIATOR, identity(b"web"))
+        ours = SecureStream(await listener.accept(), Role.RESPONDER, identity(b"hello"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(theirs.handshake)
+        nursery.start_soon(ours.handshake)
+    return theirs, ours
+
+
+async def no_sync(stream: SecureStream) -> None:
+    raise AssertionError("nobody syncs in these tests")
+
+
+def member(name: str, services: tuple[Service, ...], token: Token) -> tuple[NodeKey, ChannelIdentity]:
+    """Give a node's key and its channel identity."""
+    key = NodeKey.generate(os.urandom)
+    static = os.urandom(32)
+    chain = join_chain(token, key.seed, name)
+    record = sign_record(
+        seed=key.seed,
+        mesh_id=token.mesh_id,
+        boot=1,
+        incarnation=1,
+        name=name,
+        addresses=[Address("127.0.0.1", 7946)],
+        dh_key=crypto.dh_public(static),
+        dh_generation=0,
+        chain_hash=chain_hash(chain),
+        issued_at=WALL,
+        services=services,
+    )
+    trust = token.trust()
+
+    def authenticate(credentials: bytes, remote_static: bytes, expected: NodeId | None) -> Peer:
+        return verify_credentials_untrusted(credentials, remote_static, trust, wall=WALL)
+
+    identity = ChannelIdentity(
+        mesh_id=token.mesh_id,
+        credentials=lambda: encode_credentials(0, chain, record.signed.raw, wall=WALL),
+        authenticate=authenticate,
+        static_private=lambda: static,
+        entropy=os.urandom,
+    )
+    return key, identity
+
+
+@asynccontextmanager
+async def mesh() -> AsyncIterator[Mesh]:
+    bundle = new_bundle([crypto.signing_public(ROOT)], default_allow=True)
+    token = new_token(bundle, ROOT, Caveats(not_before=WALL - 60, expires_at=WALL + 86_400), os.urandom)
+    async with trio.open_nursery() as nursery:
+        yield Mesh(nursery, token)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def pair(
+    handler: Handler, *, limits: ProxyLimits | None = None, allow: bool = True, speaks_as: str = ""
+) -> AsyncIterator[tuple[Daemon, Daemon]]:
+    """Give the daemon of a caller and that of a service called hello, whose app is ``handler``."""
+    async with mesh() as members:
+        port = await members.app(handler)
+        hello = await members.daemon("hello-1", {"hello": port}, limits=limits, allow=allow)
+        web = await members.daemon("web-1", {"web": port}, limits=limits, speaks_as=speaks_as)
+        yield web, hello
+
+
+@asynccontextmanager
+async def caller_and(
+    *handlers: Handler | None, limits: ProxyLimits | None = None
+) -> AsyncIterator[tuple[Daemon, list[NodeId]]]:
+    """Give a caller's daemon and the ids of hello's nodes, asked in this order. None: its daemon does not listen."""
+    async with mesh() as members:
+        ids = []
+        for number, handler in enumerate(handlers):
+            if handler is None:
+                ids.append(await members.ghost(f"hello-{number}", "hello"))
+            else:
+                port = await members.app(handler)
+                ids.append((await members.daemon(f"hello-{number}", {"hello": port})).id)
+        yield await members.daemon("web-1", limits=limits), ids
+
+
+async def unused_port() -> int:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        return int(listener.socket.getsockname()[1])
+
+
+# --- apps --------------------------------------------------------------------------------------------------------
+
+
+async def read_request(stream: trio.SocketStream) -> bytes:
+    """Read one whole request; nothing if the other end closes before it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = await stream.receive_some()
+        if not more:
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    length = int(fields.get(b"content-length", 0))
+    chunked = b"transfer-encoding" in fields
+    while len(body) < length or (chunked and not body.endswith(b"\r\n\r\n")):
+        body += await stream.receive_some()
+    return head + b"\r\n\r\n" + body
+
+
+def answering(*answers: bytes, seen: list[bytes] | None = None) -> Handler:
+    """Give an app that answers its requests, on whichever connection, with these; then it closes."""
+    left = list(answers)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while request := await read_request(stream):
+            if seen is not None:
+                seen.append(request)
+            if not left:
+                return
+            await stream.send_all(left.pop(0))
+
+    return handle
+
+
+def closing(answer: bytes) -> Handler:
+    """Give an app that answers the first request of each connection and closes it."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await read_request(stream)
+        await stream.send_all(answer)
+
+    return handle
+
+
+async def refusing(stream: trio.SocketStream) -> None:
+    raise AssertionError("nothing of this request may reach an app")
+
+
+async def silent(stream: trio.SocketStream) -> None:
+    while await stream.receive_some():
+        pass
+
+
+async def echo(stream: trio.SocketStream) -> None:
+    request = await read_request(stream)
+    body = request.partition(b"\r\n\r\n")[2]
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def breaking_off(answer: bytes, then: bytes, seen: trio.Event) -> Handler:
+    """Give an app that answers in part, waits until that was seen, says ``then`` and closes."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await read_request(stream)
+        await stream.send_all(answer)
+        await seen.wait()
+        await stream.send_all(then)
+
+    return handle
+
+
+# --- callers -----------------------------------------------------------------------------------------------------
+
+
+async def connect(daemon: Daemon) -> trio.SocketStream:
+    return await trio.open_tcp_stream(daemon.proxy.host, daemon.proxy.port)
+
+
+async def ask(daemon: Daemon, request: bytes) -> bytes:
+    """Send a request and give everything that comes until the connection is closed."""
+    stream = await connect(daemon)
+    async with stream:
+        await stream.send_all(request)
+        received = b""
+        async for data in stream:
+            received += data
+    return received
+
+
+async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
+    received = b""
+    while not received.endswith(end):
+        data = await stream.receive_some()
+        assert data, f"closed after {received!r}"
+        received += data
+    return received
+
+
+def flag_of(answer: bytes) -> tuple[int, str]:
+    """Give the status and the flag of an answer of the mesh's own."""
+    head = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    flags = [line.partition(b": ")[2].decode() for line in head if line.startswith(b"x-gossipmesh-error: ")]
+    return int(head[0].split()[1]), flags[0] if flags else ""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await wait_all_tasks_blocked()

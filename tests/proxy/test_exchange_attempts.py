@@ -1,0 +1,105 @@
+"""When a request is tried again, and when it must not be."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+import trio
+
+from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+
+GET = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+POST = b"POST / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+PUT = POST.replace(b"POST", b"PUT")
+
+
+async def test_where_a_node_cannot_be_connected_to_the_next_one_answers_even_a_post(lab: ModuleType) -> None:
+    async with lab.caller_and(None, lab.echo) as (web, (ghost, hello)):
+        assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
+        assert web.outcomes == [
+            (ghost, AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF")),
+            (hello, AttemptOutcome(OutcomeKind.ANSWERED, status=200)),
+        ]
+        assert (web.report.attempts, web.report.endpoint) == (2, "hello-1")
+
+
+async def test_where_an_app_does_not_listen_the_next_node_answers_even_a_post(lab: ModuleType) -> None:
+    async with lab.mesh() as members:
+        first = await members.daemon("hello-0", {"hello": await lab.unused_port()})
+        await members.daemon("hello-1", {"hello": await members.app(lab.echo)})
+        web = await members.daemon("web-1")
+        assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
+        assert web.outcomes[0] == (first.id, AttemptOutcome(OutcomeKind.REFUSED, "UF"))
+        assert first.report.flag == "UF"
+
+
+@pytest.mark.parametrize("request_bytes", [GET, PUT])
+async def test_an_idempotent_request_that_broke_is_answered_by_another_node_with_its_whole_body(
+    lab: ModuleType,
+    request_bytes: bytes,
+) -> None:
+    seen: list[bytes] = []
+    async with lab.caller_and(lab.answering(), lab.answering(OK, seen=seen)) as (web, (first, _)):
+        assert (await lab.ask(web, request_bytes)).endswith(b"\r\n\r\nok")
+        assert web.outcomes[0] == (first, AttemptOutcome(OutcomeKind.FAILED, "UC"))
+    assert seen[0].partition(b"\r\n\r\n")[2] == request_bytes.partition(b"\r\n\r\n")[2]
+
+
+async def test_a_post_that_broke_is_not_sent_again(lab: ModuleType) -> None:
+    async with lab.caller_and(lab.answering(), lab.refusing) as (web, _):
+        assert lab.flag_of(await lab.ask(web, POST)) == (502, "UC")
+        assert web.report.attempts == 1
+
+
+async def test_a_body_too_long_to_be_kept_is_not_sent_again(lab: ModuleType) -> None:
+    size = 200_000
+
+    async def greedy(stream: trio.SocketStream) -> None:
+        received = 0
+        while received < size:
+            received += len(await stream.receive_some())
+
+    async with lab.caller_and(greedy, lab.refusing) as (web, _):
+        head = b"PUT / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
+        assert lab.flag_of(await lab.ask(web, head + bytes(size))) == (502, "UC")
+
+
+async def test_after_an_interim_response_nobody_else_is_asked(lab: ModuleType) -> None:
+    seen = trio.Event()
+    async with lab.caller_and(lab.breaking_off(b"HTTP/1.1 103 \r\n\r\n", b"", seen), lab.refusing) as (
+        web,
+        _,
+    ):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(GET)
+            await lab.read_until(stream, b"\r\n\r\n")
+            seen.set()
+            assert lab.flag_of(await lab.read_until(stream, b"}\n")) == (502, "UC")
+
+
+async def test_when_all_allowed_attempts_failed_the_answer_says_so(lab: ModuleType) -> None:
+    async with lab.caller_and(lab.answering(), None, lab.refusing, limits=ProxyLimits(max_attempts=2)) as (
+        web,
+        _,
+    ):
+        assert lab.flag_of(await lab.ask(web, GET)) == (503, "URX")
+        assert web.report.attempts == 2
+
+
+async def test_a_connection_to_an_app_that_dies_when_used_again_costs_no_request(lab: ModuleType) -> None:
+    async def one_each(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await stream.send_all(OK)
+        # Gone at the very moment when the next request comes, as an app's keep-alive timer may have it.
+        await stream.receive_some(1)
+
+    async with lab.caller_and(one_each) as (web, _):
+        for _ in range(3):
+            assert lab.flag_of(await lab.ask(web, GET)) == (200, "")
+        assert {report.attempts for report in web.reports} == {1}

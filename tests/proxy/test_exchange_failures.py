@@ -1,0 +1,143 @@
+"""Requests that cannot be answered by their service, and responses that break off."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gossipmesh.model import Address, NodeId, Service
+from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+
+GET = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n", (404, "NR")),
+        (b"GET / HTTP/1.1\r\nHost: sick\r\n\r\n", (503, "UH")),
+        (b"GET / HTTP/1.1\r\nHost: ghost\r\n\r\n", (503, "UF")),
+        (b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n", (403, "NR")),
+        (b"CONNECT hello:80 HTTP/1.1\r\nHost: hello:80\r\n\r\n", (405, "AZ")),
+        (b"GET / HTTP/1.1\r\nHost: hello\r\nVia: %s\r\n\r\n" % b", ".join([b"1.1 web-1"] * 8), (508, "LP")),
+        (b"GET /#x HTTP/1.1\r\nHost: hello\r\n\r\n", (400, "DPE")),
+    ],
+)
+async def test_what_cannot_be_forwarded_is_answered_with_status_and_flag(
+    lab: ModuleType, request_head: bytes, expected: tuple[int, str]
+) -> None:
+    async with lab.mesh() as members:
+        members.offer(
+            Service("sick", 1), "n", NodeId(os.urandom(32)), Address("127.0.0.1", 1), eligible=False
+        )
+        await members.ghost("g", "ghost")
+        web = await members.daemon("web-1")
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(request_head)
+            assert lab.flag_of(await lab.read_until(stream, b"}\n")) == expected
+        assert (web.report.code, web.report.flag) == expected
+
+
+async def test_a_denied_request_reaches_no_app(lab: ModuleType) -> None:
+    async with lab.pair(lab.refusing, allow=False) as (web, hello):
+        assert lab.flag_of(await lab.ask(web, GET)) == (403, "AZ")
+        assert [web.report.flag, hello.report.flag] == ["AZ", "AZ"]
+        assert web.outcomes == [(hello.id, AttemptOutcome(OutcomeKind.ANSWERED, status=403))]
+
+
+async def test_a_service_name_that_the_record_does_not_declare_is_no_identity(lab: ModuleType) -> None:
+    async with lab.pair(lab.refusing, speaks_as="admin") as (web, _):
+        assert lab.flag_of(await lab.ask(web, GET)) == (403, "AZ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"", (502, "UC")),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", (502, "UC")),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", (502, "UPE")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", (502, "UPE")),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", (502, "UPE")),
+        (b"HTTP/1.1 103 \r\n\r\n" * 9 + OK, (502, "UPE")),
+    ],
+)
+async def test_an_app_that_fails_before_it_answers_is_told_from_others(
+    lab: ModuleType, answer: bytes, expected: tuple[int, str]
+) -> None:
+    async with lab.pair(lab.closing(answer)) as (web, hello):
+        received = await lab.ask(web, GET)
+        final = received[received.rindex(b"HTTP/1.1") :]
+        assert lab.flag_of(final) == expected
+        assert hello.report.flag == expected[1]
+
+
+async def test_an_app_that_says_nothing_is_given_up_on(lab: ModuleType, autojump_clock: MockClock) -> None:
+    async with lab.pair(lab.silent, limits=ProxyLimits(max_attempts=1)) as (web, _):
+        assert lab.flag_of(await lab.ask(web, GET)) == (504, "UT")
+        assert 60.0 <= trio.current_time() < 61.0
+
+
+async def test_a_whole_request_can_be_given_a_limit_that_travels_with_it(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with lab.pair(lab.silent, limits=ProxyLimits(request_timeout_s=5.0)) as (web, hello):
+        assert lab.flag_of(await lab.ask(web, GET)) == (504, "UT")
+        await lab.until(lambda: hello.reports)
+        assert 5.0 <= trio.current_time() < 6.0
+
+
+async def test_a_head_that_fits_us_but_not_the_hop_is_too_large(lab: ModuleType) -> None:
+    async with lab.pair(lab.refusing) as (web, _):
+        fields = b"X: " + b"x" * 65_400 + b"\r\n"
+        assert lab.flag_of(await lab.ask(web, GET[:-2] + fields + b"\r\n")) == (431, "DPE")
+
+
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "then", "flag"),
+    [
+        (LENGTH + b"hello", b"", "UC"),
+        (CHUNKED + b"5\r\nhello\r\n", b"", "UC"),
+        (CHUNKED + b"5\r\nhello\r\n", b"5\r\nh", "UC"),
+        (CHUNKED + b"5\r\nhello\r\n", b"0\r\n", "UC"),
+        (CHUNKED + b"5\r\nhello\r\n", b"nonsense\r\n", "UPE"),
+    ],
+)
+async def test_a_response_that_breaks_off_breaks_off_for_the_caller_too(
+    lab: ModuleType, answer: bytes, then: bytes, flag: str
+) -> None:
+    seen = trio.Event()
+    async with lab.pair(lab.breaking_off(answer, then, seen)) as (web, hello):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(GET)
+            await lab.read_until(stream, answer[answer.index(b"\r\n\r\n") :])
+            seen.set()
+            rest = b""
+            async for data in stream:
+                rest += data
+        await lab.until(lambda: web.reports and hello.reports)
+    assert b"0\r\n" not in rest
+    assert (web.report.code, web.report.flag, hello.report.flag) == (200, flag, flag)
+
+
+async def test_a_response_that_only_closing_ends_is_reset_when_it_breaks_off(lab: ModuleType) -> None:
+    seen = trio.Event()
+    async with lab.pair(lab.breaking_off(CHUNKED + b"5\r\nhello\r\n", b"", seen)) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(b"GET / HTTP/1.0\r\nHost: hello\r\n\r\n")
+            await lab.read_until(stream, b"\r\n\r\nhello")
+            seen.set()
+            with pytest.raises(trio.BrokenResourceError):
+                await lab.silent(stream)

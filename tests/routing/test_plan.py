@@ -1,0 +1,147 @@
+"""The attempts of one request."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.routing.balancer import RoundRobin
+from gossipmesh.routing.plan import IDEMPOTENT, Attempt, AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.snapshot import Snapshot
+
+LOCAL = NodeId(bytes(32))
+CONNECT_FAILED = AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF")
+REFUSED = AttemptOutcome(OutcomeKind.REFUSED, "DR")
+RESET = AttemptOutcome(OutcomeKind.FAILED, "UR")
+ANSWERED = AttemptOutcome(OutcomeKind.ANSWERED, status=200)
+
+
+def endpoint(letter: str, *, eligible: bool = True) -> Endpoint:
+    return Endpoint(
+        letter, NodeId(letter.encode() * 32), Address("10.0.0.1", 7946), Service("hello", 80), eligible
+    )
+
+
+def plan(
+    *endpoints: Endpoint, method: bytes = b"GET", max_attempts: int = 3, deadline: float = 100.0
+) -> Plan:
+    snapshot = Snapshot(LOCAL, {"hello": endpoints})
+    return Plan.for_request(
+        snapshot, "hello", method, RoundRobin(LOCAL), max_attempts=max_attempts, deadline=deadline
+    )
+
+
+A, B, C = endpoint("a"), endpoint("b"), endpoint("c")
+
+
+def test_a_request_that_is_answered_takes_one_attempt() -> None:
+    one = plan(A, B)
+    assert one.next_attempt(now=1.0) == A
+    one.record(ANSWERED, now=1.5)
+    assert one.next_attempt(now=1.5) is None
+    assert one.attempts == [Attempt(A, ANSWERED, 1.0, 1.5)]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"get", b"PATCH"])
+@pytest.mark.parametrize("outcome", [CONNECT_FAILED, REFUSED])
+def test_what_was_not_processed_goes_to_another_node_whatever_the_method(
+    method: bytes, outcome: AttemptOutcome
+) -> None:
+    one = plan(A, B, method=method)
+    assert one.next_attempt(now=0) == A
+    one.record(outcome, now=0)
+    assert one.next_attempt(now=0) == B
+
+
+@pytest.mark.parametrize("method", sorted(IDEMPOTENT))
+def test_an_idempotent_request_that_may_have_been_processed_goes_to_another_node(method: bytes) -> None:
+    one = plan(A, B, method=method)
+    one.next_attempt(now=0)
+    one.record(RESET, now=0)
+    assert one.next_attempt(now=0) == B
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PATCH", b"CONNECT", b"get", b"LOCK"])
+def test_a_request_that_may_not_be_sent_twice_ends_with_the_flag_of_its_failure(method: bytes) -> None:
+    one = plan(A, B, method=method)
+    one.next_attempt(now=0)
+    one.record(RESET, now=0)
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "UR"
+
+
+@pytest.mark.parametrize("outcome", [CONNECT_FAILED, REFUSED, RESET])
+def test_a_body_that_cannot_be_sent_again_ends_the_trying(outcome: AttemptOutcome) -> None:
+    one = plan(A, B)
+    one.next_attempt(now=0)
+    one.record(outcome, now=0, replayable=False)
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == outcome.flag
+
+
+def test_a_service_that_nobody_offers_is_unknown() -> None:
+    one = plan()
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "NR"
+
+
+def test_a_service_without_an_eligible_endpoint_is_unhealthy() -> None:
+    one = plan(endpoint("a", eligible=False))
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "UH"
+
+
+def test_an_endpoint_that_is_not_eligible_is_never_tried() -> None:
+    one = plan(endpoint("a", eligible=False), B)
+    assert one.next_attempt(now=0) == B
+    one.record(CONNECT_FAILED, now=0)
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "UF"
+
+
+def test_when_the_allowed_attempts_all_failed_the_retries_are_used_up() -> None:
+    one = plan(A, B, C, max_attempts=2)
+    for _ in range(2):
+        assert one.next_attempt(now=0) is not None
+        one.record(RESET, now=0)
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "URX"
+
+
+def test_where_one_attempt_is_all_there_may_be_its_own_flag_is_told() -> None:
+    one = plan(A, B, max_attempts=1)
+    one.next_attempt(now=0)
+    one.record(CONNECT_FAILED, now=0)
+    assert one.next_attempt(now=0) is None
+    assert one.flag_if_none == "UF"
+
+
+def test_no_attempt_starts_after_the_deadline() -> None:
+    one = plan(A, B, deadline=5.0)
+    assert one.next_attempt(now=4.9) == A
+    one.record(CONNECT_FAILED, now=5.0)
+    assert one.next_attempt(now=5.0) is None
+    assert plan(A, deadline=5.0).next_attempt(now=5.0) is None
+
+
+@given(
+    letters=st.sets(st.sampled_from("abcdefgh")),
+    method=st.sampled_from([b"GET", b"POST"]),
+    outcomes=st.lists(st.tuples(st.sampled_from([CONNECT_FAILED, REFUSED, RESET, ANSWERED]), st.booleans())),
+    max_attempts=st.integers(1, 5),
+)
+def test_no_node_is_tried_twice_and_nothing_is_tried_after_an_end(
+    letters: set[str], method: bytes, outcomes: list[tuple[AttemptOutcome, bool]], max_attempts: int
+) -> None:
+    one = plan(*map(endpoint, sorted(letters)), method=method, max_attempts=max_attempts)
+    ended = False
+    for outcome, replayable in outcomes:
+        if one.next_attempt(now=0) is None:
+            break
+        assert not ended
+        one.record(outcome, now=0, replayable=replayable)
+        ended = outcome is ANSWERED or not replayable or (outcome is RESET and method == b"POST")
+    tried = [attempt.endpoint.id for attempt in one.attempts]
+    assert len(tried) == len(set(tried)) <= max_attempts

@@ -1,0 +1,36 @@
+"""The data plane's picture of the mesh."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.routing.snapshot import Snapshot
+
+LOCAL = NodeId(b"l" * 32)
+
+
+def endpoint(letter: str, *, eligible: bool = True) -> Endpoint:
+    return Endpoint(
+        letter, NodeId(letter.encode() * 32), Address("10.0.0.1", 7946), Service("hello", 80), eligible
+    )
+
+
+def test_a_service_whose_endpoints_are_all_down_is_known() -> None:
+    snapshot = Snapshot(LOCAL, {"hello": (endpoint("a", eligible=False),)})
+    assert snapshot.knows("hello")
+    assert not snapshot.knows("world")
+
+
+def test_a_service_that_nobody_offers_has_no_endpoints() -> None:
+    assert Snapshot(LOCAL).endpoints("hello") == ()
+    assert not Snapshot(LOCAL, {"hello": ()}).knows("hello")
+
+
+def test_a_snapshot_does_not_follow_the_mapping_it_was_made_from() -> None:
+    services = {"hello": (endpoint("a"),)}
+    snapshot = Snapshot(LOCAL, services)
+    services["world"] = (endpoint("b"),)
+    assert not snapshot.knows("world")
+    with pytest.raises(TypeError):
+        snapshot.services["world"] = ()  # type: ignore[index]
