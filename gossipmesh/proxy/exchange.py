@@ -42,6 +42,7 @@ from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.transport.hop_stream import HopStream, StreamResetError
 from gossipmesh.transport.pool import ChannelPool
 
+MAX_LENGTH_DIGITS: Final = 18
 UNNEEDED: Final = "unneeded"
 """The flag with which a stream is stopped that nobody waits for: the caller is gone, or has its response already."""
 
@@ -256,9 +257,11 @@ class Exchange:
 
     async def _pass_response(self, stream: HopStream) -> AttemptOutcome:
         try:
-            head = None
+            head, held = None, b""
             with self._patience:
-                head = await self._final_head(stream)
+                announced = await self._final_head(stream)
+                held = await self._hold(stream, announced)
+                head = announced
             if head is None:
                 return AttemptOutcome(OutcomeKind.FAILED, "UT")
             # A request that is not complete by now may never be; whoever answers early does not wait for it.
@@ -267,7 +270,8 @@ class Exchange:
             for flag in values_of(head.headers, ERROR_HEADER)[:1]:
                 # The far daemon's own answer: its flag is this request's, here as well.
                 self._flag = known_flag(flag.decode("ascii", "replace"))
-            while data := await stream.receive_data():
+            while data := held or await stream.receive_data():
+                held = b""
                 await self._caller.send_data(data)
                 self._bytes_out += len(data)
             await self._caller.send_end(filter_trailers(stream.end.trailers if stream.end else ()))
@@ -280,6 +284,18 @@ class Exchange:
         except CallerGone:
             return self._failed(OutcomeKind.ANSWERED, "DC")
         return AttemptOutcome(OutcomeKind.ANSWERED, status=head.status)
+
+    async def _hold(self, stream: HopStream, head: ResponseHead) -> bytes:
+        """Receive the whole body of a response that announces a small one, before anything of it is passed on."""
+        limit = self._ports.limits.held_response_bytes
+        lengths = values_of(head.headers, b"content-length")
+        length = lengths[0] if lengths else b""
+        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > limit:
+            return b""
+        held = b""
+        while len(held) <= limit and (data := await stream.receive_data()):
+            held += data
+        return held
 
     async def _final_head(self, stream: HopStream) -> ResponseHead:
         """Wait for the head of the final response; pass interim ones on.

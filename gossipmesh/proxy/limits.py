@@ -30,6 +30,11 @@ class ProxyLimits:
     """Interim responses (1xx) to one request; an app that sends more broke HTTP [502, UPE]."""
     replay_bytes: int = 65_536
     """How much of a body is kept so that an idempotent request can be tried on another endpoint."""
+    held_response_bytes: int = 16_384
+    """A response that announces at most this much is passed on once it is whole.
+
+    Until then its request can still be tried elsewhere: a node that dies between head and body fails nobody.
+    """
     connections: int = 4_096
     """Connections from local apps at once; above it new ones are closed."""
     requests_in_flight: int = 1_024

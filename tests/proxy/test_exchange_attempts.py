@@ -69,6 +69,23 @@ async def test_a_body_too_long_to_be_kept_is_not_sent_again(lab: ModuleType) -> 
         assert lab.flag_of(await lab.ask(web, head + bytes(size))) == (502, "UC")
 
 
+async def test_a_small_response_that_is_cut_in_its_body_is_asked_for_elsewhere(lab: ModuleType) -> None:
+    cut = lab.closing(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+    async with lab.caller_and(cut, lab.answering(OK)) as (web, _):
+        assert (await lab.ask(web, GET)).endswith(b"\r\n\r\nok")
+        assert [outcome.kind for _, outcome in web.outcomes] == [OutcomeKind.FAILED, OutcomeKind.ANSWERED]
+        assert web.report.code == 200
+
+
+async def test_a_small_response_to_a_post_that_is_cut_is_an_error_and_is_not_asked_for_again(
+    lab: ModuleType,
+) -> None:
+    cut = lab.closing(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+    async with lab.caller_and(cut, lab.refusing) as (web, _):
+        request = b"POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        assert lab.flag_of(await lab.ask(web, request)) == (502, "UC")
+
+
 async def test_after_an_interim_response_nobody_else_is_asked(lab: ModuleType) -> None:
     seen = trio.Event()
     async with lab.caller_and(lab.breaking_off(b"HTTP/1.1 103 \r\n\r\n", b"", seen), lab.refusing) as (

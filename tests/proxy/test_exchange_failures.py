@@ -99,7 +99,7 @@ async def test_a_head_that_fits_us_but_not_the_hop_is_too_large(lab: ModuleType)
         assert lab.flag_of(await lab.ask(web, GET[:-2] + fields + b"\r\n")) == (431, "DPE")
 
 
-LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
