@@ -3,7 +3,10 @@
 The record binds the channel's X25519 key to the node's Ed25519 id: it names the key and the id signs it. Neither key
 is ever made from the other.
 
-Wire: ``msgpack([bundle n, bin chain, bin record])``.
+It also says what time it is. A clock that is far off makes good chains look expired or not yet begun, and whoever
+runs that machine should read about the clock, not about chains.
+
+Wire: ``msgpack([bundle n, bin chain, bin record, unix seconds])``.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from gossipmesh.identity.record import (
     decode_record_untrusted,
     verify_decoded_record,
 )
+from gossipmesh.identity.signed import MAX_WALL, SKEW_S
 from gossipmesh.model import NodeId
 
 MAX_CREDENTIALS: Final = MAX_CHAIN + MAX_RECORD + 32
@@ -38,9 +42,9 @@ class Peer:
     bundle_n: int
 
 
-def encode_credentials(bundle_n: int, chain: bytes, record: bytes) -> bytes:
-    """Give the payload that shows a node's newest bundle number, raw chain and raw record."""
-    return wire.pack([bundle_n, chain, record])
+def encode_credentials(bundle_n: int, chain: bytes, record: bytes, *, wall: float) -> bytes:
+    """Give the payload that shows a node's newest bundle number, raw chain, raw record and clock."""
+    return wire.pack([bundle_n, chain, record, int(wall)])
 
 
 def verify_credentials_untrusted(
@@ -52,7 +56,8 @@ def verify_credentials_untrusted(
 
     Raises:
         RemoteProtocolError: ``credentials.malformed``, ``chain.malformed`` or ``record.malformed``.
-        TrustError: ``credentials.dh`` where the record names another key; ``credentials.bundle`` where the chain
+        TrustError: ``credentials.dh`` where the record names another key; ``credentials.clock`` where the two
+            clocks are more than two minutes apart; ``credentials.bundle`` where the chain
             hangs on a root that we do not know but the peer's bundle is newer or older than ours; else the codes
             of :func:`verify_chain_untrusted` and :func:`verify_decoded_record`.
     """
@@ -62,11 +67,22 @@ def verify_credentials_untrusted(
     bundle_n = fields.integer(0, MAX_N)
     raw_chain = fields.binary(1, MAX_CHAIN)
     record = decode_record_untrusted(fields.binary(1, MAX_RECORD))
+    _check_clock(fields.integer(0, MAX_WALL), wall)
     if record.dh_key != remote_static:
         raise TrustError("credentials.dh", "a peer's record names another channel key than the one it uses")
     chain = _verify_chain(raw_chain, bundle_n, trust, wall)
     verify_decoded_record(record, chain, trust.mesh_id, wall=wall)
     return Peer(record.id, chain, record, bundle_n)
+
+
+def _check_clock(theirs: int, ours: float) -> None:
+    apart_s = int(ours) - theirs
+    if abs(apart_s) > SKEW_S:
+        text = (
+            f"this machine's clock is {abs(apart_s)} s {'ahead of' if apart_s > 0 else 'behind'} the peer's, "
+            f"and {SKEW_S} s are allowed: set the one that is wrong"
+        )
+        raise TrustError("credentials.clock", text)
 
 
 def _verify_chain(raw: bytes, bundle_n: int, trust: TrustStore, wall: float) -> VerifiedChain:

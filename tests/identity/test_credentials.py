@@ -42,8 +42,8 @@ def record(key: NodeKey = NODE) -> MemberRecord:
     )
 
 
-def payload(n: int = 0, chain: bytes = CHAIN, of: MemberRecord | None = None) -> bytes:
-    return encode_credentials(n, chain, (of or record()).signed.raw)
+def payload(n: int = 0, chain: bytes = CHAIN, of: MemberRecord | None = None, *, clock: float = NOW) -> bytes:
+    return encode_credentials(n, chain, (of or record()).signed.raw, wall=clock)
 
 
 def refused(data: bytes, *, static: bytes = DH, trust: TrustStore = TRUST, wall: float = NOW) -> str:
@@ -70,8 +70,18 @@ def test_a_chain_or_record_of_somebody_else_is_refused() -> None:
 
 
 def test_an_expired_chain_and_an_expired_record_are_refused() -> None:
-    assert refused(payload(), wall=3 * NOW) == "chain.expired"
-    assert refused(payload(), wall=NOW + 2 * 86_400) == "record.expired"
+    assert refused(payload(clock=3 * NOW), wall=3 * NOW) == "chain.expired"
+    later = NOW + 2 * 86_400
+    assert refused(payload(clock=later), wall=later) == "record.expired"
+
+
+def test_clocks_that_are_far_apart_are_named_before_what_they_would_spoil() -> None:
+    for clock in (NOW - 121, NOW + 121, 3 * NOW, 0):
+        assert refused(payload(clock=clock)) == "credentials.clock"
+    for clock in (NOW - 120, NOW + 120):
+        assert verify_credentials_untrusted(payload(clock=clock), DH, TRUST, wall=NOW).id == NODE.id
+    with pytest.raises(RemoteProtocolError, match="behind the peer's"):
+        verify_credentials_untrusted(payload(clock=NOW + 3600), DH, TRUST, wall=NOW)
 
 
 def test_roots_that_moved_on_are_told_from_another_mesh() -> None:
@@ -98,6 +108,6 @@ def test_every_truncation_is_refused_and_no_bit_flip_proves_anything_else() -> N
             peer = verify_credentials_untrusted(bytes(flipped), DH, TRUST, wall=NOW)
         except RemoteProtocolError:
             continue
-        # The bundle number is a hint outside every signature; the handshake that carries it is authenticated.
+        # Bundle number and clock are outside every signature; the handshake that carries them is authenticated.
         assert (peer.id, peer.chain, peer.record) == (proved.id, proved.chain, proved.record)
-        assert bit // 8 == 1
+        assert bit // 8 == 1 or bit // 8 >= len(data) - 4

@@ -1,0 +1,67 @@
+# Every target works from a fresh clone: make, curl and a Python 3.11, 3.12 or 3.13 with its venv module are enough.
+# The set-up is done once and again only when pyproject.toml or constraints.txt changes.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+# The first interpreter that is new enough, old enough and able to make environments; PYTHON=... goes before all others.
+FIND_PYTHON = for python in "$(PYTHON)" python3.11 python3.12 python3.13 python3 ""; do \
+	test -z "$$python" || "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		2>/dev/null && test -n "$$python" && break; done; \
+	test -n "$$python" || { echo "make: no Python 3.11, 3.12 or 3.13 with its venv module was found;" \
+		"install python3 and python3-venv, or say PYTHON=/path/to/python" >&2; exit 1; }
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+.PHONY: install
+install: $(STAMP) ## set up .venv with the package and its tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(FIND_PYTHON); \
+		echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); }
+	@echo "installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## see a mesh of five lose a node and no request
+	@$(BIN)/python examples/local/demo.py $(ARGS)
+
+.PHONY: mesh
+mesh: $(STAMP) ## run a mesh of five until Ctrl-C
+	@$(BIN)/python examples/local/demo.py --keep $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## run all tests, real daemons included
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## lint, format, types, import law, dead code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict --no-incremental examples/local/demo.py examples/local/app.py
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+.PHONY: bench
+bench: $(STAMP) ## measure a local mesh; asked and got
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# For .ci/run: print the interpreter that install would take, or fail.
+.PHONY: find-python
+find-python:
+	@$(FIND_PYTHON); echo "$$python"

@@ -1,0 +1,63 @@
+"""Requests through a daemon's proxy, in each form that apps use."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import field, frozen
+
+TIMEOUT_S: Final = 25.0
+
+
+@frozen
+class Answer:
+    """One answer; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=lambda body: repr(body[:200]))
+
+    @property
+    def instance(self) -> str:
+        """Which instance answered, or "" if the mesh itself did."""
+        return self.headers.get("x-instance", "")
+
+    @property
+    def error(self) -> str:
+        """The flag of an error that the mesh itself made, or ""."""
+        return self.headers.get("x-gossipmesh-error", "")
+
+
+def request(
+    address: str,
+    target: str,
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    body: bytes | Iterable[bytes] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """Send one request on a new connection to ``address``.
+
+    Args:
+        address: ``host:port`` of a proxy or an upstream listener.
+        target: absolute (``http://hello/``) as proxies get it, or a path; then with ``host`` as the Host header.
+        method: the HTTP method.
+        host: the Host header, where the target does not name it.
+        body: bytes, sent with a length; or blocks, sent chunked.
+        headers: more headers.
+    """
+    name, _, port = address.rpartition(":")
+    more = dict(headers or {})
+    if host is not None:
+        more["Host"] = host
+    connection = http.client.HTTPConnection(name, int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request(method, target, body=body, headers=more)
+        response = connection.getresponse()
+        answered = {key.lower(): value for key, value in response.getheaders()}
+        return Answer(response.status, answered, response.read())
+    finally:
+        connection.close()
