@@ -44,6 +44,10 @@ class ConnectError(MeshError):
     """No channel to a peer could be made. Nothing of the request was sent, so another try is always safe."""
 
 
+class UnreachableError(MeshError):
+    """The daemon cannot be asked: it does not run, or not for us. Commands exit with 3."""
+
+
 class RequestError(MeshError):
     """A request cannot be answered by its service; the mesh answers it itself.
 

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gossipmesh.config.places import admin_socket
-from gossipmesh.errors import MeshError
+from gossipmesh.errors import MeshError, UnreachableError
 
 TIMEOUT_S: Final = 10.0
 MAX_BODY: Final = 64 * 1024 * 1024
 OK: Final = 200
 NOT_FOUND: Final = 404
-
-
-class UnreachableError(MeshError):
-    """The daemon cannot be asked: it does not run, or not for us."""
 
 
 class _UnixConnection(http.client.HTTPConnection):

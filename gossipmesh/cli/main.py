@@ -10,8 +10,7 @@ from typing import Any, Final
 import click
 
 import gossipmesh
-from gossipmesh.cli.client import UnreachableError
-from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 
 NO: Final = 1
 USAGE: Final = 2

@@ -114,7 +114,7 @@ def announcer(stream: TextIO, state: Path) -> Callable[[str], None]:
 
     def announce(text: str) -> None:
         if _TOKEN.search(text) is not None and not stream.isatty():
-            text = f"to add a node, run what this prints: gossipmesh token show --join --state {state}"
+            text = f"(not shown here, for it holds a token; to see it: gossipmesh token show --join --state {state})"
         click.echo(text, file=stream)
 
     return announce

@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from gossipmesh.cli.client import OK, AdminClient, UnreachableError
+from gossipmesh.cli.client import OK, AdminClient
 from gossipmesh.cli.options import duration, with_state
 from gossipmesh.config.durations import format_duration
-from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 from gossipmesh.model import is_name
 
 POLL_S: Final = 0.2

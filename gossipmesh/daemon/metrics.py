@@ -157,13 +157,9 @@ class Metrics:
         self._requests(direction, service, method, status, _among(flag, FLAGS)).inc()
         self._durations(direction, service, method).observe(duration_s)
 
-    def request_started(self) -> None:
-        """Count a request in."""
-        self._inflight.inc()
-
-    def request_ended(self) -> None:
-        """Count a request out, whatever became of it."""
-        self._inflight.dec()
+    def set_in_flight(self, count: int) -> None:
+        """Say how many requests are being answered now, in both directions."""
+        self._inflight.set(count)
 
     def attempt(self) -> None:
         """Count one try to answer a request."""

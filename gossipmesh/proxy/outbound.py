@@ -31,6 +31,13 @@ class Outbound:
         self._ports = ports
         self._connections = 0
         self._in_flight = 0
+        self._idle = trio.Event()
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is in flight; new ones are still taken meanwhile."""
+        while self._in_flight:
+            self._idle = trio.Event()
+            await self._idle.wait()
 
     @property
     def connections(self) -> int:
@@ -104,6 +111,8 @@ class Outbound:
             return await exchange.run(overflow=overflow)
         finally:
             self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
 
     async def _refuse(self, caller: Caller, error: RequestError, started: float) -> None:
         """Answer what could not even be read as a request."""

@@ -30,6 +30,11 @@ SWEEP_S: Final = 30.0
 
 Resolve = Callable[[NodeId], tuple[Address, ...] | None]
 """Where a node says it is, in its signed record; None for a node that is not known."""
+Lost = Callable[[NodeId, str], None]
+
+
+def _nobody_minds(_: NodeId, __: str) -> None:
+    pass
 
 
 class _Dial:
@@ -53,6 +58,7 @@ class ChannelPool:
         connect_timeout_s: for dial and handshake together, over all of a peer's addresses, in seconds.
         budget: what all hop channels of this daemon share, the accepted ones included.
         count: is told the code of every dial that failed and every channel that broke.
+        lost: is told of every peer whose channel broke, and how: evidence that it may not be there any more.
     """
 
     def __init__(
@@ -63,8 +69,10 @@ class ChannelPool:
         connect_timeout_s: float,
         budget: ReceiveBudget | None = None,
         count: Count = count_nothing,
+        lost: Lost = _nobody_minds,
     ) -> None:
         self._identity = identity
+        self._lost = lost
         self._resolve = resolve
         self._connect_timeout_s = connect_timeout_s
         self._budget = ReceiveBudget() if budget is None else budget
@@ -172,6 +180,7 @@ class ChannelPool:
             await connection.run()
             if connection.failure is not None:
                 self._count(connection.failure.code)
+                self._lost(target, str(connection.failure))
         finally:
             self._retired.discard(connection)
             if self._channels.get(target) is connection:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from gossipmesh.cli.client import AdminClient, UnreachableError
+from gossipmesh.cli.client import AdminClient
 from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.errors import MeshError, StateError
+from gossipmesh.errors import MeshError, StateError, UnreachableError
 
 
 class Node:

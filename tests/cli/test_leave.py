@@ -17,7 +17,7 @@ class Node:
         self.left = trio.Event()
 
     async def leave(self) -> None:
-        await trio.sleep(0.01)
+        await trio.lowlevel.checkpoint()
         self.left.set()
 
 

@@ -7,9 +7,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from gossipmesh.cli.client import UnreachableError
 from gossipmesh.cli.main import COMMANDS, Commands, cli
-from gossipmesh.errors import ConfigError, StateError, TrustError
+from gossipmesh.errors import ConfigError, StateError, TrustError, UnreachableError
 
 
 def exits(error: BaseException) -> tuple[int, str]:

@@ -79,7 +79,7 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
     metrics.datagram("in", "sealed", 100)
     metrics.datagram("out", "sealed", 50)
     metrics.handshake("ok")
-    metrics.request_started()
+    metrics.set_in_flight(1)
     metrics.set_channels({"open": 2})
     metrics.probe_answered(0.004)
     metrics.set_policy_version(0)

@@ -1,0 +1,147 @@
+"""The one task that owns the control plane's machine.
+
+Everything that happens to a node comes here: datagrams, answers, orders, evidence of the data plane. The task takes
+what was received, then lets deadlines fire, and performs the outputs; outputs never interleave and need no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import trio
+from attrs import define, field
+
+from gossipmesh.mesh.machine import Mesh
+from gossipmesh.mesh.outputs import Output
+from gossipmesh.transport.parking import Parking
+from gossipmesh.transport.udp import Datagram, UdpSocket
+
+MAX_INBOX: Final = 1_024
+"""Orders that wait, datagrams apart: those have an inbox of their own, fair per source."""
+MAX_ASKING: Final = 256
+"""Questions of peers in the inbox at once; more of them wait outside it."""
+
+
+def wall_clock() -> float:
+    """Give Unix seconds; used for expiry only, everything else is monotonic."""
+    return time.time()  # noqa: TID251 -- this is where `wall` comes from
+
+
+Input: TypeAlias = Callable[[float, float], list[Output]]
+"""A call on the machine that only lacks the time: ``(now, wall)``."""
+Question: TypeAlias = Callable[[float, float], tuple[bytes, list[Output]]]
+
+
+class Performer(Protocol):
+    """Whoever carries outputs out."""
+
+    def received(self, datagram: Datagram) -> None:
+        """Count a datagram that came."""
+        ...
+
+    def perform(self, output: Output) -> None:
+        """Do it, without waiting."""
+        ...
+
+
+@define(eq=False)
+class _Asked:
+    question: Question
+    answer: bytes = b""
+    done: Parking = field(factory=Parking)
+    finished: bool = False
+
+
+class Control:
+    """Runs the machine.
+
+    Resource handling: none; it ends by cancellation.
+    Error handling: nothing that came from the network raises here. An exception is a bug and ends the daemon.
+    """
+
+    def __init__(self, mesh: Mesh, udp: UdpSocket, performer: Performer) -> None:
+        self._mesh = mesh
+        self._udp = udp
+        self._performer = performer
+        self._orders: deque[Input | _Asked] = deque()
+        self._wake = Parking()
+        self._turned = Parking()
+        self._asking = trio.Semaphore(MAX_ASKING)
+        self.dropped = 0
+        """Orders that found the inbox full."""
+
+    def post(self, order: Input) -> None:
+        """Hand in what happened, without waiting. A full inbox drops it: evidence comes again."""
+        if len(self._orders) >= MAX_INBOX:
+            self.dropped += 1
+            return
+        self._orders.append(order)
+        self._wake.unpark()
+
+    async def ask(self, question: Question) -> bytes:
+        """Hand in a question and wait for its answer; at most ``MAX_ASKING`` are in the inbox at once."""
+        async with self._asking:
+            asked = _Asked(question)
+            self._orders.append(asked)
+            self._wake.unpark()
+            while not asked.finished:
+                await asked.done.park()
+            return asked.answer
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the machine until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_socket)
+            task_status.started()
+            self._perform(self._mesh.start(now=trio.current_time(), wall=wall_clock()))
+            while True:
+                if not self._orders:
+                    with trio.move_on_at(self._mesh.deadline):
+                        await self._wake.park()
+                else:
+                    await trio.lowlevel.checkpoint()
+                # First what came in, then the clock: after a stall, the answer to a probe lies in the socket's
+                # buffer while its deadline has passed, and a stall of ours must not be taken for a peer's silence.
+                self._take_in()
+                self._let_deadlines_fire()
+                self._turned.unpark()
+
+    async def _watch_socket(self) -> None:
+        while True:
+            await self._udp.wait()
+            self._wake.unpark()
+            await self._turned.park()
+
+    def _take_in(self) -> None:
+        mesh = self._mesh
+        for datagram in self._udp.take_all():
+            self._performer.received(datagram)
+            self._perform(
+                mesh.receive_datagram_untrusted(
+                    datagram.payload, datagram.source, now=trio.current_time(), wall=wall_clock()
+                )
+            )
+        for _ in range(len(self._orders)):
+            order = self._orders.popleft()
+            now, wall = trio.current_time(), wall_clock()
+            if isinstance(order, _Asked):
+                order.answer, outputs = order.question(now, wall)
+                order.finished = True
+                order.done.unpark()
+                self._perform(outputs)
+            else:
+                self._perform(order(now, wall))
+
+    def _let_deadlines_fire(self) -> None:
+        now, deadline = trio.current_time(), self._mesh.deadline
+        if now >= deadline:
+            self._perform(
+                self._mesh.handle_timer(now=now, wall=wall_clock(), late_s=max(0.0, now - deadline))
+            )
+
+    def _perform(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            self._performer.perform(output)

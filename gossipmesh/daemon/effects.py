@@ -1,0 +1,132 @@
+"""Carries out what the control plane asks for: datagrams, exchanges over TCP, log lines, a chain to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, assert_never
+
+import trio
+
+from gossipmesh.daemon.control import Control
+from gossipmesh.daemon.logs import Log
+from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError
+from gossipmesh.mesh.machine import Mesh
+from gossipmesh.mesh.outputs import (
+    ChainRenewed,
+    Exchange,
+    Level,
+    MemberChanged,
+    Notice,
+    Output,
+    Refused,
+    SendDatagram,
+    SnapshotChanged,
+)
+from gossipmesh.model import Address, NodeId, short_id
+from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity
+from gossipmesh.transport.sync import SyncClient
+from gossipmesh.transport.udp import Datagram, UdpSocket
+
+NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout")
+"""Codes of failures in which no member answered; any other means that somebody was there and refused."""
+CONNECT_TIMEOUT_S: Final = 2.0
+EXCHANGE_TIMEOUT_S: Final = 5.0
+
+
+class Effects:
+    """Performs outputs at once; what has to wait becomes a task, and its result goes back to the control task.
+
+    Resource handling: tasks live in ``nursery``.
+    Error handling: a peer that cannot be reached is an input to the machine. ``join.refused`` ends the daemon when
+    every seed refused this node before it ever joined: no retry would help.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        udp: UdpSocket,
+        identity: ChannelIdentity,
+        *,
+        state: StateDirectory,
+        metrics: Metrics,
+        log: Log,
+        nursery: trio.Nursery,
+        resolve: Callable[[NodeId], tuple[Address, ...] | None],
+        seeds_configured: bool,
+    ) -> None:
+        self._mesh = mesh
+        self._udp = udp
+        self._state = state
+        self._metrics = metrics
+        self._log = log
+        self._nursery = nursery
+        self._seeds_configured = seeds_configured
+        self._sync = SyncClient(
+            identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
+        )
+        self.control: Control | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep sync channels until cancelled."""
+        await self._sync.run(task_status=task_status)
+
+    def received(self, datagram: Datagram) -> None:
+        """Count a datagram that came."""
+        kind = "hint" if len(datagram.payload) == 16 else "sealed"
+        self._metrics.datagram("in", kind, len(datagram.payload))
+
+    def perform(self, output: Output) -> None:
+        """Carry out one output, without waiting.
+
+        Raises:
+            MeshError: ``join.refused``.
+        """
+        match output:
+            case SendDatagram(target, payload, kind):
+                self._metrics.datagram("out", kind, len(payload))
+                self._udp.send(payload, target)
+            case Exchange():
+                self._nursery.start_soon(self._exchange, output)
+            case SnapshotChanged():
+                pass  # The data plane reads `Mesh.snapshot`, which is replaced whole.
+            case MemberChanged(node, name, old, new, why):
+                self._log.info(
+                    "member",
+                    node=name,
+                    id=short_id(node),
+                    was=old.value if old else None,
+                    now=new.value,
+                    why=why,
+                )
+            case ChainRenewed(raw, expires_at):
+                self._log.info("chain.renewed", expires_at=expires_at)
+                self._nursery.start_soon(trio.to_thread.run_sync, self._state.save_chain, raw)
+            case Notice(level, code, text):
+                if code == "join.refused" and self._seeds_configured and not self._mesh.members:
+                    raise MeshError(code, text)
+                say = self._log.warning if level is Level.WARNING else self._log.info
+                say(code, detail=text)
+            case Refused(code):
+                self._metrics.gossip_error(code)
+            case _:
+                assert_never(output)
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        assert self.control is not None
+        number, mesh = exchange.number, self._mesh
+        try:
+            if exchange.target is None:
+                peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
+            else:
+                peer, answer = await self._sync.exchange(exchange.target, exchange.request)
+        except (ConnectError, ChannelClosed, RemoteProtocolError) as error:
+            why, refused = str(error), not error.code.startswith(NOBODY_THERE)
+            self.control.post(
+                lambda now, wall: mesh.exchange_failed(number, why, refused=refused, now=now, wall=wall)
+            )
+            return
+        self.control.post(
+            lambda now, wall: mesh.receive_answer_untrusted(number, peer, answer, now=now, wall=wall)
+        )

@@ -1,0 +1,348 @@
+"""The composition root: one node's parts, put together, run, and taken down in order.
+
+Start: identity from disk or token; the UDP socket, since the record names its port; the control plane; TCP listener,
+channels and proxies; admin API. Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, requests in flight end,
+leaving is gossiped, then everything is cancelled.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+import gossipmesh
+from gossipmesh.config.load import HOST_NAME, Loaded
+from gossipmesh.daemon.admin import serve_tcp, serve_unix
+from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.daemon.effects import Effects
+from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
+from gossipmesh.daemon.logs import AccessLog, Log, event_log
+from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
+from gossipmesh.daemon.report import Listening, NodeReport
+from gossipmesh.daemon.root import MeshRoot
+from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.discovery.advertise import choose_host
+from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
+from gossipmesh.errors import RemoteProtocolError, TrustError
+from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
+from gossipmesh.identity.grants import Caveats
+from gossipmesh.identity.record import decode_record_untrusted
+from gossipmesh.mesh.machine import Mesh
+from gossipmesh.mesh.setup import Setup
+from gossipmesh.model import Address, NodeId, Serving, short_id, split_host_port
+from gossipmesh.transport.listener import Listener
+from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+from gossipmesh.transport.sync import serve_sync
+from gossipmesh.transport.udp import UdpSocket
+
+FIRST_RESOLVE_S: Final = 2.0
+"""How long the start waits for the seeds' names, to find out which of our addresses leads there."""
+CLOCK_RETRY_S: Final = 5.0
+DRAIN_S: Final = 10.0
+"""How long requests in flight may take once the node was told to stop."""
+POLL_S: Final = 0.05
+GOODBYE_PERIODS: Final = 4
+"""Gossip periods between saying goodbye and going: news needs a few to be heard."""
+SAVE_PEERS_S: Final = 30.0
+Announce = Callable[[str], None]
+
+
+def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
+    """Run a daemon until it is told to stop.
+
+    Args:
+        loaded: the configuration.
+        token: the join token's text, or None.
+        announce: prints a line for whoever started the daemon.
+
+    Raises:
+        ConfigError: what was asked for cannot be done; ``listen.*`` for addresses that cannot be bound.
+        StateError: the state directory cannot be used.
+        TrustError: token or chain do not admit this node.
+        MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
+    """
+    with StateDirectory(loaded.config.node.state) as state:
+        trio.run(_main, loaded, state, token, announce)
+
+
+async def _main(loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce) -> None:
+    enrolment = await _enrol_when_the_clock_allows(loaded, state, token, announce)
+    seeds = tuple(split_host_port(seed) for seed in loaded.config.node.join)
+    resolved = Resolved((), ())
+    with trio.move_on_after(FIRST_RESOLVE_S):
+        resolved = await resolve(seeds)
+    async with trio.open_nursery() as nursery:
+        node = Node(loaded, state, enrolment, announce, nursery)
+        await node.start(resolved)
+        if seeds:
+            nursery.start_soon(keep_resolving, seeds, node.seeds_resolved)
+
+
+async def _enrol_when_the_clock_allows(
+    loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce
+) -> Enrolment:
+    """Settle who we are; where only our clock is before our chain, wait for it: it may be set soon after a boot."""
+    warned = False
+    while True:
+        try:
+            named = loaded.origins["node.name"] != HOST_NAME
+            return enrol(state, loaded.config.node, token, os.urandom, named=named, wall=wall_clock())
+        except TrustError as error:
+            if error.code != "chain.not-yet-valid":
+                raise
+            if not warned:
+                announce(f"gossipmesh: waiting: {error}")
+            warned = True
+            await trio.sleep(CLOCK_RETRY_S)
+
+
+class Node:
+    """One running node.
+
+    Resource handling: everything runs in ``nursery`` and ends with it.
+    Error handling: :meth:`start` raises what prevents it; later, a bug in any part ends the daemon.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        state: StateDirectory,
+        enrolment: Enrolment,
+        announce: Announce,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._loaded = loaded
+        self._config = loaded.config
+        self._state = state
+        self._enrolment = enrolment
+        self._announce = announce
+        self._nursery = nursery
+        self._metrics = Metrics()
+        self._log: Log = event_log(self._config.log, sys.stderr)
+        self._saved: tuple[Address, ...] = ()
+        self._seed_problems: tuple[str, ...] = ()
+        self._listening = Listening(self._config.node.bind)
+        self._stopping = False
+
+    async def start(self, resolved: Resolved) -> None:
+        """Bring everything up, outermost last.
+
+        Raises:
+            ConfigError: an address cannot be bound, or this node's record would not fit.
+        """
+        count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
+        self._saved = self._saved_peers()
+        try:
+            bind = pick_mesh_address(config.node.bind)
+        except OSError as error:
+            raise listen_error(error, config.node.bind, "--bind") from None
+        udp = UdpSocket(bind, count=count)
+        bound = await listen(nursery, udp.run, bind, "--bind")
+        self._mesh = self._make_mesh(bound, resolved)
+        identity = self._channel_identity()
+        self._plane = DataPlane(
+            config,
+            self._mesh,
+            identity,
+            metrics=self._metrics,
+            access=AccessLog(config.log, sys.stdout),
+            default_allow=self._enrolment.trust.default_allow,
+            resolve=self._addresses_of,
+            unreachable=self._note_unreachable,
+        )
+        effects = Effects(
+            self._mesh,
+            udp,
+            identity,
+            state=self._state,
+            metrics=self._metrics,
+            log=self._log,
+            nursery=nursery,
+            resolve=self._addresses_of,
+            seeds_configured=bool(config.node.join),
+        )
+        self._control = Control(self._mesh, udp, effects)
+        effects.control = self._control
+        listener = Listener(
+            bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._serve_sync, count=count
+        )
+        await listen(nursery, listener.run, bound, "--bind")
+        await nursery.start(effects.run)
+        await nursery.start(self._control.run)
+        proxy = await self._plane.start(nursery)
+        self._listening = Listening(bound, proxy)
+        await self._start_admin()
+        nursery.start_soon(self._watch_signals)
+        nursery.start_soon(self._keep_peers)
+        self.seeds_resolved(resolved)
+        self._say_hello()
+
+    def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
+        node = self._config.node
+        if node.advertise is not None:
+            advertised = Address(node.advertise.host, node.advertise.port or bound.port)
+        else:
+            advertised = Address(choose_host(bound, resolved.addresses), bound.port)
+        setup = Setup(
+            key=self._enrolment.key,
+            trust=self._enrolment.trust,
+            chain=self._enrolment.chain,
+            boot=self._enrolment.boot,
+            addresses=(advertised,),
+            services=self._config.services,
+            zone=node.zone,
+            parameters=self._config.gossip,
+            seeds_expected=bool(node.join),
+            root_seed=self._enrolment.root_seed,
+        )
+        rng = random.Random(os.urandom(16))
+        return Mesh(setup, rng=rng, entropy=os.urandom, now=trio.current_time(), wall=wall_clock())
+
+    def _channel_identity(self) -> ChannelIdentity:
+        mesh, trust = self._mesh, self._enrolment.trust
+
+        def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
+            try:
+                peer = verify_credentials_untrusted(payload, remote_static, trust, wall=wall_clock())
+            except RemoteProtocolError:
+                self._metrics.handshake("refused")
+                raise
+            self._metrics.handshake("ok")
+            return peer
+
+        return ChannelIdentity(
+            mesh_id=trust.mesh_id,
+            credentials=lambda: mesh.credentials(wall=wall_clock()),
+            authenticate=authenticate,
+            static_private=lambda: mesh.static_private,
+            entropy=os.urandom,
+        )
+
+    async def _start_admin(self) -> None:
+        report = NodeReport(
+            self._loaded,
+            self._mesh,
+            self._metrics,
+            listening=lambda: self._listening,
+            channels=self._plane.channels,
+            in_flight=lambda: self._plane.in_flight,
+            leave=self._leave,
+        )
+        admin = self._config.admin.listen
+        bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
+        self._listening = Listening(self._listening.mesh, self._listening.proxy, bound)
+        await self._nursery.start(serve_unix, report, self._state.admin_socket)
+
+    def _say_hello(self) -> None:
+        mesh, listening = self._mesh, self._listening
+        where = mesh.own.addresses[0]
+        self._announce(
+            f"gossipmesh {gossipmesh.__version__}: node {mesh.own.name} ({short_id(mesh.id)}) "
+            f"of mesh {mesh.trust.mesh_id[:4].hex()}, state in {self._state.path}"
+        )
+        self._announce(
+            f"mesh {where} (bound {listening.mesh}), proxy http://{listening.proxy}, admin http://{listening.admin}"
+        )
+        root_seed = self._enrolment.root_seed
+        if root_seed is None:
+            return
+        caveats = Caveats(int(wall_clock()), int(wall_clock()) + YEAR_S)
+        token = MeshRoot(root_seed, mesh.trust).mint(caveats, os.urandom)
+        if self._enrolment.founded:
+            self._announce(f"started a mesh of its own; its root key stays in {self._state.path}")
+        self._announce("to add a node, run this line there:")
+        self._announce(f"gossipmesh up --join {where} --token {token}")
+
+    # --- between the parts ---
+
+    def _addresses_of(self, node: NodeId) -> tuple[Address, ...] | None:
+        if node == self._mesh.id:
+            return self._mesh.own.addresses
+        member = self._mesh.members.get(node)
+        return None if member is None else member.record.addresses
+
+    def _note_unreachable(self, node: NodeId, why: str) -> None:
+        self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
+
+    async def _serve_sync(self, stream: SecureStream) -> None:
+        async def answer(peer: Peer, request: bytes) -> bytes:
+            return await self._control.ask(
+                lambda now, wall: self._mesh.answer_untrusted(peer, request, now=now, wall=wall)
+            )
+
+        await serve_sync(stream, answer)
+
+    def seeds_resolved(self, resolved: Resolved) -> None:
+        """Hand the seeds' addresses to the control plane, with those of the last run's members behind them."""
+        if resolved.problems != self._seed_problems:
+            for problem in resolved.problems:
+                self._log.warning("seed.unresolved", detail=f"{problem}; it is tried again and again")
+        self._seed_problems = resolved.problems
+        seeds = tuple(dict.fromkeys((*resolved.addresses, *self._saved)))
+        self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
+
+    def _saved_peers(self) -> tuple[Address, ...]:
+        addresses: dict[Address, None] = {}
+        for raw in self._state.load_peers():
+            try:
+                addresses.update(dict.fromkeys(decode_record_untrusted(raw).addresses))
+            except RemoteProtocolError:
+                continue  # Written by another release; it only helps to find the mesh again.
+        return tuple(addresses)
+
+    async def _keep_peers(self) -> None:
+        saved: tuple[bytes, ...] = ()
+        while True:
+            await trio.sleep(SAVE_PEERS_S)
+            saved = await self._save_peers(saved)
+
+    async def _save_peers(self, saved: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        records = tuple(m.record.signed.raw for m in self._mesh.members.values() if m.living)
+        if records != saved:
+            await trio.to_thread.run_sync(self._state.save_peers, records)
+        return records
+
+    # --- the end ---
+
+    async def _watch_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                if self._stopping:
+                    break  # Asked twice: at once, then.
+                self._nursery.start_soon(self._stop)
+        self._nursery.cancel_scope.cancel()
+
+    async def _stop(self) -> None:
+        await self._say_goodbye()
+        self._nursery.cancel_scope.cancel()
+
+    async def _leave(self) -> None:
+        await self._say_goodbye()
+
+        async def stop_when_answered() -> None:
+            await trio.sleep(POLL_S)
+            self._nursery.cancel_scope.cancel()
+
+        self._nursery.start_soon(stop_when_answered)
+
+    async def _say_goodbye(self) -> None:
+        """Drain, tell the mesh, and give the news time to spread."""
+        self._stopping = True
+        self._set_serving(Serving.DRAINING)
+        with trio.move_on_after(DRAIN_S):
+            await self._plane.drain()
+        await self._save_peers(())
+        self._set_serving(Serving.LEAVING)
+        if any(member.living for member in self._mesh.members.values()):
+            await trio.sleep(GOODBYE_PERIODS * self._config.gossip.gossip_period_s)
+
+    def _set_serving(self, serving: Serving) -> None:
+        self._control.post(lambda now, wall: self._mesh.set_serving(serving, now=now, wall=wall))

@@ -1,0 +1,121 @@
+"""Who a daemon is: from its disk, from a token, or from nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gossipmesh.config.model import NodeConfig
+from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
+from gossipmesh.daemon.root import MeshRoot, make_root
+from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.errors import ConfigError, MeshError, StateError, TrustError
+from gossipmesh.identity.grants import Capability, Caveats
+
+NOW = 1_900_000_000.0
+
+
+def token(
+    root: MeshRoot, *, begins: float = NOW, ttl_s: int = YEAR_S, names: tuple[str, ...] | None = None
+) -> str:
+    return str(root.mint(Caveats(int(begins), int(begins) + ttl_s, names=names), os.urandom))
+
+
+def start(
+    path: Path,
+    *,
+    name: str = "web",
+    given: str | None = None,
+    join: tuple[str, ...] = (),
+    named: bool = True,
+    wall: float = NOW,
+) -> Enrolment:
+    with StateDirectory(path) as state:
+        config = NodeConfig(name=name, state=path, join=join)
+        return enrol(state, config, given, os.urandom, named=named, wall=wall)
+
+
+def refused(path: Path, kind: type[MeshError], **how: object) -> str:
+    with pytest.raises(kind) as caught:
+        start(path, **how)  # type: ignore[arg-type]
+    return caught.value.code
+
+
+def test_with_nothing_a_node_founds_a_mesh_keeps_its_root_and_may_issue(tmp_path: Path) -> None:
+    founder = start(tmp_path)
+    assert founder.founded
+    assert founder.root_seed is not None
+    assert founder.chain.grants.caps == frozenset(Capability)
+    assert (tmp_path / "root.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_start_is_the_same_node_in_the_same_mesh_with_a_higher_boot(tmp_path: Path) -> None:
+    first, second = start(tmp_path), start(tmp_path)
+    assert (first.key.id, first.trust.mesh_id) == (second.key.id, second.trust.mesh_id)
+    assert second.boot == first.boot + 1
+    assert not second.founded
+
+
+def test_a_token_admits_once_and_is_not_kept(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=False)
+    text = token(root)
+    joined = start(tmp_path, given=text, join=("127.0.0.1:1",))
+    assert joined.trust.mesh_id == root.trust.mesh_id
+    assert joined.root_seed is None
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert text.encode() not in kept
+    again = start(tmp_path, join=("127.0.0.1:1",))
+    assert again.chain.raw == joined.chain.raw
+
+
+def test_joining_needs_a_token(tmp_path: Path) -> None:
+    assert refused(tmp_path, ConfigError, join=("127.0.0.1:1",)) == "up.token"
+
+
+def test_a_token_of_another_mesh_does_not_take_over_a_state_directory(tmp_path: Path) -> None:
+    start(tmp_path)
+    other = token(make_root(os.urandom, default_allow=True))
+    assert refused(tmp_path, StateError, given=other) == "state.other-mesh"
+
+
+def test_an_expired_token_and_one_of_tomorrow_are_refused_and_leave_no_identity(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    assert refused(tmp_path, TrustError, given=token(root, begins=NOW - 7200, ttl_s=3600)) == "token.expired"
+    assert refused(tmp_path, TrustError, given=token(root, begins=NOW + 86_400)) == "token.not-yet-valid"
+    assert not (tmp_path / "chain").exists()
+
+
+def test_a_name_outside_the_token_is_refused(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    assert refused(tmp_path, TrustError, name="db", given=token(root, names=("web-*",))) == "chain.name"
+
+
+def test_an_expired_chain_is_replaced_by_a_new_token_under_the_same_key(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    first = start(tmp_path, given=token(root, ttl_s=3600))
+    later = NOW + 86_400
+    assert refused(tmp_path, TrustError, wall=later) == "chain.expired"
+    second = start(tmp_path, given=token(root, begins=later), wall=later)
+    assert second.key.id == first.key.id
+    assert second.chain.grants.expires_at > later
+
+
+def test_a_founder_outlives_its_first_chain_without_a_token(tmp_path: Path) -> None:
+    first = start(tmp_path)
+    much_later = NOW + 3 * YEAR_S
+    assert start(tmp_path, wall=much_later).key.id == first.key.id
+
+
+def test_a_clock_before_our_chain_is_told_apart_so_that_the_daemon_can_wait(tmp_path: Path) -> None:
+    start(tmp_path)
+    assert refused(tmp_path, TrustError, wall=NOW - 86_400) == "chain.not-yet-valid"
+
+
+def test_a_chosen_name_must_be_the_chains_but_a_host_name_gives_way(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    start(tmp_path, name="web", given=token(root))
+    assert refused(tmp_path, ConfigError, name="api") == "up.name"
+    assert start(tmp_path, name="c0ffee", named=False).chain.name == "web"
+    assert start(tmp_path, name="api", given=token(root)).chain.name == "api"
