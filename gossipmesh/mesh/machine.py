@@ -1,0 +1,385 @@
+"""One node's whole control plane as one pure machine: bytes, time and orders in, outputs out.
+
+The daemon and the simulator drive this very class. It does no IO, reads no clock and rolls no dice of its own: time
+comes as ``now`` (monotonic seconds) and ``wall`` (Unix seconds, for expiry only), dice as ``rng``, keys from
+``entropy``. One task owns it; every method returns what to do, in order, and leaves the machine consistent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.identity.chain import VerifiedChain
+from gossipmesh.identity.credentials import Peer, encode_credentials
+from gossipmesh.identity.record import MemberRecord
+from gossipmesh.membership import outputs as believed
+from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.members import Member
+from gossipmesh.mesh.admission import Admission
+from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, WantChain
+from gossipmesh.mesh.exchanges import Exchanges, Open, Renew, encode_refusal
+from gossipmesh.mesh.gossip import Gossip
+from gossipmesh.mesh.joining import Joining
+from gossipmesh.mesh.outputs import MemberChanged, Notice, Output, Refused, SnapshotChanged
+from gossipmesh.mesh.own import Own
+from gossipmesh.mesh.reconciling import Reconciling
+from gossipmesh.mesh.renewing import Renewing
+from gossipmesh.mesh.routes import Routes
+from gossipmesh.mesh.secrecy import Secrecy
+from gossipmesh.mesh.setup import Setup
+from gossipmesh.mesh.standing import Standing
+from gossipmesh.model import Address, MemberState, NodeId, Serving
+from gossipmesh.registry.store import Registry
+from gossipmesh.routing.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import random
+
+HOUSEKEEPING_S: Final = 5.0
+"""Between two looks at everything that has a day, an hour or half a minute of time; one is a pass over all records."""
+
+
+class Mesh:
+    """Membership, registry, joining and trust of one node.
+
+    Attributes:
+        deadline: when :meth:`handle_timer` is due, in monotonic seconds.
+
+    Raises:
+        ConfigError: ``record.too-long`` or ``record.invalid``, where this node's record would not be accepted.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        rng: random.Random,
+        entropy: Callable[[int], bytes],
+        now: float,
+        wall: float,
+    ) -> None:
+        self._setup = setup
+        self._trust = setup.trust
+        self._now, self._wall = now, wall
+        self._secrecy = Secrecy(
+            id=setup.key.id,
+            mesh_id=setup.trust.mesh_id,
+            generation=setup.boot,
+            entropy=entropy,
+            rng=rng,
+            now=now,
+        )
+        self._registry = Registry(setup.trust, limits=setup.limits, checks=setup.checks)
+        self._own = Own(setup, secrecy=self._secrecy, registry=self._registry, rng=rng)
+        self._membership = Membership(
+            setup.parameters,
+            self._own.sign(wall=wall),
+            rng=rng,
+            sign_accusation=lambda *subject: self._own.accuse(*subject, wall=self._wall),
+            root=lambda: self._registry.digest.root,
+        )
+        self._standing = Standing(self._own, self._membership)
+        self._admission = Admission(
+            setup.key.id,
+            mesh_id=setup.trust.mesh_id,
+            registry=self._registry,
+            membership=self._membership,
+            secrecy=self._secrecy,
+        )
+        joining = Joining(
+            reconnect_min_s=setup.parameters.reconnect_min_s,
+            reconnect_max_s=setup.parameters.reconnect_max_s,
+            rng=rng,
+        )
+        joining.wanted = setup.seeds_expected
+        self._exchanges = Exchanges()
+        self._reconciling = Reconciling(
+            setup.parameters,
+            registry=self._registry,
+            membership=self._membership,
+            joining=joining,
+            exchanges=self._exchanges,
+            standing=self._standing,
+            rng=rng,
+        )
+        self._renewing = Renewing(
+            setup.trust, setup.key, setup.root_seed, self._registry, self._exchanges, rng=rng
+        )
+        self._gossip = Gossip(
+            secrecy=self._secrecy,
+            registry=self._registry,
+            membership=self._membership,
+            admission=self._admission,
+            reconciling=self._reconciling,
+        )
+        self._housekeeping_at = now
+        self._routes = Routes(setup.key.id, self._membership, self._registry, self._refused_services)
+
+    # --- what others may look at ---
+
+    @property
+    def id(self) -> NodeId:
+        """This node's id."""
+        return self._setup.key.id
+
+    @property
+    def own(self) -> MemberRecord:
+        """This node's record, as last signed."""
+        return self._membership.own
+
+    @property
+    def chain(self) -> VerifiedChain:
+        """This node's chain, as last renewed."""
+        return self._own.chain
+
+    @property
+    def trust(self) -> TrustStore:
+        """The mesh's trust bundles."""
+        return self._trust
+
+    @property
+    def members(self) -> Mapping[NodeId, Member]:
+        """Everybody else, as believed now."""
+        return self._membership.members
+
+    @property
+    def names(self) -> Mapping[NodeId, str]:
+        """What each id is shown as; names are labels, and two nodes that claim one do not both get it."""
+        return self._routes.names
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The endpoints as last handed out."""
+        return self._routes.snapshot
+
+    @property
+    def joined(self) -> bool:
+        """Whether this node has been in step with another member, or has nobody to wait for."""
+        return self._reconciling.joined
+
+    @property
+    def agreement(self) -> float:
+        """The share of living members, 0 to 1, whose registry was last seen equal to ours."""
+        living = sum(1 for member in self.members.values() if member.living)
+        return 1.0 if not living else 1 - self._reconciling.differing(self.members) / living
+
+    @property
+    def static_private(self) -> bytes:
+        """The X25519 key of our handshakes; :attr:`own` publishes its other half."""
+        return self._secrecy.private
+
+    def credentials(self, *, wall: float) -> bytes:
+        """Give what a handshake shows of us: bundle number, chain, record and the time, in Unix seconds."""
+        return encode_credentials(self._trust.n, self._own.chain.raw, self.own.signed.raw, wall=wall)
+
+    def known(self) -> tuple[bytes, ...]:
+        """Give every living member's chain and record, in turn, to be kept for the next start."""
+        kept: list[bytes] = []
+        for member in self.members.values():
+            chain = self._registry.chain_of(member.id) if member.living else None
+            if chain is not None:
+                kept += [chain.raw, member.record.signed.raw]
+        return tuple(kept)
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`handle_timer` is due, in monotonic seconds."""
+        return min(self._membership.deadline, self._reconciling.deadline, self._housekeeping_at)
+
+    # --- inputs ---
+
+    def start(self, *, now: float, wall: float) -> list[Output]:
+        """Begin: take in what the last run knew, and probe it."""
+        self._now, self._wall = now, wall
+        effects: list[Effect] = [*self._standing.complain(), *self._membership.start(now=now)]
+        self._reconciling.start(now=now)
+        learned = list(self._setup.known)
+        effects += self._admission.learn(learned, self.id, news=False, now=now, wall=wall)
+        return self._carry(effects)
+
+    def set_seeds(self, seeds: tuple[Address, ...], *, now: float, wall: float) -> list[Output]:
+        """Take the addresses that the seeds' names resolve to now."""
+        self._now, self._wall = now, wall
+        self._reconciling.joining.set_seeds(seeds, now=now)
+        return self._carry([], self._reconciling.handle_timer(now=now))
+
+    def receive_datagram_untrusted(
+        self, payload: bytes, source: Address, *, now: float, wall: float
+    ) -> list[Output]:
+        """Take one UDP payload. Whatever it holds, the worst result is :class:`Refused`."""
+        self._now, self._wall = now, wall
+        return self._carry(*self._gossip.receive_untrusted(payload, source, now=now, wall=wall))
+
+    def handle_timer(self, *, now: float, wall: float, late_s: float = 0.0) -> list[Output]:
+        """Do what is due.
+
+        Args:
+            now: monotonic seconds.
+            wall: Unix seconds.
+            late_s: how long after :attr:`deadline` this call comes. A process that slept cannot tell a
+                peer's silence from its own, so membership extends what was open by as much.
+        """
+        self._now, self._wall = now, wall
+        effects: list[Effect] = []
+        outputs: list[Output] = []
+        if now >= self._membership.deadline:
+            effects += self._membership.handle_timer(now=now, late_s=late_s)
+        if now >= self._reconciling.deadline:
+            outputs += self._reconciling.handle_timer(now=now)
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_S
+            outputs += self._keep_house(effects, now=now, wall=wall)
+        return self._carry(effects, outputs)
+
+    def answer_untrusted(
+        self, peer: Peer, request: bytes, *, now: float, wall: float
+    ) -> tuple[bytes, list[Output]]:
+        """Answer one request that came over a sync channel from an authenticated peer.
+
+        A request that cannot be granted is answered with a refusal; the channel stays.
+        """
+        self._now, self._wall = now, wall
+        try:
+            if self._renewing.is_request(request):
+                return self._renewing.answer_untrusted(peer, request, self._own.chain, wall=wall), []
+            response, learned, effects = self._reconciling.answer_untrusted(peer, request, now=now, wall=wall)
+        except RemoteProtocolError as error:
+            return encode_refusal(error.code), [Refused(error.code)]
+        learnt = self._admission.learn(learned, peer.id, news=True, now=now, wall=wall)
+        return response, self._carry([*effects, *learnt])
+
+    def receive_answer_untrusted(
+        self, number: int, peer: Peer, answer: bytes, *, now: float, wall: float
+    ) -> list[Output]:
+        """Take the answer to the :class:`~gossipmesh.mesh.outputs.Exchange` of this number."""
+        self._now, self._wall = now, wall
+        exchange = self._exchanges.end(number)
+        if exchange is None:
+            return []
+        try:
+            if isinstance(exchange.purpose, Renew):
+                renewed, outputs = self._renewing.receive_answer_untrusted(answer, self._own.chain, wall=wall)
+                return self._carry(self._standing.adopt(renewed, now=now, wall=wall), outputs)
+            learned, effects, go_on = self._reconciling.receive_answer_untrusted(
+                exchange, peer, answer, now=now, wall=wall
+            )
+        except RemoteProtocolError as error:
+            return self._fail(exchange, str(error), refused=True, also=[Refused(error.code)])
+        learnt = self._admission.learn(learned, peer.id, news=True, now=now, wall=wall)
+        return self._carry([*effects, *learnt], go_on())
+
+    def exchange_failed(
+        self, number: int, why: str, *, refused: bool, now: float, wall: float
+    ) -> list[Output]:
+        """Take that an exchange found nobody, or broke off.
+
+        Args:
+            number: the exchange's.
+            why: for people.
+            refused: whether somebody was there and the handshake failed, rather than nobody.
+            now: monotonic seconds.
+            wall: Unix seconds.
+        """
+        self._now, self._wall = now, wall
+        exchange = self._exchanges.end(number)
+        return [] if exchange is None else self._fail(exchange, why, refused=refused)
+
+    def _fail(self, exchange: Open, why: str, *, refused: bool, also: Sequence[Output] = ()) -> list[Output]:
+        effects, outputs = self._reconciling.failed(exchange, why, refused=refused, now=self._now)
+        return self._carry(effects, [*outputs, *also])
+
+    def note_unreachable(self, target: NodeId, why: str, *, now: float, wall: float) -> list[Output]:
+        """Take the data plane's own evidence against a member: a failed connect, or a channel that broke."""
+        self._now, self._wall = now, wall
+        return self._carry(self._membership.note_unreachable(target, why, now=now))
+
+    def set_serving(self, serving: Serving, *, now: float, wall: float) -> list[Output]:
+        """Say that this node drains, or leaves, or serves again."""
+        self._now, self._wall = now, wall
+        return self._carry(self._standing.serve(serving, now=now, wall=wall))
+
+    # --- inside ---
+
+    def _refused_services(self, node: NodeId) -> frozenset[str]:
+        return self._own.refused if node == self.id else self._admission.refused_services(node)
+
+    def _keep_house(self, effects: list[Effect], *, now: float, wall: float) -> list[Output]:
+        if self._secrecy.handle_timer(now=now):
+            effects += self._standing.resign(now=now, wall=wall)
+        effects += self._standing.handle_timer(now=now, wall=wall)
+        outputs: list[Output] = []
+        for exchange in self._exchanges.end_overdue(now=now):
+            followed, said = self._reconciling.failed(exchange, "no answer", refused=False, now=now)
+            effects += followed
+            outputs += said
+        if self._registry.expire(wall=wall):
+            self._routes.stale = True
+        renewed, asked = self._renewing.handle_timer(self._own.chain, self.members, now=now, wall=wall)
+        effects += self._standing.adopt(renewed, now=now, wall=wall)
+        return outputs + asked
+
+    def _carry(self, effects: Sequence[Effect], outputs: Sequence[Output] = ()) -> list[Output]:
+        """Turn what the parts want into what the shell does, and hand out a new snapshot where it changed."""
+        done = list(outputs)
+        waiting = deque(effects)
+        # A refutation or a probe that cannot be begun adds a few effects, and no further one of its kind: it ends.
+        while waiting:
+            effect = waiting.popleft()
+            match effect:
+                case believed.Refute(above, foreign):
+                    waiting += self._rise(above, foreign=foreign)
+                case OwnKeyTwice(version):
+                    waiting += self._rise(version, foreign=True)
+                case believed.StreamProbe(target, seq, timeout_s):
+                    probe = self._reconciling.probe(target, seq, timeout_s=timeout_s, now=self._now)
+                    if probe is not None:
+                        done.append(probe)
+                    else:
+                        waiting += self._membership.stream_probe_result(target, seq, ok=False, now=self._now)
+                case _:
+                    done += self._carry_one(effect)
+        if self._routes.stale:
+            done.append(SnapshotChanged(self._routes.rebuild()))
+        return done
+
+    def _rise(self, above: tuple[int, int], *, foreign: bool) -> list[Effect]:
+        return self._standing.rise_above(above, foreign=foreign, now=self._now, wall=self._wall)
+
+    def _carry_one(self, effect: Effect) -> list[Output]:
+        match effect:
+            case believed.SendMessages(target, messages):
+                return self._gossip.seal(target, messages)
+            case believed.StateChanged(node, old, new, why):
+                return self._change(node, old, new, why)
+            case believed.RoutabilityChanged() | RecordTaken():
+                self._routes.stale = True
+                return []
+            case believed.PeerRoot(peer):
+                self._reconciling.differs(peer, now=self._now)
+                return []
+            case believed.Reconnect(target):
+                member = self.members.get(target)
+                return [] if member is None else self._reconciling.meet(member, now=self._now)
+            case believed.Forgotten(node):
+                self._registry.forget(node)
+                self._secrecy.forget(node)
+                self._admission.forget(node)
+                self._reconciling.forget(node)
+                self._routes.stale = True
+                return []
+            case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain():
+                return []
+            case Notice() | Refused():
+                return [effect]
+
+    def _change(self, node: NodeId, old: MemberState | None, new: MemberState, why: str) -> list[Output]:
+        self._routes.stale = True
+        if new is MemberState.DEAD:
+            self._registry.forget(node)
+        if new in (MemberState.DEAD, MemberState.LEFT):
+            self._reconciling.forget(node)
+        return [MemberChanged(node, self._routes.name_of(node), old, new, why)]

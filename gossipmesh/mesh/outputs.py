@@ -1,0 +1,88 @@
+"""What the control plane asks its shell to do. A closed union: shells ``match`` it to the end."""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import field, frozen
+
+from gossipmesh.model import Address, MemberState, NodeId
+from gossipmesh.routing.snapshot import Snapshot
+
+
+@frozen
+class SendDatagram:
+    """Send one datagram, at most once and without waiting."""
+
+    target: Address
+    payload: bytes = field(repr=lambda payload: f"<{len(payload)} bytes>")
+    kind: str
+    """What it carries first (``ping``, ``ack``, ``gossip``, ``hint`` ...), for metrics only."""
+
+
+@frozen
+class Exchange:
+    """Send ``request`` over a sync channel and hand the answer, or the failure, back under ``number``.
+
+    ``target`` is None for a seed, whose id is not known before its handshake; then any member of the mesh will do.
+    The addresses are tried in order. An answer after ``timeout_s`` seconds is of no use, and is to be reported as a
+    failure; None leaves the time to the transport.
+    """
+
+    number: int
+    target: NodeId | None
+    addresses: tuple[Address, ...]
+    request: bytes = field(repr=lambda request: f"<{len(request)} bytes>")
+    timeout_s: float | None = None
+
+
+@frozen
+class SnapshotChanged:
+    """Hand this snapshot to the data plane, by assignment."""
+
+    snapshot: Snapshot
+
+
+@frozen
+class MemberChanged:
+    """Say in the log that a member's state changed."""
+
+    id: NodeId
+    name: str
+    old: MemberState | None
+    new: MemberState
+    why: str
+
+
+@frozen
+class ChainRenewed:
+    """Keep this chain on disk; it replaces the one before, for the same key."""
+
+    raw: bytes = field(repr=False)
+    expires_at: int
+
+
+class Level(enum.Enum):
+    """How loud a notice is."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+@frozen
+class Notice:
+    """Say something in the log that a person may have to act on."""
+
+    level: Level
+    code: str
+    text: str
+
+
+@frozen
+class Refused:
+    """Count something received that was refused; nothing else changed."""
+
+    code: str
+
+
+Output = SendDatagram | Exchange | SnapshotChanged | MemberChanged | ChainRenewed | Notice | Refused

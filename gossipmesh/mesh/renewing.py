@@ -1,0 +1,158 @@
+"""How this node's chain outlives the token that it joined with, and how it renews others' chains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from gossipmesh.errors import RemoteProtocolError, TrustError
+from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.identity.chain import VerifiedChain, verify_chain_untrusted
+from gossipmesh.identity.credentials import Peer
+from gossipmesh.identity.grants import Capability
+from gossipmesh.identity.keys import NodeKey
+from gossipmesh.identity.renewal import renew, renew_from_root, renewal_due, renewal_overdue
+from gossipmesh.membership.members import Member
+from gossipmesh.mesh.exchanges import Exchanges, Kind, Renew, decode_chain_untrusted, encode_plain
+from gossipmesh.mesh.outputs import ChainRenewed, Level, Notice, Output, Refused
+from gossipmesh.model import NodeId
+from gossipmesh.registry.store import Registry
+from gossipmesh.registry.sync_messages import peek_kind_untrusted
+
+if TYPE_CHECKING:
+    import random
+
+RETRY_S: Final = 60.0
+"""Between two requests for renewal, give or take a tenth."""
+WARN_GAP_S: Final = 3600.0
+
+
+class Renewing:
+    """Asks for renewal from half of the chain's life, of any member that may issue, until one grants it."""
+
+    def __init__(
+        self,
+        trust: TrustStore,
+        key: NodeKey,
+        root_seed: bytes | None,
+        registry: Registry,
+        exchanges: Exchanges,
+        *,
+        rng: random.Random,
+    ) -> None:
+        self._trust = trust
+        self._key = key
+        self._root_seed = root_seed
+        self._registry = registry
+        self._exchanges = exchanges
+        self._rng = rng
+        self._ask_at: float | None = None  # None: not due yet
+        self._warn_at = -float("inf")
+        self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
+
+    def handle_timer(
+        self, chain: VerifiedChain, members: Mapping[NodeId, Member], *, now: float, wall: float
+    ) -> tuple[VerifiedChain | None, list[Output]]:
+        """Renew our own chain if this node keeps the root key, or ask somebody; give the renewed chain if any."""
+        if not renewal_due(chain, wall):
+            return None, []
+        if self._ask_at is None:
+            # Whoever joined with one token is due in the same second; an issuer should not get them all at once.
+            self._ask_at = now + RETRY_S * self._rng.random()
+        if now < self._ask_at:
+            return None, []
+        self._ask_at = now + RETRY_S * self._rng.uniform(0.9, 1.1)
+        if self._root_seed is not None:
+            return self._adopt(
+                renew_from_root(self._trust, self._root_seed, chain, wall=wall), chain, wall=wall
+            )
+        outputs: list[Output] = []
+        if renewal_overdue(chain, wall) and now >= self._warn_at:
+            self._warn_at = now + WARN_GAP_S
+            text = (
+                "this node's chain is two thirds through its life and nobody renewed it: "
+                "run a member whose token has the capability issue, or start this node with a new token"
+            )
+            outputs.append(Notice(Level.WARNING, "chain.expiring", text))
+        issuer = self._pick_issuer(chain, members)
+        if issuer is not None:
+            self._asked.add(issuer.id)
+            request = encode_plain(Kind.RENEW, chain.raw)
+            exchange = self._exchanges.begin(Renew(), issuer.id, issuer.record.addresses, request, now=now)
+            outputs += [] if exchange is None else [exchange]
+        return None, outputs
+
+    def _pick_issuer(self, chain: VerifiedChain, members: Mapping[NodeId, Member]) -> Member | None:
+        """Pick who to ask: whoever renewed us before, or has the shortest chain, since each issuer adds a block.
+
+        Each is asked once before anybody is asked again: the first choice may be the one that cannot help.
+        """
+        found: list[tuple[bool, int, float, Member]] = []
+        for member in members.values():
+            theirs = self._registry.chain_of(member.id) if member.living else None
+            if theirs is not None and theirs.grants.allows(Capability.ISSUE):
+                found.append((theirs.id not in chain.issuers, len(theirs.raw), self._rng.random(), member))
+        if all(row[3].id in self._asked for row in found):
+            self._asked.clear()
+        fresh = [row for row in found if row[3].id not in self._asked]
+        return min(fresh, key=lambda row: row[:3])[3] if fresh else None
+
+    @staticmethod
+    def is_request(request: bytes) -> bool:
+        """Tell whether a request is for renewal.
+
+        Raises:
+            RemoteProtocolError: for a request that is none.
+        """
+        return peek_kind_untrusted(request) == Kind.RENEW
+
+    def answer_untrusted(self, peer: Peer, request: bytes, chain: VerifiedChain, *, wall: float) -> bytes:
+        """Give a renewed chain to a peer, under the key that it proved in its handshake.
+
+        Raises:
+            TrustError: as :func:`gossipmesh.identity.renewal.renew`; ``chain.owner`` for another's chain.
+            RemoteProtocolError: for a request that is none.
+        """
+        old = verify_chain_untrusted(decode_chain_untrusted(request, Kind.RENEW), self._trust, wall=wall)
+        if old.id != peer.id:
+            raise TrustError("chain.owner", "a node asked to renew the chain of another")
+        if self._root_seed is not None:
+            fresh = renew_from_root(self._trust, self._root_seed, old, wall=wall)
+        else:
+            fresh = renew(chain, self._key.seed, old, mesh_id=self._trust.mesh_id, wall=wall)
+        return encode_plain(Kind.RENEWED, fresh)
+
+    def receive_answer_untrusted(
+        self, answer: bytes, chain: VerifiedChain, *, wall: float
+    ) -> tuple[VerifiedChain | None, list[Output]]:
+        """Take a renewed chain, if it is for our key and name and lives longer.
+
+        Raises:
+            RemoteProtocolError: for anything else; our chain stays.
+        """
+        return self._adopt(decode_chain_untrusted(answer, Kind.RENEWED), chain, wall=wall)
+
+    def _adopt(
+        self, raw: bytes, chain: VerifiedChain, *, wall: float
+    ) -> tuple[VerifiedChain | None, list[Output]]:
+        fresh = verify_chain_untrusted(raw, self._trust, wall=wall)
+        if fresh.id != self._key.id or fresh.name != chain.name:
+            raise RemoteProtocolError("renewal.other", "a renewed chain for another key or name")
+        if fresh.grants.expires_at <= chain.grants.expires_at:
+            return None, []
+        if _grants_less(fresh, chain) and not renewal_overdue(chain, wall):
+            # An issuer that may less than we do would take it from us; while there is time, another may be found.
+            return None, [Refused("renewal.narrower")]
+        self._ask_at = None
+        self._asked.clear()
+        return fresh, [ChainRenewed(fresh.raw, fresh.grants.expires_at)]
+
+
+def _grants_less(fresh: VerifiedChain, old: VerifiedChain) -> bool:
+    ours, theirs = old.grants, fresh.grants
+    return not (
+        ours.groups <= theirs.groups
+        and ours.caps <= theirs.caps
+        and set(theirs.services) <= set(ours.services)
+        and set(theirs.names) <= set(ours.names)
+    )

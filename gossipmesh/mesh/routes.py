@@ -1,0 +1,125 @@
+"""The picture of endpoints that the data plane reads, made of membership's beliefs and the registry's records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from gossipmesh.identity.record import MemberRecord
+from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.members import Member
+from gossipmesh.model import Endpoint, MemberState, NodeId, Service, Serving, short_id
+from gossipmesh.registry.names import display_names, holders_of
+from gossipmesh.registry.store import Registry
+from gossipmesh.routing.snapshot import Snapshot
+
+EXPIRED: Final = "its record or its chain has expired"
+
+
+def why_not(record: MemberRecord, service: Service) -> str:
+    """Say what in a node's own record keeps an endpoint out of rotation; empty where nothing does."""
+    if record.serving is not Serving.SERVING:
+        return f"its node is {record.serving.value}"
+    if not service.healthy:
+        return "its node reports it unhealthy"
+    return ""
+
+
+def why_not_member(member: Member) -> str:
+    """Say what in our belief of a member keeps its endpoints out of rotation; empty where nothing does.
+
+    A suspect is left out only on evidence of our own or of enough accusers: one accusation takes nobody out of service.
+    """
+    return "" if member.routable else (member.reason or member.state.value)
+
+
+def build_snapshot(
+    own: MemberRecord,
+    members: Iterable[Member],
+    *,
+    names: Mapping[NodeId, str],
+    refused: Callable[[NodeId], frozenset[str]],
+    expired: Callable[[NodeId], bool] = lambda node: False,
+) -> Snapshot:
+    """Give the snapshot of what is believed now.
+
+    Args:
+        own: our record: our services are endpoints like any other.
+        members: everybody else; the dead and the departed offer nothing.
+        names: what each id is shown as.
+        refused: the services that a node declares outside its token: no route leads to them.
+        expired: whether a node's record or chain is valid no more: it is known, and gets no requests.
+    """
+    services: defaultdict[str, list[Endpoint]] = defaultdict(list)
+
+    def add(record: MemberRecord, doubt: str) -> None:
+        outside = refused(record.id)
+        for service in record.services:
+            if service.name in outside:
+                continue
+            reason = doubt or why_not(record, service)
+            services[service.name].append(
+                Endpoint(
+                    node=names.get(record.id, record.name),
+                    id=record.id,
+                    address=record.addresses[0],
+                    service=service,
+                    eligible=not reason,
+                    reason=reason,
+                )
+            )
+
+    add(own, "")
+    for member in members:
+        if member.state not in (MemberState.DEAD, MemberState.LEFT):
+            add(member.record, EXPIRED if expired(member.id) else why_not_member(member))
+    # In the order of ids, so that nodes with one picture go round the endpoints alike.
+    ordered = {name: tuple(sorted(found, key=lambda e: e.id)) for name, found in sorted(services.items())}
+    return Snapshot(local=own.id, services=ordered)
+
+
+class Routes:
+    """Keeps names and the snapshot, and makes both anew when ``stale`` was set."""
+
+    def __init__(
+        self,
+        local: NodeId,
+        membership: Membership,
+        registry: Registry,
+        refused: Callable[[NodeId], frozenset[str]],
+    ) -> None:
+        self._membership = membership
+        self._registry = registry
+        self._refused = refused
+        self._holders: Mapping[str, NodeId] = {}
+        self.names: Mapping[NodeId, str] = {}
+        """What each id is shown as."""
+        self.stale = True
+        self.snapshot = Snapshot(local=local)
+
+    def name_of(self, node: NodeId) -> str:
+        """Give what an id is shown as, before the next rebuild too."""
+        member = self._membership.members.get(node)
+        return self.names.get(node) or (member.record.name if member else short_id(node))
+
+    def rebuild(self) -> Snapshot:
+        """Make names and snapshot anew from what is believed now."""
+        own, members = self._membership.own, self._membership.members
+
+        def is_live(node: NodeId) -> bool:
+            member = members.get(node)
+            return node == own.id or (member is not None and member.routable)
+
+        records = [own, *(member.record for member in members.values())]
+        names = display_names(records, is_live, holders=self._holders)
+        self.names, self._holders = names, holders_of(names)
+        self.snapshot = build_snapshot(
+            own,
+            members.values(),
+            names=names,
+            refused=self._refused,
+            expired=lambda node: self._registry.lookup(node) is None,
+        )
+        self.stale = False
+        return self.snapshot

@@ -1,0 +1,247 @@
+"""X25519 generations and the sealed datagrams of every peer.
+
+A node's X25519 keys live in memory only: one per start, replaced every 24 hours, published in its signed record.
+A replacement is published a minute before it is used to seal, and the one before still opens for ten minutes, so
+that no datagram is lost to a rotation. Pairwise keys are derived once per pair of keys and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from gossipmesh import crypto
+from gossipmesh.channel.datagram import (
+    DatagramOpener,
+    DatagramSealer,
+    Hint,
+    PairKeys,
+    derive_pair_keys,
+    encode_hint,
+    peek_header_untrusted,
+    sender_tag,
+)
+from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.identity.record import MemberRecord
+from gossipmesh.model import Address, NodeId
+
+if TYPE_CHECKING:
+    import random
+
+GENERATIONS: Final = 256
+ROTATION_S: Final = 24 * 3600.0
+ROTATION_JITTER: Final = 0.2
+PUBLISHED_BEFORE_USE_S: Final = 60.0
+KEPT_AFTER_S: Final = 600.0
+PEER_KEYS: Final = 2
+"""A peer's keys kept: the one in its record and the one before."""
+MAX_SAME_TAG: Final = 4
+"""Peers that may share one six-byte tag; a fifth would have to be made on purpose."""
+HINT_GAP_S: Final = 1.0
+MAX_HINTED: Final = 1_024
+"""Sources hinted within the gap; beyond it nobody is hinted until the oldest has aged."""
+
+
+@define
+class _OwnKey:
+    private: bytes = field(repr=False)
+    public: bytes
+    dies_at: float = float("inf")
+
+
+@define
+class _PeerKey:
+    generation: int
+    public: bytes
+    pairs: dict[bytes, PairKeys] = field(factory=dict, repr=False)  # by our public key
+    openers: dict[bytes, DatagramOpener] = field(factory=dict, repr=False)
+    sealers: dict[bytes, DatagramSealer] = field(factory=dict, repr=False)
+
+
+class Secrecy:
+    """Seals to, and opens from, every peer whose record is known; a stranger's packet costs a look-up.
+
+    Args:
+        generation: the first X25519 key's number; any, modulo 256, but another one after each restart.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: NodeId,
+        mesh_id: bytes,
+        generation: int,
+        entropy: Callable[[int], bytes],
+        rng: random.Random,
+        now: float,
+    ) -> None:
+        self._id = id
+        self._mesh_id = mesh_id
+        self._entropy = entropy
+        self._rng = rng
+        self._tag = sender_tag(id)
+        self._own: dict[int, _OwnKey] = {}
+        self._peers: dict[NodeId, list[_PeerKey]] = {}  # newest first
+        self._by_tag: dict[bytes, list[NodeId]] = {}
+        self._hinted: dict[Address, float] = {}
+        self.generation = generation % GENERATIONS
+        """The newest key's number, which our record publishes."""
+        self._sealing = self.generation
+        self._switch_at = float("inf")
+        self._own[self.generation] = self._new_key()
+        self._rotate_at = self._next_rotation(now)
+
+    def _new_key(self) -> _OwnKey:
+        private = self._entropy(crypto.KEY)
+        return _OwnKey(private, crypto.dh_public(private))
+
+    def _next_rotation(self, now: float) -> float:
+        return now + ROTATION_S * (1 + self._rng.uniform(-ROTATION_JITTER, ROTATION_JITTER))
+
+    @property
+    def public(self) -> bytes:
+        """The newest X25519 public key, for our record."""
+        return self._own[self.generation].public
+
+    @property
+    def private(self) -> bytes:
+        """The newest X25519 private key: the static key of our handshakes."""
+        return self._own[self.generation].private
+
+    def handle_timer(self, *, now: float) -> bool:
+        """Rotate what is due; tell whether our record must be signed again to publish a new key."""
+        for generation in [g for g, key in self._own.items() if now >= key.dies_at]:
+            dead = self._own.pop(generation)
+            for keys in self._peers.values():
+                for key in keys:
+                    key.pairs.pop(dead.public, None)
+                    key.openers.pop(dead.public, None)
+                    key.sealers.pop(dead.public, None)
+        if now >= self._switch_at:
+            self._own[self._sealing].dies_at = now + KEPT_AFTER_S
+            self._sealing = self.generation
+            self._switch_at = float("inf")
+        if now < self._rotate_at:
+            return False
+        self._rotate_at = self._next_rotation(now)
+        self.generation = (self.generation + 1) % GENERATIONS
+        self._own[self.generation] = self._new_key()
+        self._switch_at = now + PUBLISHED_BEFORE_USE_S
+        return True
+
+    def learn(self, record: MemberRecord) -> None:
+        """Take the key that a verified record publishes; the one before still opens."""
+        keys = self._peers.get(record.id)
+        if keys is None:
+            tag = sender_tag(record.id)
+            sharing = self._by_tag.setdefault(tag, [])
+            if len(sharing) >= MAX_SAME_TAG:
+                return
+            sharing.append(record.id)
+            keys = self._peers[record.id] = []
+        if not any(key.public == record.dh_key for key in keys):
+            # Openers go only together with their key: a second one for the same keys would take replays.
+            keys.insert(0, _PeerKey(record.dh_generation, record.dh_key))
+            del keys[PEER_KEYS:]
+
+    def forget(self, node: NodeId) -> None:
+        """Drop a peer and every key derived for it."""
+        if self._peers.pop(node, None) is not None:
+            tag = sender_tag(node)
+            self._by_tag[tag].remove(node)
+            if not self._by_tag[tag]:
+                del self._by_tag[tag]
+
+    def _pair(self, peer: NodeId, key: _PeerKey, own: _OwnKey) -> PairKeys:
+        pair = key.pairs.get(own.public)
+        if pair is None:
+            pair = key.pairs[own.public] = derive_pair_keys(
+                own.private, key.public, mesh_id=self._mesh_id, own_id=self._id, peer_id=peer
+            )
+        return pair
+
+    def seal(self, peer: NodeId, plaintext: bytes) -> bytes:
+        """Seal to a known peer.
+
+        Raises:
+            LocalProtocolError: ``datagram.stranger``, for a peer whose record was not learned.
+            RemoteProtocolError: ``crypto.dh``, for a peer that publishes a key of low order.
+        """
+        keys = self._peers.get(peer)
+        if not keys:
+            raise LocalProtocolError("datagram.stranger", "no key is known for this peer")
+        key, own = keys[0], self._own[self._sealing]
+        sealer = key.sealers.get(own.public)
+        if sealer is None:
+            sealer = key.sealers[own.public] = DatagramSealer(
+                self._pair(peer, key, own).sealing,
+                own_id=self._id,
+                own_generation=self._sealing,
+                peer_generation=key.generation,
+                entropy=self._entropy,
+            )
+        return sealer.seal(plaintext)
+
+    def open_untrusted(self, datagram: bytes) -> tuple[NodeId, bytes]:
+        """Give the sender and the plaintext of a sealed datagram.
+
+        Raises:
+            RemoteProtocolError: ``datagram.stranger`` (no such sender, or generations that we do not hold: worth a
+                hint), or as :meth:`DatagramOpener.open_untrusted`. ``datagram.hint`` for a hint, which is read
+                by :meth:`hinting_peers`.
+        """
+        header = peek_header_untrusted(datagram)
+        if isinstance(header, Hint):
+            raise RemoteProtocolError("datagram.hint", "a hint")
+        own = self._own.get(header.receiver_generation)
+        failure = RemoteProtocolError("datagram.stranger", "a datagram of an unknown sender or generation")
+        if own is None:
+            raise failure
+        for peer in self._by_tag.get(header.sender_tag, ()):
+            for key in self._peers[peer]:
+                if key.generation != header.sender_generation:
+                    continue
+                try:
+                    return peer, self._opener(peer, key, own, header.receiver_generation).open_untrusted(
+                        datagram
+                    )
+                except RemoteProtocolError as error:
+                    failure = error
+        raise failure
+
+    def _opener(self, peer: NodeId, key: _PeerKey, own: _OwnKey, generation: int) -> DatagramOpener:
+        opener = key.openers.get(own.public)
+        if opener is None:
+            opener = key.openers[own.public] = DatagramOpener(
+                self._pair(peer, key, own).opening,
+                peer_id=peer,
+                peer_generation=key.generation,
+                own_generation=generation,
+            )
+        return opener
+
+    def hint_for(self, datagram: bytes, source: Address, *, now: float) -> bytes | None:
+        """Give the 16-byte hint that answers a datagram which does not open, or None where none is due.
+
+        Only sealed datagrams are answered, never hints, and one source at most once a second; a hint is shorter
+        than any datagram that causes it.
+        """
+        header = peek_header_untrusted(datagram)
+        if isinstance(header, Hint) or header.sender_tag == self._tag:
+            return None
+        # Oldest first, so that a flood from made-up sources costs a look at one entry and not at all of them.
+        while self._hinted and next(iter(self._hinted.values())) + HINT_GAP_S <= now:
+            del self._hinted[next(iter(self._hinted))]
+        if source in self._hinted or len(self._hinted) >= MAX_HINTED:
+            return None
+        self._hinted[source] = now
+        return encode_hint(Hint(self._tag, header.sender_tag))
+
+    def hinting_peers(self, datagram: bytes) -> tuple[NodeId, ...]:
+        """Give the peers that may have sent this hint to us; empty for anything else. Nothing proves that one did."""
+        header = peek_header_untrusted(datagram)
+        if not isinstance(header, Hint) or header.receiver_tag != self._tag:
+            return ()
+        return tuple(self._by_tag.get(header.sender_tag, ()))

@@ -1,0 +1,33 @@
+"""What a node's control plane starts from."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.identity.chain import VerifiedChain
+from gossipmesh.identity.keys import NodeKey
+from gossipmesh.membership.parameters import Parameters
+from gossipmesh.model import Address, Service
+from gossipmesh.registry.store import Checks, RegistryLimits
+from gossipmesh.registry.sync import Learned
+
+
+@frozen
+class Setup:
+    """What a node's control plane starts from. ``root_seed`` only where this node keeps its mesh's root key."""
+
+    key: NodeKey
+    trust: TrustStore
+    chain: VerifiedChain
+    boot: int
+    addresses: tuple[Address, ...]
+    services: tuple[Service, ...] = ()
+    zone: str = ""
+    parameters: Parameters = field(factory=Parameters)
+    seeds_expected: bool = False
+    known: tuple[Learned, ...] = ()
+    """Chains and records of the last run, to be verified again: somebody to ask when no seed answers."""
+    root_seed: bytes | None = field(default=None, repr=False)
+    checks: Checks = field(factory=Checks)
+    limits: RegistryLimits = field(factory=RegistryLimits)

@@ -1,0 +1,110 @@
+"""How this node stands in the mesh: its record is signed again, and told, when what it says or its word must rise.
+
+Law: for others' sake (they accuse us, bury us, or hold a record of ours that we did not sign) the version rises at
+most once in ten seconds, and only above what our own key has signed. So a liar can neither make us flood the mesh
+nor drive the version to its end.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gossipmesh.identity.chain import VerifiedChain
+from gossipmesh.identity.record import MAX_COUNTER
+from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.mesh.effects import Effect, RecordTaken
+from gossipmesh.mesh.outputs import Level, Notice
+from gossipmesh.mesh.own import Own
+from gossipmesh.model import Serving
+
+NOTICE_GAP_S: Final = 60.0
+"""The same trouble with our own key is said again after this long."""
+CLONE_NOTICE: Final = "another holder of this node's key, or an older copy of its state directory, is at work"
+
+
+class Standing:
+    """Signs this node's record again and hands it to membership."""
+
+    def __init__(self, own: Own, membership: Membership) -> None:
+        self._own = own
+        self._membership = membership
+        self._rose_at = -float("inf")
+        self._told_at = -float("inf")
+        self._waiting: tuple[int, int] | None = None
+        self._said: frozenset[str] = frozenset()
+
+    def greeting(self) -> tuple[bytes, bytes]:
+        """Give our newest chain and record, for a greeting."""
+        return self._own.chain.raw, self._membership.own.signed.raw
+
+    def resign(self, *, now: float, wall: float, above: tuple[int, int] | None = None) -> list[Effect]:
+        """Sign again, and tell."""
+        record = self._own.sign(wall=wall, above=above)
+        if self._waiting is not None and self._waiting < record.version:
+            self._waiting = None
+        return [RecordTaken(record.id), *self.complain(), *self._membership.update_own(record, now=now)]
+
+    def complain(self) -> list[Effect]:
+        """Say once which of our services nobody will be routed to."""
+        refused, before, self._said = self._own.refused, self._said, self._own.refused
+        if refused <= before:
+            return []
+        text = f"this node declares services outside its token, nobody is routed to them: {', '.join(sorted(refused))}"
+        return [Notice(Level.WARNING, "own.services-refused", text)]
+
+    def adopt(self, renewed: VerifiedChain | None, *, now: float, wall: float) -> list[Effect]:
+        """Take a renewed chain, if it is one, and say so."""
+        if renewed is None:
+            return []
+        self._own.chain = renewed
+        return self.resign(now=now, wall=wall)
+
+    def serve(self, serving: Serving, *, now: float, wall: float) -> list[Effect]:
+        """Say that this node serves, drains or leaves."""
+        self._own.serving = serving
+        return self.resign(now=now, wall=wall)
+
+    def rise_above_buried_untrusted(self, raw: bytes, *, now: float, wall: float) -> list[Effect]:
+        """Rise above a record that a peer holds for dead, if it is ours and not outdated already.
+
+        Raises:
+            RemoteProtocolError: ``record.malformed``, or a TrustError for what our key did not sign.
+        """
+        return self.rise_above(self._own.version_of_untrusted(raw), now=now, wall=wall) if raw else []
+
+    def rise_above(
+        self, version: tuple[int, int], *, now: float, wall: float, foreign: bool = False
+    ) -> list[Effect]:
+        """Sign a record newer than ``version``, now or when ten seconds have passed since the last time.
+
+        Args:
+            version: what our own key has signed, and others hold against us.
+            now: monotonic seconds.
+            wall: Unix seconds.
+            foreign: whether it is known that this process did not sign it; a higher version never was.
+        """
+        ours = self._membership.own
+        if version < ours.version or ours.serving is Serving.LEAVING:
+            return []
+        used_up = version[0] >= MAX_COUNTER
+        effects: list[Effect] = []
+        if (foreign or used_up or version > ours.version) and now >= self._told_at + NOTICE_GAP_S:
+            self._told_at = now
+            effects.append(Notice(Level.WARNING, "own.clone", CLONE_NOTICE))
+            if used_up:
+                text = "the versions of this node's key are used up: its state directory has to be made anew"
+                effects.append(Notice(Level.WARNING, "own.exhausted", text))
+        if used_up:
+            return effects
+        if now < self._rose_at + REFUTE_GAP_S:
+            self._waiting = max(version, self._waiting or version)
+            return effects
+        self._rose_at = now
+        return [*effects, *self.resign(now=now, wall=wall, above=version)]
+
+    def handle_timer(self, *, now: float, wall: float) -> list[Effect]:
+        """Rise where somebody had to wait for it; sign again what would grow too old."""
+        if self._waiting is not None and now >= self._rose_at + REFUTE_GAP_S:
+            waiting, self._waiting = self._waiting, None
+            return self.rise_above(waiting, now=now, wall=wall)
+        return self.resign(now=now, wall=wall) if wall >= self._own.refresh_wall else []

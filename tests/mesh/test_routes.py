@@ -1,0 +1,132 @@
+"""The snapshot of endpoints: who offers what, and who is left out for which reason."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from gossipmesh.identity.keys import NodeKey
+from gossipmesh.identity.record import MemberRecord, sign_record
+from gossipmesh.membership.members import Member
+from gossipmesh.mesh.routes import EXPIRED, build_snapshot, why_not, why_not_member
+from gossipmesh.model import Address, MemberState, NodeId, Service, Serving
+from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.sim.world import World
+
+WEB = Service("web", 8080)
+
+
+def record(name: str, *services: Service, serving: Serving = Serving.SERVING) -> MemberRecord:
+    return sign_record(
+        seed=name.encode().ljust(32, b"."),
+        mesh_id=bytes(32),
+        boot=1,
+        incarnation=0,
+        name=name,
+        addresses=[Address("192.0.2.1", 7946), Address("192.0.2.2", 7946)],
+        dh_key=bytes(32),
+        dh_generation=0,
+        chain_hash=bytes(16),
+        issued_at=0,
+        services=services,
+        serving=serving,
+    )
+
+
+def member(of: MemberRecord, state: MemberState = MemberState.ALIVE, doubt: str = "") -> Member:
+    return Member(of.id, of, state, 0.0, (), doubt)
+
+
+OWN = record("own", WEB)
+
+
+def snapshot(*members: Member, refused: dict[NodeId, frozenset[str]] | None = None) -> Snapshot:
+    table = refused or {}
+    return build_snapshot(OWN, members, names={}, refused=lambda node: table.get(node, frozenset()))
+
+
+def reasons(of: Snapshot, service: str = "web") -> dict[str, str]:
+    return {each.node: each.reason for each in of.endpoints(service)}
+
+
+def test_our_own_services_are_endpoints_like_any_other() -> None:
+    found = snapshot(member(record("b", WEB, Service("db", 5432))))
+    assert reasons(found) == {"own": "", "b": ""}
+    assert reasons(found, "db") == {"b": ""}
+    assert list(found.endpoints("other")) == []
+    assert [each.id for each in found.endpoints("web")] == sorted(each.id for each in found.endpoints("web"))
+    assert {each.address for each in found.endpoints("web")} == {Address("192.0.2.1", 7946)}
+
+
+def test_the_dead_and_the_departed_offer_nothing() -> None:
+    gone = [member(record(s.value, WEB), s) for s in MemberState if s in (MemberState.DEAD, MemberState.LEFT)]
+    assert reasons(snapshot(*gone)) == {"own": ""}
+
+
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (member(record("b", WEB), MemberState.SUSPECT), ""),
+        (member(record("b", WEB), MemberState.SUSPECT, "no answer"), "no answer"),
+        (member(record("b", WEB), doubt="connect refused"), "connect refused"),
+        (member(record("b", WEB, serving=Serving.DRAINING)), "its node is draining"),
+        (member(record("b", evolve(WEB, healthy=False))), "its node reports it unhealthy"),
+    ],
+)
+def test_who_is_out_of_rotation_is_shown_with_the_reason(of: Member, reason: str) -> None:
+    found = {each.node: each for each in snapshot(of).endpoints("web")}
+    assert found["b"].reason == reason
+    assert found["b"].eligible == (reason == "")
+
+
+def test_the_reasons_are_for_living_members_and_their_records() -> None:
+    assert why_not(OWN, WEB) == ""
+    assert why_not_member(member(OWN, MemberState.DEAD)) == "dead"
+
+
+def test_no_route_leads_to_a_service_outside_its_nodes_token() -> None:
+    b = record("b", WEB, Service("db", 5432))
+    found = snapshot(member(b), refused={b.id: frozenset({"web"})})
+    assert reasons(found) == {"own": ""}
+    assert reasons(found, "db") == {"b": ""}
+
+
+def test_an_expired_record_is_known_and_gets_no_requests() -> None:
+    b = record("b", WEB)
+    found = build_snapshot(
+        OWN, [member(b)], names={}, refused=lambda _: frozenset(), expired=lambda node: node == b.id
+    )
+    assert reasons(found) == {"own": "", "b": EXPIRED}
+
+
+def test_endpoints_carry_the_names_that_nodes_are_shown_as() -> None:
+    b = record("b", WEB)
+    found = build_snapshot(OWN, [member(b)], names={b.id: "b~12ab"}, refused=lambda _: frozenset())
+    assert {each.node for each in found.endpoints("web")} == {"own", "b~12ab"}
+
+
+# Inside a mesh: what makes the picture new.
+
+
+def endpoint_reasons(world: World, observer: str) -> dict[str, str]:
+    return {each.node: each.reason for each in world.nodes[observer].running.snapshot.endpoints("web")}
+
+
+def test_what_a_member_newly_says_of_itself_changes_the_snapshot() -> None:
+    world = World(1)
+    world.add("a", services=(WEB,))
+    world.add("b", services=(WEB,), seeds=["a"])
+    world.run(2)
+    assert endpoint_reasons(world, "a") == {"a": "", "b": ""}
+    world.drain("b")
+    world.run(2)
+    assert endpoint_reasons(world, "a") == {"a": "", "b": "its node is draining"}
+    assert endpoint_reasons(world, "b") == {"a": "", "b": "its node is draining"}
+
+
+def test_a_name_is_known_before_the_next_snapshot_and_for_strangers_too() -> None:
+    world = World(2)
+    mesh = world.add("a").running
+    stranger = NodeKey.from_seed(b"s" * 32).id
+    assert mesh.names == {mesh.id: "a"}
+    assert stranger not in mesh.names
