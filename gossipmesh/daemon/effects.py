@@ -117,10 +117,18 @@ class Effects:
         assert self.control is not None
         number, mesh = exchange.number, self._mesh
         try:
-            if exchange.target is None:
-                peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
-            else:
-                peer, answer = await self._sync.exchange(exchange.target, exchange.request)
+            with trio.fail_after(exchange.timeout_s or EXCHANGE_TIMEOUT_S):
+                if exchange.target is None:
+                    peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
+                else:
+                    peer, answer = await self._sync.exchange(exchange.target, exchange.request)
+        except trio.TooSlowError:
+            self.control.post(
+                lambda now, wall: mesh.exchange_failed(
+                    number, "no answer in time", refused=False, now=now, wall=wall
+                )
+            )
+            return
         except (ConnectError, ChannelClosed, RemoteProtocolError) as error:
             why, refused = str(error), not error.code.startswith(NOBODY_THERE)
             self.control.post(

@@ -34,10 +34,10 @@ from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.grants import Caveats
-from gossipmesh.identity.record import decode_record_untrusted
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, Serving, short_id, split_host_port
+from gossipmesh.registry.sync import ChainLearned, Learned, RecordLearned
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from gossipmesh.transport.sync import serve_sync
@@ -127,7 +127,7 @@ class Node:
         self._nursery = nursery
         self._metrics = Metrics()
         self._log: Log = event_log(self._config.log, sys.stderr)
-        self._saved: tuple[Address, ...] = ()
+        self._known: tuple[Learned, ...] = ()
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
         self._stopping = False
@@ -139,7 +139,7 @@ class Node:
             ConfigError: an address cannot be bound, or this node's record would not fit.
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
-        self._saved = self._saved_peers()
+        self._known = self._known_of_last_run()
         try:
             bind = pick_mesh_address(config.node.bind)
         except OSError as error:
@@ -202,6 +202,7 @@ class Node:
             parameters=self._config.gossip,
             seeds_expected=bool(node.join),
             root_seed=self._enrolment.root_seed,
+            known=self._known,
         )
         rng = random.Random(os.urandom(16))
         return Mesh(setup, rng=rng, entropy=os.urandom, now=trio.current_time(), wall=wall_clock())
@@ -281,22 +282,18 @@ class Node:
         await serve_sync(stream, answer)
 
     def seeds_resolved(self, resolved: Resolved) -> None:
-        """Hand the seeds' addresses to the control plane, with those of the last run's members behind them."""
+        """Hand the seeds' addresses to the control plane."""
         if resolved.problems != self._seed_problems:
             for problem in resolved.problems:
                 self._log.warning("seed.unresolved", detail=f"{problem}; it is tried again and again")
         self._seed_problems = resolved.problems
-        seeds = tuple(dict.fromkeys((*resolved.addresses, *self._saved)))
+        seeds = resolved.addresses
         self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
 
-    def _saved_peers(self) -> tuple[Address, ...]:
-        addresses: dict[Address, None] = {}
-        for raw in self._state.load_peers():
-            try:
-                addresses.update(dict.fromkeys(decode_record_untrusted(raw).addresses))
-            except RemoteProtocolError:
-                continue  # Written by another release; it only helps to find the mesh again.
-        return tuple(addresses)
+    def _known_of_last_run(self) -> tuple[Learned, ...]:
+        # Chains and records in turn, as the control plane gave them; it verifies them again.
+        raws = self._state.load_peers()
+        return tuple(RecordLearned(raw) if i % 2 else ChainLearned(raw) for i, raw in enumerate(raws))
 
     async def _keep_peers(self) -> None:
         saved: tuple[bytes, ...] = ()
@@ -305,7 +302,7 @@ class Node:
             saved = await self._save_peers(saved)
 
     async def _save_peers(self, saved: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        records = tuple(m.record.signed.raw for m in self._mesh.members.values() if m.living)
+        records = self._mesh.known()
         if records != saved:
             await trio.to_thread.run_sync(self._state.save_peers, records)
         return records

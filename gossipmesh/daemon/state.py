@@ -8,7 +8,7 @@
 ``chain``      the proof of membership
 ``bundle0``    the mesh's first trust bundle, whose hash is the mesh id; ``bundles``: those that replaced it
 ``root.key``   only where this node started its mesh: the key that makes tokens
-``peers``      the last known member records, to find the mesh again when no seed answers
+``peers``      the last known members' chains and records, to find the mesh again when no seed answers
 =============  ==============================================================================================
 
 Law: the boot counter is on the disk before anybody hears of it, so that no two starts ever share an incarnation.
@@ -42,7 +42,7 @@ from gossipmesh.identity.record import MAX_RECORD
 
 VERSION: Final = 1
 MAX_BOOT: Final = 2**32 - 1
-MAX_PEERS: Final = 256
+MAX_PEERS: Final = 512
 MAX_PEERS_FILE: Final = MAX_PEERS * (MAX_RECORD + 8)
 
 _VERSION, _LOCK, _NODE_KEY, _BOOT, _CHAIN, _PEERS = "version", "lock", "node.key", "boot", "chain", "peers"
@@ -196,7 +196,7 @@ class StateDirectory:
         write_atomically(self.path / ROOT_KEY, seed)
 
     def load_peers(self) -> list[bytes]:
-        """Give the raw member records that were last known; to be decoded by the caller, and only for addresses.
+        """Give the raw chains and records that were last known, in turn; to be verified by the caller.
 
         Raises:
             StateError: ``state.damaged``.
@@ -215,7 +215,7 @@ class StateDirectory:
             ) from None
 
     def save_peers(self, records: Iterable[bytes]) -> None:
-        """Keep the first 256 of ``records``, each at most as long as a record may be."""
+        """Keep the first 512 of ``records``: chains and records in turn, each at most as long as either may be."""
         kept: list[wire.Value] = []
         for raw in records:
             if len(kept) == MAX_PEERS:

@@ -122,6 +122,10 @@ class Beliefs:
         # Who accused a member that then restarted, or was buried, told the truth.
         refuted = known.living and record.boot == known.record.boot
         self._drop_suspicion(known.id, refuted_at=now if refuted else None)
+        if record.boot != known.record.boot:
+            # What was asked of its former life says nothing about this one, least of all by going unanswered.
+            self._prober.rest(known.id)
+            self._table.meet_again(known.id)
         state = _state_of(record)
         if state is known.state:
             self._table.put(evolve(known, record=record, accusers=()))

@@ -74,7 +74,7 @@ class Membership:
         self._root = root
         self._table = MemberTable(rng=rng)
         self._prober = Prober(parameters, own.id, self._table, root=root, rng=rng)
-        self._piggyback = Piggyback(parameters.transmit_factor)
+        self._piggyback = Piggyback(parameters.transmit_factor, least=parameters.transmit_least)
         self._beliefs = Beliefs(
             parameters, own.id, self._table, self._prober, self._piggyback, sign_accusation=sign_accusation
         )

@@ -39,6 +39,8 @@ class Parameters:
     """Members a gossip tick sends to."""
     transmit_factor: int = 4
     """Each piece of news is sent transmit_factor * ceil(log10(N+1)) times."""
+    transmit_least: int = 6
+    """... and at least this often: with four sends each, a mesh of five missed news in 2 of 80 simulated restarts."""
     sync_period_s: float = 10.0
     """Unconditional anti-entropy with one random member, whatever N is."""
     sync_unequal_after_s: float = 2.0

@@ -31,9 +31,10 @@ class NewsKey:
     accuser: NodeId = NO_ACCUSER
 
 
-def transmit_limit(factor: int, mesh_size: int) -> int:
-    """Give how often each piece is sent: factor * ceil(log10(N + 1)) (SWIM, section 4.1: lambda log n)."""
-    return min(MAX_TRANSMITS, factor * math.ceil(math.log10(max(1, mesh_size) + 1)))
+def transmit_limit(factor: int, mesh_size: int, *, least: int = 1) -> int:
+    """Give how often each piece is sent: factor * ceil(log10(N + 1)) (SWIM, section 4.1: lambda log n), or ``least``."""
+    wanted = factor * math.ceil(math.log10(max(1, mesh_size) + 1))
+    return min(MAX_TRANSMITS, max(least, wanted))
 
 
 class Piggyback:
@@ -41,14 +42,16 @@ class Piggyback:
 
     Args:
         factor: the multiplier of :func:`transmit_limit`.
+        least: its floor.
     """
 
-    def __init__(self, factor: int) -> None:
+    def __init__(self, factor: int, *, least: int = 1) -> None:
         self._factor = factor
+        self._least = least
         self._largest = 1
         # The early joiners of a mass start would think the mesh small and stop sending their news too soon, so the
         # limit follows the largest size ever heard of, and what is kept in the upper levels is news again.
-        self._limit = transmit_limit(factor, 1)
+        self._limit = transmit_limit(factor, 1, least=least)
         self._levels: list[dict[NewsKey, News]] = [{} for _ in range(MAX_TRANSMITS + 1)]
         self._level_of: dict[NewsKey, int] = {}
 
@@ -64,7 +67,7 @@ class Piggyback:
         """Hear that the mesh has ``size`` members, oneself included."""
         if size > self._largest:
             self._largest = size
-            self._limit = transmit_limit(self._factor, size)
+            self._limit = transmit_limit(self._factor, size, least=self._least)
 
     def put(self, key: NewsKey, news: News) -> None:
         """Queue ``news``, in place of what was queued under ``key``."""

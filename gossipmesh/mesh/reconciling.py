@@ -84,6 +84,7 @@ class Reconciling:
         self._last_sync_at = -float("inf")
         self._hinted: dict[NodeId, float] = {}
         self._complaints: dict[tuple[Address, str], float] = {}
+        self._refusing: set[Address] = set()  # seeds that are there and do not take us in
 
     @property
     def joined(self) -> bool:
@@ -311,5 +312,10 @@ class Reconciling:
         if len(self._complaints) >= MAX_COMPLAINTS:
             del self._complaints[next(iter(self._complaints))]
         self._complaints[seed, why] = now
-        code = "join.refused" if refused else "join.unanswered"
-        return [Notice(Level.WARNING, code, f"the seed {seed}: {why}; trying again until one answers")]
+        if refused:
+            self._refusing.add(seed)
+        else:
+            self._refusing.discard(seed)
+        if self._refusing.issuperset(self.joining.seeds):
+            return [Notice(Level.WARNING, "join.refused", f"no seed takes this node in: {why}")]
+        return [Notice(Level.WARNING, "join.unanswered", f"{why}; trying again until a seed answers")]

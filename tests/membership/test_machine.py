@@ -227,7 +227,7 @@ def test_news_for_other_carriers_is_counted_and_a_larger_mesh_makes_it_news_agai
     us = membership(1, 2)
     us.learn_record(RECORDS[3], now=1.0, news=True)
     news = RecordNews(RECORDS[3].signed.raw)
-    assert [us.next_gossip(1_000, BOB) for _ in range(5)] == [(news,)] * 4 + [()]
+    assert [us.next_gossip(1_000, BOB) for _ in range(7)] == [(news,)] * 6 + [()]
     assert us.next_gossip(len(news.raw), CAROL) == ()
     assert us.note_mesh_size(500, now=50.0) == []
     assert us.next_gossip(1_000, BOB) == (news,)
