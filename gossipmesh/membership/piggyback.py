@@ -32,7 +32,7 @@ class NewsKey:
 
 
 def transmit_limit(factor: int, mesh_size: int, *, least: int = 1) -> int:
-    """Give how often each piece is sent: factor * ceil(log10(N + 1)) (SWIM, section 4.1: lambda log n), or ``least``."""
+    """Give how often each piece is sent: factor * ceil(log10(N + 1)) (SWIM, section 4.1), or ``least``."""
     wanted = factor * math.ceil(math.log10(max(1, mesh_size) + 1))
     return min(MAX_TRANSMITS, max(least, wanted))
 

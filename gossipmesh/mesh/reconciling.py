@@ -267,7 +267,9 @@ class Reconciling:
                 return self._greeted_untrusted(exchange, peer, answer, again=again, now=now, wall=wall)
             case Sync(round_):
                 brought = round_.receive_response_untrusted(answer)
-                return brought, [], lambda: self._next_of(round_, peer.id, exchange.addresses, now=now)
+                # News is repeated for the largest mesh ever heard of, or early joiners' would die out in a mass join.
+                heard: list[Effect] = [*self._membership.note_mesh_size(round_.remote_members, now=now)]
+                return brought, heard, lambda: self._next_of(round_, peer.id, exchange.addresses, now=now)
             case Probe(seq):
                 decode_plain_untrusted(answer, Kind.PROBED)
                 return [], [*self._membership.stream_probe_result(peer.id, seq, ok=True, now=now)], list
