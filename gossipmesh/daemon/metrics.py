@@ -53,7 +53,6 @@ REQUEST_BUCKETS_S: Final = (
     10.0,
     60.0,
 )
-RTT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
 
 # Process-wide in the library, and nothing else in a daemon uses it: a creation time per series doubles the text.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -127,7 +126,6 @@ class Metrics:
         self._datagrams = _Children(counter("gossip_datagrams", "Gossip datagrams.", "direction", "kind"))
         self._bytes = _Children(counter("gossip_bytes", "Bytes of gossip datagrams.", "direction"))
         self._errors = _Children(counter("gossip_errors", "Gossip refused, by error code.", "code"))
-        self._rtt = histogram("probe_rtt_seconds", "Round trips of answered probes.", RTT_BUCKETS_S)
         self._policy_version = gauge("policy_version", "The policy in force; 0 is none.")
         self._chain_expiry = gauge("chain_expiry_timestamp_seconds", "When this node's chain expires.")
         self._service_label = _Distinct(MAX_SERVICES)
@@ -186,10 +184,6 @@ class Metrics:
     def gossip_error(self, code: str) -> None:
         """Count gossip that was refused, by the stable code of its error."""
         self._errors(self._code_label(code)).inc()
-
-    def probe_answered(self, rtt_s: float) -> None:
-        """Count the round trip of a probe."""
-        self._rtt.observe(rtt_s)
 
     def set_members(self, counts: Mapping[MemberState, int]) -> None:
         """Say how many members are in each state; a state that is missing has none."""

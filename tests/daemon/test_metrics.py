@@ -81,7 +81,6 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
     metrics.handshake("ok")
     metrics.set_in_flight(1)
     metrics.set_channels({"open": 2})
-    metrics.probe_answered(0.004)
     metrics.set_policy_version(0)
     metrics.set_chain_expiry(1_900_000_000)
     text = metrics.text().decode()
@@ -91,7 +90,6 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
         'gossipmesh_handshakes_total{result="ok"} 1.0',
         "gossipmesh_inflight_requests 1.0",
         'gossipmesh_channels{state="open"} 2.0',
-        "gossipmesh_probe_rtt_seconds_count 1.0",
         "gossipmesh_policy_version 0.0",
         "gossipmesh_chain_expiry_timestamp_seconds 1.9e+09",
     ):
