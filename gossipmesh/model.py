@@ -23,6 +23,8 @@ MAX_SERVICES: Final = 64
 MAX_TAGS: Final = 8
 MAX_WEIGHT: Final = 1000
 NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
+HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+MAX_PORT_DIGITS: Final = 5
 
 
 def is_name(text: str) -> bool:
@@ -73,7 +75,8 @@ def split_host_port(text: str, *, default_host: str | None = None) -> tuple[str,
         host = host[1:-1]
     elif ":" in host:
         raise ConfigError("config.address", f"{text!r}: write an IPv6 address as [ADDRESS]:PORT")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    digits = port.isascii() and port.isdigit() and len(port) <= MAX_PORT_DIGITS
+    if not HOST.fullmatch(host) or not digits or int(port) > 65_535:
         wanted = "HOST:PORT" if default_host is None else "[HOST:]PORT"
         raise ConfigError(
             "config.address", f"{text!r} is not an address; write {wanted} with a port from 0 to 65535"

@@ -29,8 +29,11 @@ from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity
 from gossipmesh.transport.sync import SyncClient
 from gossipmesh.transport.udp import Datagram, UdpSocket
 
-NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout")
-"""Codes of failures in which no member answered; any other means that somebody was there and refused."""
+NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout", "channel.truncated")
+"""Codes of failures that say nothing for good: nobody answered, or a seed was stopped or full while we asked.
+
+Any other means that somebody was there, and that asking again will not help.
+"""
 CONNECT_TIMEOUT_S: Final = 2.0
 EXCHANGE_TIMEOUT_S: Final = 5.0
 

@@ -165,9 +165,6 @@ class DataPlane:
 
     def _attempted(self, node: NodeId, outcome: AttemptOutcome) -> None:
         self._metrics.attempt()
-        if outcome.kind is OutcomeKind.ANSWERED:
-            return
-        self._metrics.retry(outcome.flag)
         if outcome.kind is OutcomeKind.CONNECT_FAILED:
             self._unreachable(node, "a connect to it failed")
 
@@ -182,6 +179,8 @@ class DataPlane:
             flag=report.flag,
             duration_s=report.duration_s,
         )
+        for flag in report.retried:
+            self._metrics.retry(flag)
         self._access.write(
             AccessEntry(
                 time=wall_clock(),

@@ -149,7 +149,7 @@ class NodeReport:
         listening = self._listening()
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded.config.node.join)
-            return Readiness(False, f"no seed has answered yet ({seeds})")
+            return Readiness(False, f"not in step with a seed yet ({seeds})")
         if listening.proxy is None or listening.admin is None:
             return Readiness(False, "not everything listens yet")
         return Readiness(True)

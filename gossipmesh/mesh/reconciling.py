@@ -318,6 +318,6 @@ class Reconciling:
             self._refusing.add(seed)
         else:
             self._refusing.discard(seed)
-        if self._refusing.issuperset(self.joining.seeds):
+        if refused and self._refusing.issuperset(self.joining.seeds):
             return [Notice(Level.WARNING, "join.refused", f"no seed takes this node in: {why}")]
         return [Notice(Level.WARNING, "join.unanswered", f"{why}; trying again until a seed answers")]

@@ -43,6 +43,8 @@ class RequestReport:
     attempts: int
     endpoint: str
     """The node that answered, or that was tried last; inbound: the caller's node."""
+    retried: tuple[str, ...] = ()
+    """The flag of each failed attempt that was followed by another."""
 
 
 Observer = Callable[[RequestReport], None]

@@ -98,6 +98,7 @@ class Exchange:
         self._request_passed = False
         self._fault: RequestError | CallerGone | None = None
         # Of all attempts together.
+        self._retried: list[str] = []
         self._said_continue = False
         self._interim_count = 0
         self._complete = False
@@ -152,6 +153,7 @@ class Exchange:
             deadline=self._deadline,
         )
         while (endpoint := plan.next_attempt(now=trio.current_time())) is not None:
+            self._retried.extend(attempt.outcome.flag for attempt in plan.attempts[-1:])
             self._attempts += 1
             self._endpoint = endpoint.node
             outcome = await self._attempt(endpoint, self._head(named, tuple(headers)))
@@ -356,4 +358,5 @@ class Exchange:
             duration_s=trio.current_time() - self._started,
             attempts=self._attempts,
             endpoint=self._endpoint,
+            retried=tuple(self._retried),
         )

@@ -169,6 +169,32 @@ def test_a_seed_that_refuses_is_complained_of_once_in_half_a_minute() -> None:
     assert told[1][0] - told[0][0] >= 30
 
 
+def test_a_refusal_is_final_only_once_all_seeds_have_refused_and_silence_never_is() -> None:
+    world = World(5)
+    world.add("n0", start=False)
+    world.add("n1", start=False)
+    node = world.add("n2", seeds=["n0", "n1"], start=False)
+    world.start("n2")
+    told: list[tuple[int, Address, str]] = []
+    for now in range(1, 120):
+        for exchange in exchanges(node.running.handle_timer(now=float(now), wall=world.wall)):
+            seed = exchange.addresses[0]
+            failed = node.running.exchange_failed(
+                exchange.number,
+                f"why {now}",
+                refused=seed == node.seeds[0] or now > 60,
+                now=float(now),
+                wall=world.wall,
+            )
+            told += [(now, seed, output.code) for output in failed if isinstance(output, Notice)]
+    early = {code for now, _, code in told if now <= 60}
+    late = [code for now, seed, code in told if now > 60 and seed == node.seeds[1]]
+    assert early == {"join.unanswered"}
+    assert set(late) == {"join.refused"}
+    without = node.running.set_seeds((), now=120.0, wall=world.wall)
+    assert "join.refused" not in {output.code for output in without if isinstance(output, Notice)}
+
+
 # Hints.
 
 
