@@ -310,7 +310,8 @@ class Node:
     # --- the end ---
 
     async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        # A terminal that is closed (SIGHUP) ends its daemon as Ctrl-C does: in good order.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for _ in signals:
                 if self._stopping:
                     break  # Asked twice: at once, then.

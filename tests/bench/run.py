@@ -42,22 +42,23 @@ class Figure:
 
     name: str
     unit: str
-    asked: float
-    more_is_better: bool = False
+    asked: float | None = None
+    """At most; None where nothing is asked."""
 
 
 FIGURES: Final = (
-    Figure("start to ready", "s", 1.5),
-    Figure("fifth node in everyone's members", "s", 2.5),
-    Figure("SIGKILL to dead everywhere", "s", 12.0),
+    Figure("start to ready", "s", 0.7),
+    Figure("fifth node in everyone's members", "s", 2),
+    Figure("SIGKILL to dead everywhere", "s", 15),
     Figure("GETs failed over all SIGKILLs (sum)", "", 0),
-    Figure("GETs sent while a node died (sum)", "", 1, more_is_better=True),
-    Figure("idle memory per daemon (RSS)", "MiB", 60),
-    Figure("idle CPU per daemon", "%", 1.5),
-    Figure("requests through two daemons", "1/s", 2_000, more_is_better=True),
-    Figure("CPU of both daemons per request", "us", 500),
-    Figure("latency, one connection, p50", "us", 1_500),
-    Figure("latency under load, p99", "ms", 60),
+    Figure("GETs sent while a node died (sum)", ""),
+    Figure("idle memory per daemon (RSS)", "MiB", 55),
+    Figure("idle CPU per daemon", "%", 1),
+    # Nothing is asked of these yet: a figure of speed means something beside a contender's only.
+    Figure("requests through two daemons", "1/s"),
+    Figure("CPU of both daemons per request", "us"),
+    Figure("latency, one connection, p50", "us"),
+    Figure("latency under load, p99", "ms"),
     Figure("requests failed under load (sum)", "", 0),
 )
 
@@ -83,9 +84,8 @@ class Results:
             got = self.got(figure)
             if got is None:
                 continue
-            good = got >= figure.asked if figure.more_is_better else got <= figure.asked
-            sign = ">=" if figure.more_is_better else "<="
-            asked = f"{sign} {figure.asked:g} {figure.unit}"
+            good = figure.asked is None or got <= figure.asked
+            asked = "-" if figure.asked is None else f"<= {figure.asked:g} {figure.unit}"
             shown = f"{got:.4g} {figure.unit}" if abs(got) < 1_000 else f"{got:,.0f} {figure.unit}"
             runs = len(self.samples[figure.name])
             rows.append(f"{figure.name:40} {asked:>12} {shown:>12}  {runs:4}{'' if good else '  missed'}")
