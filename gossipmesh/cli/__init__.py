@@ -11,7 +11,7 @@
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``leave.py``     leave the mesh
 ``client.py``    the admin API, over the unix socket
-``render.py``    tables for people
+``render.py``    what goes to stdout; tables for people
 ===============  ==========================================================================================
 
 Law: what a script may want is alone on stdout; all else, errors in one line, goes to stderr. Exit status 0: yes or

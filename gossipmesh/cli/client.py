@@ -77,6 +77,9 @@ class AdminClient:
                 f"no daemon answers at {self._path}; start one with `gossipmesh up`, or name its --state DIR"
             )
             raise UnreachableError("daemon.unreachable", text) from None
+        except NotADirectoryError:
+            text = f"{self._path.parent} is not a directory, so no state directory; name the daemon's --state DIR"
+            raise UnreachableError("daemon.unreachable", text) from None
         except PermissionError:
             text = f"{self._path} belongs to another user; run this as the user that the daemon runs as"
             raise UnreachableError("daemon.unreachable", text) from None

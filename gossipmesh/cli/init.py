@@ -8,14 +8,17 @@ from pathlib import Path
 import click
 
 from gossipmesh.cli.minting import any_node, mint
-from gossipmesh.cli.options import wall_now
+from gossipmesh.cli.options import SomePath, wall_now
+from gossipmesh.cli.render import put
 from gossipmesh.daemon.root import create_root, make_root
 
 
 @click.command(short_help="Make a mesh: its root key and its first join token.")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=SomePath(path_type=Path))
 @click.option(
-    "--default-deny", is_flag=True, help="Deny what no policy rule allows. It cannot be changed later."
+    "--default-deny",
+    is_flag=True,
+    help="Deny every request, for this release has no policies that could allow one. It cannot be changed later.",
 )
 def init(directory: Path, default_deny: bool) -> None:
     """Make a mesh in DIR: a root key and a trust bundle.
@@ -24,8 +27,10 @@ def init(directory: Path, default_deny: bool) -> None:
     """
     root = make_root(os.urandom, default_allow=not default_deny)
     create_root(directory, root)
-    click.echo(str(mint(root, any_node(wall_now()))))
-    default = "denied unless a policy allows it" if default_deny else "allowed between all members"
+    put(str(mint(root, any_node(wall_now()))))
+    default = (
+        "denied, all of them, until a release has policies" if default_deny else "allowed between all members"
+    )
     for line in (
         f"Made the mesh {root.trust.mesh_id[:4].hex()} in {directory}; requests are {default}.",
         f"Keep {directory}/root.key off the nodes: whoever has it can admit anybody.",

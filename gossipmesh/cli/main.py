@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,12 +12,18 @@ from typing import Any, Final
 import click
 
 import gossipmesh
+from gossipmesh.cli.render import put
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 
 NO: Final = 1
 USAGE: Final = 2
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
+
+_CANNOT_BE_WRITTEN: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN}
+)
+"""What writing to a full disk, a terminal that is gone or a descriptor of another kind gives."""
 
 COMMANDS: Final[dict[str, str]] = {
     "init": "gossipmesh.cli.init:init",
@@ -63,6 +71,8 @@ class Commands(click.Group):
             code = _status_of_group(group)
         except (MeshError, click.ClickException, click.Abort, KeyboardInterrupt) as error:
             code = _status_of(error)
+        except OSError as error:
+            code = _status_of_output(error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -104,14 +114,31 @@ def _status_of_group(group: BaseExceptionGroup[BaseException]) -> int:
     return _status_of(error)
 
 
+def _status_of_output(error: OSError) -> int:
+    """Say that standard output takes nothing. A closed pipe does not come here: click ends that quietly.
+
+    Raises:
+        OSError: ``error``, where it is about something else: a bug, to be seen whole.
+    """
+    if error.filename is not None or error.errno not in _CANNOT_BE_WRITTEN:
+        raise error
+    # What is left in its buffer would be tried again, and fail again, when Python ends.
+    sys.stdout = io.StringIO()
+    _say(f"standard output cannot be written: {error.strerror}")
+    return NO
+
+
 def _say(text: str) -> None:
     line = "".join(letter if letter.isprintable() else " " for letter in text.replace("\n", " "))
-    click.echo(f"gossipmesh: {line}", err=True)
+    try:
+        click.echo(f"gossipmesh: {line}", err=True)
+    except OSError:
+        sys.stderr = io.StringIO()  # The exit status still tells, and only it can.
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"gossipmesh {gossipmesh.__version__}")
+        put(f"gossipmesh {gossipmesh.__version__}")
         ctx.exit()
 
 
@@ -140,4 +167,4 @@ def cli(ctx: click.Context) -> None:
 @click.command(short_help="Show the version.")
 def version() -> None:
     """Show the version of gossipmesh."""
-    click.echo(f"gossipmesh {gossipmesh.__version__}")
+    put(f"gossipmesh {gossipmesh.__version__}")

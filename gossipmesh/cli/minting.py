@@ -15,6 +15,8 @@ from gossipmesh.identity.grants import Capability, Caveats
 from gossipmesh.identity.token import Token
 
 YEAR_S: Final = 365 * 86_400.0
+MIN_TTL_S: Final = 1.0
+"""Validity is counted in whole seconds; less would be a token that never was."""
 SHORT_S: Final = 7 * 86_400.0
 """A chain lives as long as its token; below this a node cannot count on being renewed by hand."""
 
@@ -45,7 +47,14 @@ def with_caveats(command: CommandT) -> CommandT:
 
 def with_ttl(default: str | None, text: str) -> Callable[[CommandT], CommandT]:
     """Add ``--ttl``; the command gets ``ttl_s``."""
-    return click.option("--ttl", "ttl_s", type=duration, default=default, metavar="DURATION", help=text)
+    return click.option("--ttl", "ttl_s", type=_lifetime, default=default, metavar="DURATION", help=text)
+
+
+def _lifetime(text: str) -> float:
+    seconds = duration(text)
+    if seconds < MIN_TTL_S:
+        raise click.BadParameter(f"{text} is no time: a token lasts {MIN_TTL_S:g}s at least")
+    return seconds
 
 
 def caveats_of(

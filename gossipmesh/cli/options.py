@@ -34,11 +34,21 @@ def duration(text: str) -> float:
         raise click.BadParameter(str(error)) from None
 
 
+class SomePath(click.Path):
+    """A path that is not empty: an empty one comes from a variable that is not set, and would mean ``.``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give the path; click says which option or argument, where it is empty."""
+        if not os.fspath(value):
+            self.fail("it is empty; is a variable unset?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def with_state(command: CommandT) -> CommandT:
     """Add ``--state DIR``: which node of this host is meant. The command gets a path."""
     return click.option(
         "--state",
-        type=click.Path(path_type=Path),
+        type=SomePath(path_type=Path),
         envvar="GOSSIPMESH_STATE",
         default=lambda: default_state(os.environ, root=os.geteuid() == 0),
         show_default="as `gossipmesh up` has it",
@@ -86,6 +96,8 @@ def token_of_argument(text: str) -> str:
     """
     if text == "-":
         return token_of_stdin()
+    if not text.strip():
+        raise ConfigError("config.token", "TOKEN is empty; is a variable unset?")
     return text if text.startswith("gmt1.") else token_of_file(Path(text))
 
 

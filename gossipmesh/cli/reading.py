@@ -11,7 +11,7 @@ import click
 
 from gossipmesh.cli.client import NOT_FOUND, AdminClient
 from gossipmesh.cli.options import wall_now, with_json, with_state
-from gossipmesh.cli.render import show_pairs, show_table, span
+from gossipmesh.cli.render import put, show_pairs, show_table, span
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import is_name
 
@@ -19,7 +19,7 @@ SHORT_ID: Final = 8
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(document))
+    put(json.dumps(document))
 
 
 @click.command(short_help="Show this node in short.")

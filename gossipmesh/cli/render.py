@@ -1,4 +1,4 @@
-"""Tables for people: drawn by rich on a terminal, plain columns elsewhere.
+"""What goes to standard output: lines for scripts, and tables for people, drawn by rich on a terminal only.
 
 rich is imported only where there is a terminal, for it takes longer to load than a command to answer.
 """
@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from gossipmesh.config.durations import UNITS
+from gossipmesh.errors import MeshError
 
 NOTHING: Final = "-"
 STYLES: Final = {
@@ -27,11 +28,27 @@ STYLES: Final = {
 """How a word is drawn, where it is a whole cell."""
 
 
+class OutputError(MeshError):
+    """What a command has to say cannot be written where it should go."""
+
+
+def put(text: str) -> None:
+    """Write lines to standard output.
+
+    Raises:
+        OutputError: ``output.closed``, where there is none.
+        OSError: it cannot be written; ``main`` says so.
+    """
+    if sys.stdout is None:
+        raise OutputError("output.closed", "standard output is closed; send it to a file, or to /dev/null")
+    click.echo(text)
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; an empty cell is shown as ``-``."""
     shown = [[_printable(cell) or NOTHING for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        click.echo("\n".join(plain_table(columns, shown)))
+    if sys.stdout is None or not sys.stdout.isatty():
+        put("\n".join(plain_table(columns, shown)))
         return
     from rich.console import Console
     from rich.table import Table
@@ -59,8 +76,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair a line."""
     width = max(len(name) for name, _ in pairs)
-    for name, value in pairs:
-        click.echo(f"{name.ljust(width)}  {_printable(value) or NOTHING}")
+    put("\n".join(f"{name.ljust(width)}  {_printable(value) or NOTHING}" for name, value in pairs))
 
 
 def span(seconds: float) -> str:

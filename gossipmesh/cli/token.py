@@ -17,11 +17,12 @@ from gossipmesh.cli.minting import (
     with_caveats,
     with_ttl,
 )
-from gossipmesh.cli.options import token_of_argument, wall_now, with_json, with_state
-from gossipmesh.daemon.root import load_root
+from gossipmesh.cli.options import SomePath, token_of_argument, wall_now, with_json, with_state
+from gossipmesh.cli.render import put
+from gossipmesh.daemon.root import load_root, token_of_text
 from gossipmesh.identity.describe import describe
 from gossipmesh.identity.grants import Capability
-from gossipmesh.identity.token import Token, narrow, parse_token
+from gossipmesh.identity.token import Token, narrow
 
 
 @click.group(short_help="Make, narrow and show join tokens.", no_args_is_help=False)
@@ -38,7 +39,7 @@ def token() -> None:
     "--root",
     "directory",
     required=True,
-    type=click.Path(path_type=Path),
+    type=SomePath(path_type=Path),
     metavar="DIR",
     help="What `gossipmesh init` made, or the state of the node that started the mesh.",
 )
@@ -62,7 +63,7 @@ def new(
         services=services, names=names, groups=groups, caps=caps, expires_at=wall + ttl_s, wall=wall
     )
     made = mint(load_root(directory), caveats)
-    click.echo(str(made))
+    put(str(made))
     _advise(made, ttl_s)
 
 
@@ -81,13 +82,13 @@ def narrow_(
 ) -> None:
     """Make of TOKEN one that allows less; nothing given here can add to what TOKEN allows."""
     wall = wall_now()
-    wide = parse_token(token_of_argument(text))
+    wide = token_of_text(token_of_argument(text))
     expires_at = wide.grants.expires_at if ttl_s is None else min(wide.grants.expires_at, wall + ttl_s)
     caveats = caveats_of(
         services=services, names=names, groups=groups, caps=caps, expires_at=expires_at, wall=wall
     )
     made = narrow(wide, caveats, os.urandom)
-    click.echo(str(made))
+    put(str(made))
     _advise(made, expires_at - wall)
 
 
@@ -104,17 +105,17 @@ def show(text: str | None, join: bool, state: Path, as_json: bool) -> None:
         raise click.UsageError("name a TOKEN, or --join for the line that adds a node.")
     if text is None:
         line = join_line(state)
-        click.echo(json.dumps({"command": line}) if as_json else line)
+        put(json.dumps({"command": line}) if as_json else line)
         return
-    shown = parse_token(token_of_argument(text))
+    shown = token_of_text(token_of_argument(text))
     if as_json:
-        click.echo(json.dumps(_document(shown)))
+        put(json.dumps(_document(shown)))
         return
     default = "allow" if shown.trust().default_allow else "deny"
     for line in (f"mesh: {shown.mesh_id.hex()}", f"default decision: {default}"):
-        click.echo(line)
+        put(line)
     for line in describe(shown.grants, shown.token_ids):
-        click.echo(line)
+        put(line)
 
 
 def join_line(state: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 import click
 
-from gossipmesh.cli.options import token_of_file, token_of_stdin
+from gossipmesh.cli.options import SomePath, token_of_file, token_of_stdin
 from gossipmesh.errors import ConfigError
 
 _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
@@ -22,13 +22,13 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
     "-c",
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=SomePath(path_type=Path),
     envvar="GOSSIPMESH_CONFIG",
     metavar="FILE",
     help="A TOML file; what flags and GOSSIPMESH_* variables say comes before it.",
 )
 @click.option("--name", metavar="N", help="This node's name; by default the host's.")
-@click.option("--token-file", metavar="F", help="Where the join token is.")
+@click.option("--token-file", type=SomePath(), metavar="F", help="Where the join token is.")
 @click.option(
     "--token", metavar="T", help="The join token, or - for standard input. Others can see it in `ps`."
 )
@@ -49,7 +49,7 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 )
 @click.option("--admin", metavar="A", help="The read-only admin API and metrics. [127.0.0.1:4191]")
 @click.option("--zone", metavar="Z", help="Where this node stands.")
-@click.option("--state", metavar="DIR", help="The state directory.")
+@click.option("--state", type=SomePath(), metavar="DIR", help="The state directory.")
 def up(file: Path | None, token: str | None, **flags: object) -> None:
     """Run the daemon until it is told to stop.
 
@@ -84,13 +84,20 @@ def token_text(
     A node that has joined needs no token any more, so a token file that was taken away since is no error then.
 
     Raises:
-        ConfigError: both flags are given; the file cannot be read.
+        ConfigError: both flags are given, or one is empty; the file cannot be read.
+        TrustError: ``--token`` is none.
     """
     if flag is not None:
         if file_from_flag:
             raise ConfigError("config.token", "--token and --token-file are both given; keep --token-file")
         if flag == "-":
             return token_of_stdin()
+        if not flag.strip():
+            raise ConfigError("config.token", "--token is empty; is a variable unset?")
+        from gossipmesh.daemon.root import token_of_text
+
+        # What is no token is not warned about as well: its error comes now, and is the one line.
+        token_of_text(flag)
         click.echo("gossipmesh: warning: others can see --token in `ps`; prefer --token-file", err=True)
         return flag
     variable = environ.get("GOSSIPMESH_TOKEN", "").strip()
@@ -98,7 +105,7 @@ def token_text(
         return variable
     if file is None:
         return None
-    if not file.exists():
+    if not os.path.exists(file):
         from gossipmesh.daemon.state import has_identity
 
         if has_identity(state):

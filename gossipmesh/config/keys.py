@@ -164,9 +164,10 @@ def keys_of_table(table: str) -> list[str]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Give a hint for a name that is not known: the nearest known one, or all of them where they are few."""
-    known = tuple(known)
-    if close := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
-        return f"did you mean {close[0]}?"
+    # What all variables have in common makes none of them near.
+    known = {each.removeprefix(PREFIX): each for each in known}
+    if close := difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1, cutoff=0.6):
+        return f"did you mean {known[close[0]]}?"
     if len(known) <= 10:
-        return "known are " + ", ".join(known)
-    return "`gossipmesh config` lists all, of a running node"
+        return "known are " + ", ".join(known.values())
+    return "`gossipmesh config` lists all keys, of a running node"

@@ -1,21 +1,23 @@
 """The running node: what is put together, kept on disk, counted, logged and shown.
 
-===============  ==========================================================================================
-``node.py``      the composition root: parts put together, run, and taken down in order
-``enrol.py``     who this node is in which mesh, settled before a socket is opened
-``control.py``   the one task that owns the control plane's machine
-``effects.py``   carries out what the control plane asks for
-``plane.py``     the data plane: proxies and their channels
-``ports.py``     binding what is listened on, with errors that name the flag
-``report.py``    a running node, as the admin API sees it
-``files.py``     secrets read and files written so that a power cut leaves the old one or the new one
-``root.py``      the root key of a mesh and its trust bundles, in a directory
-``state.py``     the state directory: lock, node key, boot counter, chain, bundles, last members
-``view.py``      what the admin API asks of a node, and the shapes of the answers
-``admin.py``     the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
-``metrics.py``   the metrics, with bounded labels
-``logs.py``      daemon events and the access log
-===============  ==========================================================================================
+==================  ==========================================================================================
+``node.py``         the composition root: parts put together, run, and taken down in order
+``enrol.py``        who this node is in which mesh, settled before a socket is opened
+``control.py``      the one task that owns the control plane's machine
+``effects.py``      carries out what the control plane asks for
+``plane.py``        the data plane: proxies and their channels
+``surroundings.py`` who started the process, and how many files it may open
+``ports.py``        binding what is listened on, with errors that name the flag
+``remembered.py``   whom a node remembers from one start to the next
+``report.py``       a running node, as the admin API sees it
+``files.py``        secrets read and files written so that a power cut leaves the old one or the new one
+``root.py``         the root key of a mesh and its trust bundles, in a directory
+``state.py``        the state directory: lock, node key, boot counter, chain, bundles, last members
+``view.py``         what the admin API asks of a node, and the shapes of the answers
+``admin.py``        the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
+``metrics.py``      the metrics, with bounded labels
+``logs.py``         daemon events and the access log
+==================  ==========================================================================================
 
 Law: everything here touches the clock, the disk or the network; nothing here decides about members or requests.
 """

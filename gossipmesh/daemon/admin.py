@@ -14,7 +14,8 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from attrs import field, frozen
 
 from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
 from gossipmesh.daemon.view import NodeView
+from gossipmesh.errors import StateError
 from gossipmesh.model import Address, is_name
 
 MAX_HEAD: Final = 16 * 1024
@@ -32,8 +34,10 @@ MAX_CONNECTIONS: Final = 64
 """Per listener, so that whoever fills the TCP one does not lock its owner out of the unix socket."""
 CHUNK: Final = 4 * 1024
 BACKLOG: Final = 64
+FIRST_REQUEST_TIMEOUT_S: Final = 3.0
+"""From a connection's beginning to the end of its first request; who connects has something to ask."""
 REQUEST_TIMEOUT_S: Final = 15.0
-"""From a connection's beginning, or the answer before, to the end of the next request."""
+"""From an answer to the end of the next request."""
 WRITE_TIMEOUT_S: Final = 10.0
 ACCEPT_PAUSE_S: Final = 0.1
 _JSON: Final = "application/json"
@@ -172,15 +176,21 @@ async def serve_unix(
     The state directory's lock says that no other daemon uses ``path``, so a socket found there was left behind.
 
     Raises:
-        OSError: the socket cannot be made.
+        StateError: ``state.socket``, where the socket cannot be made.
     """
-    listening = _listen_unix(path)
+    try:
+        listening = _listen_unix(path)
+    except OSError as error:
+        text = f"the admin socket {path} cannot be made: {error.strerror}"
+        hint = "remove what is there, or name another --state DIR"
+        raise StateError("state.socket", f"{text}; {hint}") from None
     try:
         task_status.started()
         await _serve(view, trio.SocketListener(trio.socket.from_stdlib_socket(listening)), OWNER)
     finally:
         listening.close()
-        _remove(path)
+        with suppress(OSError):  # The next start sees what is left there, and can say so.
+            _remove(path)
 
 
 def _listen_unix(path: Path) -> socket.socket:
@@ -202,26 +212,63 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+class _Places:
+    """The places for connections of one listener. Whoever is idle longest goes when another needs the place."""
+
+    def __init__(self) -> None:
+        self._free: Final = trio.Semaphore(MAX_CONNECTIONS)
+        self._idle: Final[dict[trio.CancelScope, None]] = {}
+
+    async def take(self) -> None:
+        """Wait for a place; where none is free, one that waits for a request is cleared at once."""
+        if self._free.value == 0:
+            self._clear_longest_idle()
+        await self._free.acquire()
+
+    def give_back(self) -> None:
+        """Let the next one have a place."""
+        self._free.release()
+
+    @contextmanager
+    def idle(self, limit_s: float) -> Iterator[None]:
+        """Wait for a request inside of this: it ends, cancelled, after ``limit_s``, or when the place is needed."""
+        with trio.move_on_after(limit_s) as scope:
+            self._idle[scope] = None
+            if self._free.statistics().tasks_waiting:
+                self._clear_longest_idle()
+            try:
+                yield
+            finally:
+                self._idle.pop(scope, None)
+
+    def _clear_longest_idle(self) -> None:
+        if self._idle:
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.cancel()
+
+
 async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | None) -> None:
-    free = trio.Semaphore(MAX_CONNECTIONS)
+    places = _Places()
     async with listener, trio.open_nursery() as nursery:
         while True:
-            await free.acquire()
             try:
                 stream = await listener.accept()
             except OSError as error:
-                free.release()
                 if error.errno not in _OUT_OF_RESOURCES:
                     raise
                 # Others hold what we need; trying again at once would only burn the processor.
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            nursery.start_soon(_connection, view, stream, door, free)
+            try:
+                await places.take()
+            except trio.Cancelled:
+                stream.socket.close()
+                raise
+            nursery.start_soon(_connection, view, stream, door, places)
 
 
-async def _connection(
-    view: NodeView, stream: trio.SocketStream, door: Door | None, free: trio.Semaphore
-) -> None:
+async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | None, places: _Places) -> None:
     """Answer the requests of one connection, one after the other."""
     try:
         async with stream:
@@ -229,29 +276,32 @@ async def _connection(
                 # The address that this connection came to: with 0.0.0.0 bound, the bound one says nothing.
                 door = door_of(Address(*stream.socket.getsockname()[:2]))
             connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-            while await _exchange(view, stream, connection, door):
+            limit_s = FIRST_REQUEST_TIMEOUT_S
+            while True:
+                request = None
+                with places.idle(limit_s):
+                    request = await _receive_request(stream, connection)
+                if request is None or not await _answer_one(view, stream, connection, door, request):
+                    return
                 connection.start_next_cycle()
+                limit_s = REQUEST_TIMEOUT_S
     except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
         return
     finally:
-        free.release()
+        places.give_back()
 
 
-async def _exchange(
-    view: NodeView, stream: trio.SocketStream, connection: h11.Connection, door: Door
+async def _answer_one(
+    view: NodeView,
+    stream: trio.SocketStream,
+    connection: h11.Connection,
+    door: Door,
+    request: h11.Request | Answer,
 ) -> bool:
-    """Answer one request; tell whether the connection can take another."""
-    try:
-        with trio.fail_after(REQUEST_TIMEOUT_S):
-            request = await _receive_request(stream, connection)
-    except trio.TooSlowError:
-        return False
-    except h11.RemoteProtocolError as error:
+    """Answer one request, or refuse what was none; tell whether the connection can take another."""
+    if isinstance(request, Answer):
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            status = HTTPStatus(error.error_status_hint)
-            await _send(stream, connection, Answer.of_error(status, "this is not a request"))
-        return False
-    if request is None:
+            await _send(stream, connection, request, last=True)
         return False
     found = door.refusal(request) or answer(
         view, request.method.decode("ascii"), request.target.decode("ascii")
@@ -263,27 +313,49 @@ async def _exchange(
     return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
 
-async def _receive_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    """Give the next request, or None at the end of the connection. No request here has a body."""
+async def _receive_request(
+    stream: trio.SocketStream, connection: h11.Connection
+) -> h11.Request | Answer | None:
+    """Give the next request, the answer to what is none, or None at the end of the connection."""
     request: h11.Request | None = None
     while True:
-        event = connection.next_event()
+        try:
+            event = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            return Answer.of_error(HTTPStatus(error.error_status_hint), "this is not a request")
         match event:
             case h11.NEED_DATA:
                 connection.receive_data(await stream.receive_some(CHUNK))
             case h11.Request():
+                if (refusal := _refusal_of_form(event)) is not None:
+                    return refusal
                 request = event
             case h11.EndOfMessage():
                 return request
             case h11.Data():
                 text = "requests to this API have no body"
-                raise h11.RemoteProtocolError(text, error_status_hint=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
             case _:
                 return None
 
 
+def _refusal_of_form(request: h11.Request) -> Answer | None:
+    """Give the answer to a request that h11 takes and that a server should not (RFC 9110, 15.6.6; RFC 9112, 6.1)."""
+    if not request.http_version.startswith(b"1."):
+        return Answer.of_error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this listener speaks HTTP/1.1")
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+        text = "content-length beside transfer-encoding: where this request ends is anybody's guess"
+        return Answer.of_error(HTTPStatus.BAD_REQUEST, text)
+    return None
+
+
 async def _send(
-    stream: trio.SocketStream, connection: h11.Connection, found: Answer, *, to_head: bool = False
+    stream: trio.SocketStream,
+    connection: h11.Connection,
+    found: Answer,
+    *,
+    to_head: bool = False,
+    last: bool = False,
 ) -> None:
     """Send an answer, without its body if it is one to HEAD (RFC 9110, section 9.3.2)."""
     headers = [
@@ -292,6 +364,8 @@ async def _send(
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
     ]
+    if last:
+        headers.append(("connection", "close"))
     if found.status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append(("allow", ", ".join(_READING)))
     head = h11.Response(status_code=found.status, headers=headers, reason=found.status.phrase)

@@ -11,7 +11,7 @@ from gossipmesh.daemon.control import Control
 from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.state import StateDirectory
-from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError
+from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError, StateError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     ChainRenewed,
@@ -57,7 +57,7 @@ class Effects:
         log: Log,
         nursery: trio.Nursery,
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
-        seeds_configured: bool,
+        may_give_up: bool,
     ) -> None:
         self._mesh = mesh
         self._udp = udp
@@ -65,7 +65,7 @@ class Effects:
         self._metrics = metrics
         self._log = log
         self._nursery = nursery
-        self._seeds_configured = seeds_configured
+        self._may_give_up = may_give_up
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
@@ -105,9 +105,10 @@ class Effects:
                 )
             case ChainRenewed(raw, expires_at):
                 self._log.info("chain.renewed", expires_at=expires_at)
-                self._nursery.start_soon(trio.to_thread.run_sync, self._state.save_chain, raw)
+                self._nursery.start_soon(self._keep_chain, raw)
             case Notice(level, code, text):
-                if code == "join.refused" and self._seeds_configured and not self._mesh.members:
+                if code == "join.refused" and self._may_give_up and not self._mesh.members:
+                    self._state.forget_mesh()
                     raise MeshError(code, text)
                 say = self._log.warning if level is Level.WARNING else self._log.info
                 say(code, detail=text)
@@ -115,6 +116,13 @@ class Effects:
                 self._metrics.gossip_error(code)
             case _:
                 assert_never(output)
+
+    async def _keep_chain(self, raw: bytes) -> None:
+        try:
+            await trio.to_thread.run_sync(self._state.save_chain, raw)
+        except StateError as error:
+            text = f"{error}; the renewed chain is in use, but the next start will not have it"
+            self._log.warning(error.code, detail=text)
 
     async def _exchange(self, exchange: Exchange) -> None:
         assert self.control is not None
@@ -124,7 +132,9 @@ class Effects:
                 if exchange.target is None:
                     peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
                 else:
-                    peer, answer = await self._sync.exchange(exchange.target, exchange.request)
+                    peer, answer = await self._sync.exchange(
+                        exchange.target, exchange.request, addresses=exchange.addresses
+                    )
         except trio.TooSlowError:
             self.control.post(
                 lambda now, wall: mesh.exchange_failed(

@@ -8,15 +8,15 @@ from typing import Final
 from attrs import field, frozen
 
 from gossipmesh.config.model import NodeConfig
-from gossipmesh.daemon.root import MeshRoot, make_root
-from gossipmesh.daemon.state import StateDirectory
-from gossipmesh.errors import ConfigError, TrustError
+from gossipmesh.daemon.root import MeshRoot, make_root, token_of_text
+from gossipmesh.daemon.state import StateDirectory, has_identity
+from gossipmesh.errors import ConfigError, MeshError, RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.block import decode_blocks_untrusted
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain, join_chain, verify_chain_untrusted
 from gossipmesh.identity.grants import Capability, Caveats
 from gossipmesh.identity.keys import NodeKey
-from gossipmesh.identity.token import Token, check_token_time, parse_token
+from gossipmesh.identity.token import Token, check_token_time
 
 YEAR_S: Final = 365 * 86_400
 
@@ -31,6 +31,8 @@ class Enrolment:
     boot: int
     root_seed: bytes | None = field(repr=False)
     founded: bool
+    fresh: bool
+    """Whether it had no chain before: it has never been in this mesh."""
 
 
 def enrol(
@@ -44,8 +46,9 @@ def enrol(
 ) -> Enrolment:
     """Settle this node's identity; what is new is on the disk when this returns.
 
-    A node that has joined needs no token. With one, it takes a new chain under the same key where its chain has
-    expired or is for another name. With neither state, token nor seeds it founds a mesh.
+    A node that has joined needs no token. With one, or with the mesh's root key, it takes a new chain under the same
+    key where its chain has expired, is damaged or is for another name. With neither state, token nor seeds it founds
+    a mesh.
 
     Args:
         state: where it is kept.
@@ -61,35 +64,34 @@ def enrol(
         TrustError: ``token.*`` or ``chain.*``, where what is given does not prove membership now.
         StateError: as the state directory says, ``state.other-mesh`` among them.
     """
-    token = None if token_text is None else parse_token(token_text)
+    token = None if token_text is None else token_of_text(token_text)
     if token is not None:
         state.check_mesh(token.mesh_id)
         check_token_time(token, wall=wall)
     key = state.load_or_make_key(entropy)
     trust = state.load_trust()
-    raw = state.load_chain()
-    name = config.name if named or raw is None else decode_blocks_untrusted(raw)[-1].name
     founded = trust is None and token is None and not config.join
     if trust is None:
         trust = _first_trust(state, config, token, entropy)
     root_seed = state.load_root_key()
-    if raw is None or _needs_new_chain(raw, trust, name, has_means=bool(token or root_seed), wall=wall):
+    fresh = not has_identity(state.path)
+    kept = _kept_chain(state, trust, key, wall=wall)
+    name = config.name if named or kept.name is None else kept.name
+    chain = kept.chain
+    if (token is not None or root_seed is not None) and (chain is None or chain.name != name):
         if token is None and root_seed is not None:
             caveats = Caveats(int(wall), int(wall) + YEAR_S, caps=frozenset(Capability))
             token = MeshRoot(root_seed, trust).mint(caveats, entropy)
-        if token is None:
-            raise ConfigError("up.token", f"{state.path} holds no membership yet; give --token-file FILE")
+        assert token is not None
         raw = join_chain(token, key.seed, name)
+        chain = verify_chain_untrusted(raw, trust, wall=wall)
         state.save_chain(raw)
-    chain = verify_chain_untrusted(raw, trust, wall=wall)
-    if chain.id != key.id:
-        raise TrustError(
-            "chain.owner", f"{state.path} holds the chain of another key; restore the directory whole"
-        )
+    if chain is None:
+        raise kept.problem
     if chain.name != name:
         text = f"this node joined as {chain.name!r}; to call it {name!r}, give a token again"
         raise ConfigError("up.name", text)
-    return Enrolment(key, trust, chain, state.next_boot(), root_seed, founded)
+    return Enrolment(key, trust, chain, state.next_boot(), root_seed, founded, fresh)
 
 
 def _first_trust(
@@ -97,6 +99,9 @@ def _first_trust(
 ) -> TrustStore:
     if token is not None:
         trust = token.trust()
+    elif has_identity(state.path):
+        # Not founding a mesh here: this node has one, and has only lost what names it.
+        raise state.damaged_trust("it is missing beside a chain")
     elif config.join:
         text = f"to join {config.join[0]} a token is needed: --token-file FILE, or GOSSIPMESH_TOKEN"
         raise ConfigError("up.token", text)
@@ -108,13 +113,43 @@ def _first_trust(
     return trust
 
 
-def _needs_new_chain(raw: bytes, trust: TrustStore, name: str, *, has_means: bool, wall: float) -> bool:
-    """Tell whether the chain on disk no longer does and there is something to make another from."""
-    if not has_means:
-        return False
+@frozen
+class _Kept:
+    """The chain on the disk, where it proves membership now, or the error to give where nothing can replace it.
+
+    ``name`` is what the chain calls this node, where its signatures hold, be it expired or not.
+    """
+
+    problem: MeshError
+    chain: VerifiedChain | None = None
+    name: str | None = None
+
+
+def _kept_chain(state: StateDirectory, trust: TrustStore, key: NodeKey, *, wall: float) -> _Kept:
+    """Look at the chain on the disk.
+
+    Raises:
+        TrustError: ``chain.not-yet-valid``: our clock is wrong, and a new chain would not help.
+        StateError: ``state.read``.
+    """
+    nothing = ConfigError("up.token", f"{state.path} holds no membership yet; give --token-file FILE")
     try:
-        return verify_chain_untrusted(raw, trust, wall=wall).name != name
-    except TrustError as error:
+        raw = state.load_chain()
+    except StateError as error:
+        if error.code != "state.damaged":
+            raise
+        return _Kept(error)
+    if raw is None:
+        return _Kept(nothing)
+    try:
+        chain = verify_chain_untrusted(raw, trust, wall=wall)
+    except RemoteProtocolError as error:
+        if error.code == "chain.not-yet-valid":
+            raise
         if error.code == "chain.expired":
-            return True
-        raise
+            problem = TrustError(error.code, f"{error}; give a token again: --token-file FILE")
+            return _Kept(problem, name=decode_blocks_untrusted(raw)[-1].name)
+        return _Kept(state.damaged_chain(error))
+    if chain.id != key.id:
+        return _Kept(state.damaged_chain("it is the chain of another key"))
+    return _Kept(nothing, chain, chain.name)

@@ -11,11 +11,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from gossipmesh.errors import StateError
+from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 
 PRIVATE: Final = 0o600
 PRIVATE_DIRECTORY: Final = 0o700
 TEMPORARY: Final = ".tmp"
+RESTORE: Final = "restore it, or start with another --state"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -47,13 +48,14 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_bounded(path: Path, *, most: int, secret: bool = False) -> bytes | None:
+def read_bounded(path: Path, *, most: int, secret: bool = False, remedy: str = RESTORE) -> bytes | None:
     """Give what is at ``path``, or None where there is nothing.
 
     Args:
         path: the file.
         most: bytes that it can have at most.
         secret: refuse it where its group or others may read it, for then they may have.
+        remedy: what to do where it is too long.
 
     Raises:
         StateError: ``state.read``, ``state.permissions`` or ``state.damaged`` (longer than ``most``).
@@ -70,13 +72,22 @@ def read_bounded(path: Path, *, most: int, secret: bool = False) -> bytes | None
         text = f"{path} is a secret that others may read (mode {mode:04o}); run: chmod 600 {path}"
         raise StateError("state.permissions", text)
     if len(data) > most:
-        raise damaged(path, f"it is longer than {most} bytes")
+        raise damaged(path, f"it is longer than {most} bytes", remedy)
     return data
 
 
-def damaged(path: Path, why: str) -> StateError:
-    """Give the error for a file that does not hold what it should."""
-    return StateError("state.damaged", f"{path} is damaged: {why}; restore it, or start with another --state")
+def damaged(path: Path, why: str | RemoteProtocolError, remedy: str = RESTORE) -> StateError:
+    """Give the error for a file that does not hold what it should.
+
+    Args:
+        path: the file.
+        why: in words, or what decoding it raised; how bytes fail to decode helps nobody, what they fail to prove
+            may.
+        remedy: what to do.
+    """
+    if isinstance(why, RemoteProtocolError):
+        why = str(why) if isinstance(why, TrustError) else "it was cut short or altered"
+    return StateError("state.damaged", f"{path} is damaged: {why}; {remedy}")
 
 
 def make_private_directory(path: Path) -> None:

@@ -7,10 +7,11 @@ whose name says that it is a secret is never written.
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
 from attrs import fields, frozen
@@ -83,7 +84,52 @@ def _plain(value: object) -> str:
 RENDERERS: Final[dict[str, _Render]] = {"json": render_json, "text": render_text}
 
 
-def event_log(config: LogConfig, stream: TextIO) -> Log:
+class Sink:
+    """A text stream that may fail: a full disk costs lines, a closed pipe or no stream at all costs the log.
+
+    Nothing costs the daemon: requests are worth more than their log.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if there is still somebody to write to."""
+        if self._stream is not None:
+            self._attempt(lambda stream: stream.write(text))
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        if self._stream is not None:
+            self._attempt(lambda stream: stream.flush())
+
+    def _attempt(self, act: Callable[[TextIO], object]) -> None:
+        assert self._stream is not None
+        try:
+            act(self._stream)
+        except (BrokenPipeError, ValueError):
+            self._stream = None  # The reader is gone, or the stream was closed: neither comes back.
+        except OSError:
+            pass  # A full disk may have room again for the next line.
+
+
+class ExhaustionHandler(logging.Handler):
+    """Takes what trio's listeners log when no file descriptor is left: ten times a second, with a traceback each.
+
+    Args:
+        tell: is called with every one of them, and may count.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, _: logging.LogRecord) -> None:
+        """Count it."""
+        self._tell()
+
+
+def event_log(config: LogConfig, stream: TextIO | None) -> Log:
     """Give the log of the daemon's events: ``log.info("joined", seed="10.0.0.1:7946")``.
 
     It is a value of its own: structlog's process-wide configuration stays as it was.
@@ -95,7 +141,7 @@ def event_log(config: LogConfig, stream: TextIO) -> Log:
         return render(head | dict(event))
 
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.PrintLogger(cast(TextIO, Sink(stream))),
         processors=[_without_secrets, structlog.processors.format_exc_info, rendered],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
@@ -108,23 +154,19 @@ class AccessLog:
     Once nobody reads it any more (a closed pipe), it falls silent: requests are worth more than their log.
     """
 
-    def __init__(self, config: LogConfig, stream: TextIO) -> None:
+    def __init__(self, config: LogConfig, stream: TextIO | None) -> None:
         self._which: Final = config.access
         self._render: Final = RENDERERS[config.format]
-        self._stream: TextIO | None = stream
+        self._sink = Sink(stream)
 
     def write(self, entry: AccessEntry) -> None:
         """Write one request's line, if the configuration wants it."""
-        stream = self._stream
-        if stream is None or self._which == "off" or (self._which == "errors" and not entry.failed):
+        if self._which == "off" or (self._which == "errors" and not entry.failed):
             return
         shown: dict[str, object] = {name: _cut(getattr(entry, name)) for name in _ACCESS_FIELDS}
         shown |= {"time": _iso(entry.time), "duration_ms": round(entry.duration_ms, 3)}
-        try:
-            stream.write(self._render(shown) + "\n")
-            stream.flush()
-        except OSError:
-            self._stream = None
+        self._sink.write(self._render(shown) + "\n")
+        self._sink.flush()
 
 
 def _iso(wall: float) -> str:

@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -26,18 +25,19 @@ from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
+from gossipmesh.daemon.remembered import Remembered
 from gossipmesh.daemon.report import Listening, NodeReport
 from gossipmesh.daemon.root import MeshRoot
-from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
+from gossipmesh.daemon.surroundings import Announce, quietly, watch_exhaustion, within_file_limit
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
-from gossipmesh.errors import RemoteProtocolError, TrustError
+from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, Serving, short_id, split_host_port
-from gossipmesh.registry.sync import ChainLearned, Learned, RecordLearned
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from gossipmesh.transport.sync import serve_sync
@@ -51,8 +51,8 @@ DRAIN_S: Final = 10.0
 POLL_S: Final = 0.05
 GOODBYE_PERIODS: Final = 4
 """Gossip periods between saying goodbye and going: news needs a few to be heard."""
+FIRST_SAVE_S: Final = 2.0
 SAVE_PEERS_S: Final = 30.0
-Announce = Callable[[str], None]
 
 
 def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
@@ -70,7 +70,7 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
         MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
     """
     with StateDirectory(loaded.config.node.state) as state:
-        trio.run(_main, loaded, state, token, announce)
+        trio.run(_main, within_file_limit(loaded), state, token, quietly(announce))
 
 
 async def _main(loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce) -> None:
@@ -127,7 +127,10 @@ class Node:
         self._nursery = nursery
         self._metrics = Metrics()
         self._log: Log = event_log(self._config.log, sys.stderr)
-        self._known: tuple[Learned, ...] = ()
+        self._remembered = Remembered(())
+        self._former: tuple[Address, ...] = ()
+        self._saved: tuple[bytes, ...] = ()
+        self._disk_failed = False
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
         self._stopping = False
@@ -139,7 +142,14 @@ class Node:
             ConfigError: an address cannot be bound, or this node's record would not fit.
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
-        self._known = self._known_of_last_run()
+        watch_exhaustion(count, self._log)
+        damaged = self._state.path / PEERS_DAMAGED
+        damaged.unlink(missing_ok=True)
+        self._remembered = Remembered(self._state.load_peers())
+        if damaged.exists():
+            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
+            self._log.warning("state.peers-damaged", detail=text)
+        self._former = self._remembered.addresses
         try:
             bind = pick_mesh_address(config.node.bind)
         except OSError as error:
@@ -167,7 +177,7 @@ class Node:
             log=self._log,
             nursery=nursery,
             resolve=self._addresses_of,
-            seeds_configured=bool(config.node.join),
+            may_give_up=bool(config.node.join) and self._enrolment.fresh,
         )
         self._control = Control(self._mesh, udp, effects)
         effects.control = self._control
@@ -202,7 +212,7 @@ class Node:
             parameters=self._config.gossip,
             seeds_expected=bool(node.join),
             root_seed=self._enrolment.root_seed,
-            known=self._known,
+            known=self._remembered.learned,
         )
         rng = random.Random(os.urandom(16))
         return Mesh(setup, rng=rng, entropy=os.urandom, now=trio.current_time(), wall=wall_clock())
@@ -282,30 +292,32 @@ class Node:
         await serve_sync(stream, answer)
 
     def seeds_resolved(self, resolved: Resolved) -> None:
-        """Hand the seeds' addresses to the control plane."""
+        """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
         if resolved.problems != self._seed_problems:
             for problem in resolved.problems:
                 self._log.warning("seed.unresolved", detail=f"{problem}; it is tried again and again")
         self._seed_problems = resolved.problems
-        seeds = resolved.addresses
+        seeds = tuple(dict.fromkeys((*resolved.addresses, *self._former)))
         self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
 
-    def _known_of_last_run(self) -> tuple[Learned, ...]:
-        # Chains and records in turn, as the control plane gave them; it verifies them again.
-        raws = self._state.load_peers()
-        return tuple(RecordLearned(raw) if i % 2 else ChainLearned(raw) for i, raw in enumerate(raws))
-
     async def _keep_peers(self) -> None:
-        saved: tuple[bytes, ...] = ()
         while True:
-            await trio.sleep(SAVE_PEERS_S)
-            saved = await self._save_peers(saved)
+            # Early at first: a node that dies young must find its way back too.
+            await trio.sleep(SAVE_PEERS_S if self._saved else FIRST_SAVE_S)
+            await self._save_peers()
 
-    async def _save_peers(self, saved: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        records = self._mesh.known()
-        if records != saved:
-            await trio.to_thread.run_sync(self._state.save_peers, records)
-        return records
+    async def _save_peers(self) -> None:
+        raws = self._remembered.update(self._mesh)
+        if not raws or raws == self._saved:
+            return
+        try:
+            await trio.to_thread.run_sync(self._state.save_peers, raws)
+        except StateError as error:
+            if not self._disk_failed:
+                self._log.warning(error.code, detail=f"{error}; the mesh goes on, it is tried again")
+            self._disk_failed = True
+        else:
+            self._saved, self._disk_failed = raws, False
 
     # --- the end ---
 
@@ -337,7 +349,7 @@ class Node:
         self._set_serving(Serving.DRAINING)
         with trio.move_on_after(DRAIN_S):
             await self._plane.drain()
-        await self._save_peers(())
+        await self._save_peers()
         self._set_serving(Serving.LEAVING)
         if any(member.living for member in self._mesh.members.values()):
             await trio.sleep(GOODBYE_PERIODS * self._config.gossip.gossip_period_s)

@@ -14,10 +14,10 @@ from attrs import field, frozen
 
 from gossipmesh import crypto, wire
 from gossipmesh.daemon.files import damaged, make_private_directory, read_bounded, write_atomically
-from gossipmesh.errors import RemoteProtocolError, StateError
+from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_PATH, TrustStore, decode_bundle_untrusted, new_bundle
 from gossipmesh.identity.grants import Caveats
-from gossipmesh.identity.token import Token, new_token
+from gossipmesh.identity.token import MALFORMED, PREFIX, Token, new_token, parse_token
 
 ROOT_KEY: Final = "root.key"
 BUNDLE0: Final = "bundle0"
@@ -40,6 +40,21 @@ class MeshRoot:
         """
         first, *later = self.trust.path
         return new_token(first, self.seed, caveats, entropy, successors=later)
+
+
+def token_of_text(text: str) -> Token:
+    """Give the token that ``text`` is, whoever pasted it: an error says what to do, not where decoding stopped.
+
+    Raises:
+        TrustError: ``token.malformed`` or ``token.signature``.
+    """
+    try:
+        return parse_token(text)
+    except TrustError as error:
+        if error.code != MALFORMED or not text.strip().startswith(PREFIX):
+            raise
+        hint = f"copy it again, the whole line from {PREFIX} to its end"
+        raise TrustError(MALFORMED, f"this join token is damaged or cut short; {hint}") from None
 
 
 def make_root(entropy: Callable[[int], bytes], *, default_allow: bool) -> MeshRoot:
@@ -116,7 +131,7 @@ def load_trust(directory: Path) -> TrustStore | None:
         later = read_bounded(path, most=MAX_SUCCESSORS_FILE)
         return TrustStore(bundle0, () if later is None else _unpacked(later))
     except RemoteProtocolError as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, error) from None
 
 
 def _unpacked(data: bytes) -> list[bytes]:

@@ -8,7 +8,8 @@
 ``chain``      the proof of membership
 ``bundle0``    the mesh's first trust bundle, whose hash is the mesh id; ``bundles``: those that replaced it
 ``root.key``   only where this node started its mesh: the key that makes tokens
-``peers``      the last known members' chains and records, to find the mesh again when no seed answers
+``peers``      the last known members' chains and records, to find the mesh again when no seed answers;
+               ``peers.damaged`` is one that could not be read
 =============  ==============================================================================================
 
 Law: the boot counter is on the disk before anybody hears of it, so that no two starts ever share an incarnation.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -33,7 +35,7 @@ from gossipmesh.daemon.files import (
     read_bounded,
     write_atomically,
 )
-from gossipmesh.daemon.root import ROOT_KEY, load_root_key, load_trust, save_trust
+from gossipmesh.daemon.root import BUNDLE0, ROOT_KEY, load_root_key, load_trust, save_trust
 from gossipmesh.errors import RemoteProtocolError, StateError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import MAX_CHAIN
@@ -44,8 +46,10 @@ VERSION: Final = 1
 MAX_BOOT: Final = 2**32 - 1
 MAX_PEERS: Final = 512
 MAX_PEERS_FILE: Final = MAX_PEERS * (MAX_RECORD + 8)
+JOIN_AGAIN: Final = "restore it, or give a token again: --token-file FILE"
 
 _VERSION, _LOCK, _NODE_KEY, _BOOT, _CHAIN, _PEERS = "version", "lock", "node.key", "boot", "chain", "peers"
+PEERS_DAMAGED: Final = "peers.damaged"
 _NOT_OURS_TO_MIND: Final = frozenset({_LOCK, ADMIN_SOCKET, "lost+found"})
 """What a directory may hold and still be new: left by a start that failed early, or by the file system."""
 
@@ -174,14 +178,27 @@ class StateDirectory:
             StateError: ``state.damaged``.
         """
         path = self.path / _CHAIN
-        chain = read_bounded(path, most=MAX_CHAIN)
+        chain = read_bounded(path, most=MAX_CHAIN, remedy=JOIN_AGAIN)
         if chain == b"":
-            raise damaged(path, "it is empty")
+            raise damaged(path, "it is empty", JOIN_AGAIN)
         return chain
+
+    def damaged_chain(self, why: str | RemoteProtocolError) -> StateError:
+        """Give the error for a chain that :meth:`load_chain` gave and that does not prove this node's membership."""
+        return damaged(self.path / _CHAIN, why, JOIN_AGAIN)
+
+    def damaged_trust(self, why: str) -> StateError:
+        """Give the error for a directory whose first trust bundle is not there although its node has joined."""
+        return damaged(self.path / BUNDLE0, why, JOIN_AGAIN)
 
     def save_chain(self, raw: bytes) -> None:
         """Keep a new chain in place of the one before."""
         write_atomically(self.path / _CHAIN, raw)
+
+    def forget_mesh(self) -> None:
+        """Let go of a mesh that did not take this node in, so that the next start may try another one; keep the key."""
+        for name in (_CHAIN, BUNDLE0):
+            (self.path / name).unlink(missing_ok=True)
 
     def load_root_key(self) -> bytes | None:
         """Give the secret of the mesh's root key, where this node started the mesh; else None.
@@ -198,21 +215,21 @@ class StateDirectory:
     def load_peers(self) -> list[bytes]:
         """Give the raw chains and records that were last known, in turn; to be verified by the caller.
 
-        Raises:
-            StateError: ``state.damaged``.
+        They only help to find the mesh again, so a file that cannot be read stops nobody: it gives nothing, and is
+        put aside as ``peers.damaged``.
         """
         path = self.path / _PEERS
-        data = read_bounded(path, most=MAX_PEERS_FILE)
-        if data is None:
-            return []
         code = "state.damaged"
         try:
+            data = read_bounded(path, most=MAX_PEERS_FILE)
+            if data is None:
+                return []
             fields = wire.Fields(wire.unpack_untrusted(data, code=code, max_bytes=MAX_PEERS_FILE), code=code)
             return [fields.binary(1, MAX_RECORD) for _ in range(min(fields.left, MAX_PEERS))]
-        except RemoteProtocolError as error:
-            raise damaged(
-                path, f"{error}; it may be deleted, for it only helps to find the mesh again"
-            ) from None
+        except (StateError, RemoteProtocolError):
+            with suppress(OSError):
+                path.replace(self.path / PEERS_DAMAGED)
+            return []
 
     def save_peers(self, records: Iterable[bytes]) -> None:
         """Keep the first 512 of ``records``: chains and records in turn, each at most as long as either may be."""

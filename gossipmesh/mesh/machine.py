@@ -311,6 +311,7 @@ class Mesh:
         if self._secrecy.handle_timer(now=now):
             effects += self._standing.resign(now=now, wall=wall)
         effects += self._standing.handle_timer(now=now, wall=wall)
+        effects += self._standing.complain_unheard(now=now)
         outputs: list[Output] = []
         for exchange in self._exchanges.end_overdue(now=now):
             followed, said = self._reconciling.failed(exchange, "no answer", refused=False, now=now)

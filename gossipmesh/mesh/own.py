@@ -13,6 +13,7 @@ from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import (
     MAX_COUNTER,
+    MAX_GENERATION,
     RECORD_LABEL,
     RECORD_LIFETIME_S,
     MemberRecord,
@@ -20,6 +21,7 @@ from gossipmesh.identity.record import (
     refused_services,
     sign_record,
 )
+from gossipmesh.identity.signed import MAX_WALL
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import NodeId, Serving
@@ -53,6 +55,26 @@ class Own:
         self.refresh_wall = 0.0
         self.refused: frozenset[str] = frozenset()
         """Services that we declare and our chain does not allow: no route leads to them, ours neither."""
+        # Counters take more bytes as they rise. What is too long for the highest ones is refused here, at the start,
+        # and not by a running daemon that has to refute something.
+        self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, wall=MAX_WALL - RECORD_LIFETIME_S)
+
+    def _record(self, boot: int, incarnation: int, generation: int, *, wall: float) -> MemberRecord:
+        return sign_record(
+            seed=self._setup.key.seed,
+            mesh_id=self._setup.trust.mesh_id,
+            boot=boot,
+            incarnation=incarnation,
+            name=self.chain.name,
+            addresses=self._setup.addresses,
+            dh_key=self._secrecy.public,
+            dh_generation=generation,
+            zone=self._setup.zone,
+            services=self._setup.services,
+            serving=self.serving,
+            chain_hash=self.chain.hash,
+            issued_at=int(wall),
+        )
 
     def sign(self, *, wall: float, above: tuple[int, int] | None = None) -> MemberRecord:
         """Sign the next record, with an incarnation above the last and above ``above``.
@@ -64,21 +86,7 @@ class Own:
         # higher one can be heard.
         last = (self._boot, self._incarnation)
         boot, incarnation = _next(last if above is None else max(last, above))
-        record = sign_record(
-            seed=self._setup.key.seed,
-            mesh_id=self._setup.trust.mesh_id,
-            boot=boot,
-            incarnation=incarnation,
-            name=self.chain.name,
-            addresses=self._setup.addresses,
-            dh_key=self._secrecy.public,
-            dh_generation=self._secrecy.generation,
-            zone=self._setup.zone,
-            services=self._setup.services,
-            serving=self.serving,
-            chain_hash=self.chain.hash,
-            issued_at=int(wall),
-        )
+        record = self._record(boot, incarnation, self._secrecy.generation, wall=wall)
         self._boot, self._incarnation = boot, incarnation
         self.refused = frozenset(refused_services(record, self.chain))
         self.refresh_wall = wall + RECORD_LIFETIME_S * (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from gossipmesh.identity.record import MemberRecord
@@ -15,6 +16,9 @@ from gossipmesh.registry.store import Registry
 from gossipmesh.routing.snapshot import Snapshot
 
 EXPIRED: Final = "its record or its chain has expired"
+
+
+GONE: Final = {MemberState.DEAD: "its node is dead", MemberState.LEFT: "its node has left"}
 
 
 def why_not(record: MemberRecord, service: Service) -> str:
@@ -46,15 +50,16 @@ def build_snapshot(
 
     Args:
         own: our record: our services are endpoints like any other.
-        members: everybody else; the dead and the departed offer nothing.
+        members: everybody else. The dead and the departed stand only for services that nobody living offers: a
+            service that is down is unhealthy, which is another answer than unknown.
         names: what each id is shown as.
         refused: the services that a node declares outside its token: no route leads to them.
         expired: whether a node's record or chain is valid no more: it is known, and gets no requests.
     """
     services: defaultdict[str, list[Endpoint]] = defaultdict(list)
 
-    def add(record: MemberRecord, doubt: str) -> None:
-        outside = refused(record.id)
+    def add(record: MemberRecord, doubt: str, *, beside: AbstractSet[str] = frozenset()) -> None:
+        outside = refused(record.id) | beside
         for service in record.services:
             if service.name in outside:
                 continue
@@ -71,9 +76,15 @@ def build_snapshot(
             )
 
     add(own, "")
+    gone: list[Member] = []
     for member in members:
-        if member.state not in (MemberState.DEAD, MemberState.LEFT):
+        if member.living:
             add(member.record, EXPIRED if expired(member.id) else why_not_member(member))
+        else:
+            gone.append(member)
+    offered = frozenset(services)
+    for member in gone:
+        add(member.record, GONE[member.state], beside=offered)
     # In the order of ids, so that nodes with one picture go round the endpoints alike.
     ordered = {name: tuple(sorted(found, key=lambda e: e.id)) for name, found in sorted(services.items())}
     return Snapshot(local=own.id, services=ordered)

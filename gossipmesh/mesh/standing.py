@@ -30,6 +30,7 @@ class Standing:
         self._membership = membership
         self._rose_at = -float("inf")
         self._told_at = -float("inf")
+        self._unheard_at = -float("inf")
         self._waiting: tuple[int, int] | None = None
         self._said: frozenset[str] = frozenset()
 
@@ -51,6 +52,20 @@ class Standing:
             return []
         text = f"this node declares services outside its token, nobody is routed to them: {', '.join(sorted(refused))}"
         return [Notice(Level.WARNING, "own.services-refused", text)]
+
+    def complain_unheard(self, *, now: float) -> list[Effect]:
+        """Say that no datagram reaches us, where every living member answers over TCP only."""
+        living = [member for member in self._membership.members.values() if member.living]
+        if not living or not all(member.udp_blocked for member in living):
+            return []
+        if now < self._unheard_at + NOTICE_GAP_S:
+            return []
+        self._unheard_at = now
+        text = (
+            f"members answer this node over TCP but none of their datagrams arrives: can they dial "
+            f"{self._membership.own.addresses[0]} (else say --advertise HOST:PORT), and is it open for UDP?"
+        )
+        return [Notice(Level.WARNING, "own.unreachable", text)]
 
     def adopt(self, renewed: VerifiedChain | None, *, now: float, wall: float) -> list[Effect]:
         """Take a renewed chain, if it is one, and say so."""

@@ -10,6 +10,7 @@ import math
 import select
 from collections import deque
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Final
 
 import h11
@@ -218,17 +219,20 @@ class AppPool:
         return AppConnection(await self._connect(port), port, self._limits)
 
     async def _connect(self, port: int) -> trio.SocketStream:
-        sock = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_STREAM)
         try:
-            with trio.fail_after(self._limits.connect_timeout_s):
-                await sock.connect((LOOPBACK, port))
-        except (OSError, trio.TooSlowError) as error:
-            sock.close()
-            raise AppRefused(f"the app on port {port} cannot be connected to: {error}") from None
-        except trio.Cancelled:
-            sock.close()
-            raise
-        return trio.SocketStream(sock)
+            sock = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_STREAM)
+        except OSError as error:
+            raise AppRefused(f"no connection can be made to the app on port {port}: {error}") from None
+        with ExitStack() as undo:
+            undo.callback(sock.close)
+            try:
+                with trio.fail_after(self._limits.connect_timeout_s):
+                    await sock.connect((LOOPBACK, port))
+            except (OSError, trio.TooSlowError) as error:
+                text = f"the app on port {port} cannot be connected to: {error}"
+                raise AppRefused(text) from None
+            undo.pop_all()
+            return trio.SocketStream(sock)
 
     def release(self, connection: AppConnection) -> None:
         """Take back a connection after a request, to be used again if that is possible."""

@@ -77,7 +77,9 @@ class SyncClient:
         """The peers whose channels are open and idle, the least recently used first."""
         return tuple(self._kept)
 
-    async def exchange(self, target: NodeId, request: bytes) -> tuple[Peer, bytes]:
+    async def exchange(
+        self, target: NodeId, request: bytes, *, addresses: tuple[Address, ...] = ()
+    ) -> tuple[Peer, bytes]:
         """Send ``request``, at most :data:`~gossipmesh.channel.secure.MAX_RECORD_BODY` bytes.
 
         Gives who answered, with its record of the time of the handshake, and the answer.
@@ -89,7 +91,7 @@ class SyncClient:
         """
         with trio.move_on_after(self._exchange_timeout_s):
             async with self._turn(target):
-                return await self._exchange(target, request)
+                return await self._exchange(target, request, addresses)
         raise ChannelClosed("sync.timeout", f"{short_id(target)} gave no answer in time")
 
     async def contact(self, address: Address, request: bytes) -> tuple[Peer, bytes]:
@@ -109,7 +111,9 @@ class SyncClient:
             return stream.peer, answer
         raise ChannelClosed("sync.timeout", f"{address} gave no answer in time")
 
-    async def _exchange(self, target: NodeId, request: bytes) -> tuple[Peer, bytes]:
+    async def _exchange(
+        self, target: NodeId, request: bytes, given: tuple[Address, ...]
+    ) -> tuple[Peer, bytes]:
         kept = self._kept.pop(target, None)
         if kept is not None:
             try:
@@ -119,7 +123,7 @@ class SyncClient:
             else:
                 await self._keep(kept)
                 return kept.peer, answer
-        addresses = self._resolve(target)
+        addresses = given or self._resolve(target)
         if addresses is None:
             raise ConnectError("connect.unknown", f"no address of {short_id(target)} is known")
         stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)

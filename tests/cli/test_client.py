@@ -68,3 +68,8 @@ def test_a_daemon_that_is_stopped_is_not_waited_for_for_ever(tmp_path: Path) -> 
 def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="use a shorter --state"):
         AdminClient(tmp_path / ("x" * 100))
+
+
+def test_a_state_that_is_a_file_is_called_no_directory() -> None:
+    with pytest.raises(UnreachableError, match="/etc/passwd is not a directory, so no state directory"):
+        AdminClient(Path("/etc/passwd")).get("/healthz")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,21 @@ def test_a_mesh_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert "already holds a mesh" in result.stderr
     assert load_root(tmp_path / "mesh").seed == before
+
+
+def test_an_empty_directory_name_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gossipmesh", "init", ""],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'DIR': it is empty" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mesh_that_denies_says_that_nothing_passes(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["init", str(tmp_path / "mesh"), "--default-deny"])
+    assert "requests are denied, all of them" in result.stderr

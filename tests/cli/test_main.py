@@ -44,6 +44,40 @@ def test_an_error_stays_one_line_whatever_is_in_it() -> None:
     assert exits(ConfigError("x", "a\nb\x1b[31m"))[1] == "gossipmesh: a b [31m\n"
 
 
+def ended(script: str) -> tuple[int, str]:
+    """Give the status and stderr of a shell script in which ``gossipmesh`` is the command."""
+    whole = f'gossipmesh() {{ "{sys.executable}" -m gossipmesh "$@"; }}; {script}'
+    done = subprocess.run(["/bin/sh", "-c", whole], stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", ["version", "--version", "--help", "up --help"])
+def test_a_full_disk_is_one_line_and_not_done(command: str) -> None:
+    text = "gossipmesh: standard output cannot be written: No space left on device\n"
+    assert ended(f"gossipmesh {command} >/dev/full") == (1, text)
+    status, text = ended(f"gossipmesh {command} >/dev/full 2>&1")
+    assert (status, text) == (1, "")
+
+
+def test_no_standard_output_at_all_is_one_line_and_not_done() -> None:
+    status, text = ended("gossipmesh version >&-")
+    assert (status, text.count("\n")) == (1, 1)
+    assert text.startswith("gossipmesh: standard output is closed")
+    assert ended("gossipmesh version >&- 2>&-") == (1, "")
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_quiet() -> None:
+    assert ended("{ gossipmesh version; } | :")[1] == ""
+
+
+def test_an_error_about_something_else_than_output_is_seen_whole() -> None:
+    @click.group(cls=Commands, invoke_without_command=True)
+    def failing() -> None:
+        raise FileNotFoundError(2, "No such file", "x")
+
+    assert isinstance(CliRunner().invoke(failing, []).exception, FileNotFoundError)
+
+
 def test_ctrl_c_says_nothing() -> None:
     assert exits(KeyboardInterrupt())[0] == 130
     status, text = exits(BaseExceptionGroup("nursery", [KeyboardInterrupt()]))

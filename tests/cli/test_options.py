@@ -37,3 +37,15 @@ def test_the_state_is_the_flags_then_the_variables_then_the_users_own() -> None:
     assert run(show, ["--state", "/flag"], env=environ).stdout == "/flag\n"
     assert run(show, [], env=environ).stdout == "/variable\n"
     assert run(show, [], env={"GOSSIPMESH_STATE": None}).stdout.endswith("/gossipmesh\n")
+
+
+def test_an_empty_path_is_refused_by_name_instead_of_meaning_this_directory() -> None:
+    @click.command()
+    @with_state
+    def show(state: Path) -> None:
+        click.echo(state)
+
+    result = CliRunner().invoke(show, ["--state", ""])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--state': it is empty; is a variable unset?" in result.stderr
+    assert CliRunner().invoke(show, ["--state", "."]).stdout == ".\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -119,6 +120,16 @@ async def test_without_json_people_get_what_they_need(tmp_path: Path) -> None:
             in (await ask("endpoints", "hello")).stdout
         )
         assert (await ask("config")).stdout.splitlines()[1].split() == ["node.zone", '"eu"', "--zone"]
+
+
+@pytest.mark.parametrize("command", ["status", "members", "members --json", "services", "config"])
+async def test_what_cannot_be_written_is_one_line_and_not_done(tmp_path: Path, command: str) -> None:
+    async with daemon(tmp_path):
+        for target, words in ((">/dev/full", "cannot be written: No space left"), (">&-", "is closed")):
+            script = f'exec "{sys.executable}" -m gossipmesh {command} --state "{tmp_path}" {target}'
+            done = await trio.run_process(["/bin/sh", "-c", script], capture_stderr=True, check=False)
+            assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+            assert words in done.stderr.decode()
 
 
 async def test_a_service_that_nobody_offers_is_the_answer_no(tmp_path: Path) -> None:

@@ -79,6 +79,22 @@ def test_what_no_token_can_say_is_wrong_usage(mesh: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert run("token", "new", "--root", str(mesh), "--can", "fly").exit_code == 2
     assert run("token", "new", "--root", str(mesh), "--ttl", "30").exit_code == 2
+    assert run("token", "new", "--root", "").exit_code == 2
+    token = run("token", "new", "--root", str(mesh)).stdout
+    for args in (["new", "--root", str(mesh)], ["narrow", token]):
+        result = run("token", *args, "--ttl", "0s")
+        assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_token_that_was_cut_is_refused_in_words_for_people(mesh: Path) -> None:
+    token = run("token", "new", "--root", str(mesh)).stdout.strip()
+    for length in (5, 8, len(token) // 2, len(token) - 4):
+        result = run("token", "show", token[:length])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("gossipmesh: this join token is damaged or cut short; copy it again")
+        assert "Error" not in result.stderr
+    result = run("token", "show", "")
+    assert (result.exit_code, result.stderr) == (2, "gossipmesh: TOKEN is empty; is a variable unset?\n")
 
 
 def test_showing_takes_a_token_or_join_and_not_both() -> None:

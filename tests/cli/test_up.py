@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from gossipmesh.cli.main import cli
+from gossipmesh.cli.minting import any_node, mint
 from gossipmesh.cli.up import announcer, token_text
+from gossipmesh.daemon.root import make_root
 from gossipmesh.daemon.state import StateDirectory
-from gossipmesh.errors import ConfigError
+from gossipmesh.errors import ConfigError, TrustError
 
 
 class Terminal(io.StringIO):
@@ -40,12 +42,24 @@ def test_a_token_comes_from_a_flag_then_a_variable_then_the_configured_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, environ = token_file(tmp_path), {"GOSSIPMESH_TOKEN": "gmt1.variable"}
-    assert text(tmp_path, flag="gmt1.flag", environ=environ, file=file) == "gmt1.flag"
+    good = str(mint(make_root(lambda size: b"r" * size, default_allow=True), any_node(1_900_000_000.0)))
+    assert text(tmp_path, flag=good, environ=environ, file=file) == good
     assert "see --token in `ps`" in capsys.readouterr().err
     assert text(tmp_path, environ=environ, file=file, file_from_flag=True) == "gmt1.file"
     assert text(tmp_path, environ=environ, file=file) == "gmt1.variable"
     assert text(tmp_path, file=file) == "gmt1.file"
     assert text(tmp_path) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_token_is_one_error_without_advice_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in ("nonsense", "gmt1.", "gmt1.AAAA"):
+        with pytest.raises(TrustError, match="join token"):
+            text(tmp_path, flag=flag)
+    with pytest.raises(ConfigError, match="--token is empty"):
+        text(tmp_path, flag="")
     assert capsys.readouterr().err == ""
 
 
@@ -81,6 +95,9 @@ def test_a_line_with_a_token_is_announced_to_a_terminal_only() -> None:
         (["--join", "seed:0"], '--join: "seed:0" is not an address with a port'),
         (["--token-file", "/nonexistent/token"], "/nonexistent/token: No such file or directory"),
         (["-c", "/nonexistent.toml"], "/nonexistent.toml: No such file or directory"),
+        (["--state", ""], "Invalid value for '--state': it is empty"),
+        (["--token-file", ""], "Invalid value for '--token-file': it is empty"),
+        (["-c", ""], "Invalid value for '-c' / '--config': it is empty"),
     ],
 )
 def test_what_cannot_be_run_is_said_before_anything_is_started(

@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from gossipmesh.daemon.admin import MAX_CONNECTIONS, MAX_HEAD, REQUEST_TIMEOUT_S, serve_tcp, serve_unix
+from gossipmesh.daemon.admin import (
+    FIRST_REQUEST_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    MAX_HEAD,
+    REQUEST_TIMEOUT_S,
+    serve_tcp,
+    serve_unix,
+)
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
+from gossipmesh.errors import StateError
 from gossipmesh.model import Address
 
 
@@ -178,6 +186,43 @@ async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) ->
         assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+async def test_what_cannot_be_replaced_by_a_socket_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    path.mkdir()
+    with pytest.raises(StateError, match=f"{path} cannot be made: Is a directory; remove what is there"):
+        await serve_unix(Node(), path)
+    assert path.is_dir()
+    with pytest.raises(StateError, match="cannot be made: No such file or directory"):
+        await serve_unix(Node(), tmp_path / "none" / "admin.sock")
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (
+            get("/healthz", "localhost", more="Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")
+            + b"0\r\n\r\n",
+            400,
+        ),
+        (
+            get("/healthz", "localhost", more="Transfer-Encoding: chunked\r\nContent-Length: 0\r\n")
+            + b"0\r\n\r\n",
+            400,
+        ),
+    ],
+)
+async def test_what_proxies_could_read_in_two_ways_is_refused_and_ends_the_connection(
+    raw: bytes, status: int
+) -> None:
+    async with over_tcp(Node()) as address:
+        answer = await said(await trio.open_tcp_stream(address.host, address.port), raw)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert b"connection: close\r\n" in answer
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_a_head_request_is_answered_without_a_body() -> None:
     async with over_tcp(Node()) as address:
         stream = await trio.open_tcp_stream(address.host, address.port)
@@ -208,7 +253,7 @@ async def test_a_head_without_end_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\x16\x03\x01\x00\xa5", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\n\r\n", b""]
+    "raw", [b"\x16\x03\x01\x00\xa5", b"GET / HTTP/1.1\r\n\r\n\r\n", b"\r\n\r\n\r\n", b""]
 )
 async def test_what_is_no_request_gets_no_more_than_an_error(raw: bytes) -> None:
     async with over_tcp(Node()) as address:
@@ -221,28 +266,49 @@ async def test_what_is_no_request_gets_no_more_than_an_error(raw: bytes) -> None
         assert (await asked(address, get("/healthz", str(address))))[0] == 200
 
 
-async def test_a_silent_connection_is_closed_in_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_connection_that_asks_nothing_is_closed_soon(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with over_tcp(Node()) as address:
+        for raw in (b"", b"GET / HT"):
+            began = trio.current_time()
+            stream = await trio.open_tcp_stream(address.host, address.port)
+            async with stream:
+                if raw:
+                    await stream.send_all(raw)
+                assert await stream.receive_some() == b""
+            assert trio.current_time() - began == pytest.approx(FIRST_REQUEST_TIMEOUT_S, abs=0.5)
+
+
+async def test_a_connection_that_has_asked_may_think_longer(autojump_clock: trio.testing.MockClock) -> None:
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
         began = trio.current_time()
-        assert await said(await trio.open_tcp_stream(address.host, address.port), b"GET / HT") == b""
-        assert trio.current_time() - began == pytest.approx(REQUEST_TIMEOUT_S, abs=1)
+        assert (await said(stream, get("/healthz", str(address), more=""))).startswith(b"HTTP/1.1 200 ")
+        assert trio.current_time() - began == pytest.approx(REQUEST_TIMEOUT_S, abs=0.5)
 
 
-async def test_connections_past_the_limit_wait_until_one_ends() -> None:
-    async with over_tcp(Node()) as address:
-        held = [await trio.open_tcp_stream(address.host, address.port) for _ in range(MAX_CONNECTIONS)]
-        for stream in held:
+async def test_where_no_place_is_free_the_connection_that_is_idle_longest_goes() -> None:
+    async with over_tcp(Node()) as address, AsyncExitStack() as held:
+        kept = []
+        for _ in range(MAX_CONNECTIONS):
+            stream = await trio.open_tcp_stream(address.host, address.port)
+            kept.append(await held.enter_async_context(stream))
             await stream.send_all(get("/healthz", str(address), more=""))
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
-        late = await trio.open_tcp_stream(address.host, address.port)
-        await late.send_all(get("/healthz", str(address)))
-        with trio.move_on_after(0.05) as waiting:
-            await late.receive_some()
-        assert waiting.cancelled_caught
-        await held[0].aclose()
-        assert (await late.receive_some()).startswith(b"HTTP/1.1 200 ")
-        for stream in (*held, late):
-            await stream.aclose()
+        for _ in range(2):
+            assert (await asked(address, get("/healthz", str(address))))[0] == 200
+        assert await kept[0].receive_some() == b""
+        await kept[-1].send_all(get("/readyz", str(address), more=""))
+        assert (await kept[-1].receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_connections_that_say_nothing_keep_nobody_out() -> None:
+    async with over_tcp(Node()) as address, AsyncExitStack() as held:
+        for _ in range(MAX_CONNECTIONS + 6):
+            await held.enter_async_context(await trio.open_tcp_stream(address.host, address.port))
+        with trio.fail_after(FIRST_REQUEST_TIMEOUT_S - 0.5):
+            assert (await asked(address, get("/readyz", str(address))))[0] == 200
 
 
 async def test_an_answer_names_no_script_that_a_browser_would_run() -> None:

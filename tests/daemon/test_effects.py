@@ -109,7 +109,7 @@ def identity(mesh: Mesh) -> ChannelIdentity:
 
 @asynccontextmanager
 async def running(
-    mesh: Mesh, path: Path, *, seeds_configured: bool = True, control: bool = False
+    mesh: Mesh, path: Path, *, may_give_up: bool = True, control: bool = False
 ) -> AsyncIterator[Node]:
     """Run a node's effects, and its control task too where that is wanted."""
     said, metrics = io.StringIO(), Metrics()
@@ -126,7 +126,7 @@ async def running(
                 log=event_log(LogConfig(), said),
                 nursery=nursery,
                 resolve=lambda node: None,
-                seeds_configured=seeds_configured,
+                may_give_up=may_give_up,
             )
             effects.control = Control(mesh, udp, effects)
             await nursery.start(effects.run)
@@ -278,7 +278,7 @@ async def test_a_refusal_does_not_end_a_daemon_that_knows_members(tmp_path: Path
 
 
 async def test_a_refusal_does_not_end_a_daemon_without_seeds(tmp_path: Path) -> None:
-    async with running(member(new_root(), "alice"), tmp_path, seeds_configured=False) as node:
+    async with running(member(new_root(), "alice"), tmp_path, may_give_up=False) as node:
         node.effects.perform(JOIN_REFUSED)
         assert len(node.events("join.refused")) == 1
 

@@ -119,3 +119,61 @@ def test_a_chosen_name_must_be_the_chains_but_a_host_name_gives_way(tmp_path: Pa
     assert refused(tmp_path, ConfigError, name="api") == "up.name"
     assert start(tmp_path, name="c0ffee", named=False).chain.name == "web"
     assert start(tmp_path, name="api", given=token(root)).chain.name == "api"
+
+
+def damage(path: Path) -> list[bytes]:
+    """Give what may have become of the chain in ``path``."""
+    good = (path / "chain").read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    return [b"", b"junk", b"\x90", good[:-1], good + b"x", bytes(flipped), b"x" * 2_000]
+
+
+def test_a_damaged_chain_is_named_with_what_to_do_and_replaced_by_a_token_under_the_same_key(
+    tmp_path: Path,
+) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    key = start(tmp_path, given=token(root)).key
+    for content in damage(tmp_path):
+        (tmp_path / "chain").write_bytes(content)
+        for named in (True, False):
+            with pytest.raises(StateError) as caught:
+                start(tmp_path, named=named)
+            assert caught.value.code == "state.damaged"
+            assert f"{tmp_path / 'chain'} is damaged: " in str(caught.value)
+            assert "give a token again" in str(caught.value)
+            assert "Error" not in str(caught.value)
+        mended = start(tmp_path, given=token(root))
+        assert (mended.key, mended.chain.name, mended.fresh) == (key, "web", False)
+        assert start(tmp_path).chain == mended.chain
+
+
+def test_a_founder_mends_its_own_chain(tmp_path: Path) -> None:
+    mesh_id = start(tmp_path).trust.mesh_id
+    (tmp_path / "chain").write_bytes(b"junk")
+    assert start(tmp_path).trust.mesh_id == mesh_id
+
+
+def test_the_chain_of_another_key_is_damage(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    start(tmp_path / "one", given=token(root))
+    start(tmp_path / "two", given=token(root))
+    (tmp_path / "one" / "chain").write_bytes((tmp_path / "two" / "chain").read_bytes())
+    assert refused(tmp_path / "one", StateError) == "state.damaged"
+    start(tmp_path / "one", given=token(root))
+
+
+def test_a_node_that_lost_its_bundle_founds_no_mesh_over_its_chain(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    mesh_id = start(tmp_path, given=token(root)).trust.mesh_id
+    (tmp_path / "bundle0").unlink()
+    with pytest.raises(StateError, match=r"bundle0 is damaged: it is missing beside a chain"):
+        start(tmp_path)
+    assert not (tmp_path / "root.key").exists()
+    assert start(tmp_path, given=token(root)).trust.mesh_id == mesh_id
+
+
+def test_only_who_never_had_a_chain_is_fresh(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    assert start(tmp_path, given=token(root)).fresh
+    assert not start(tmp_path, given=token(root)).fresh

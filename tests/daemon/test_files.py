@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gossipmesh.daemon.files import make_private_directory, read_bounded, write_atomically
-from gossipmesh.errors import StateError
+from gossipmesh.daemon.files import damaged, make_private_directory, read_bounded, write_atomically
+from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 
 
 def mode(path: Path) -> int:
@@ -90,3 +90,14 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="is a file"):
         make_private_directory(tmp_path / "file")
+
+
+def test_damage_is_told_in_words_for_people_with_the_file_and_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "chain"
+    for why, words in (
+        ("it is empty", "it is empty"),
+        (TrustError("chain.root", "no root signed it"), "no root signed it"),
+        (RemoteProtocolError("chain.malformed", "not a message: ValueError"), "it was cut short or altered"),
+    ):
+        assert str(damaged(path, why, "join again")) == f"{path} is damaged: {words}; join again"
+    assert "restore it" in str(damaged(path, "it is empty"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 from typing import Literal
 
@@ -12,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.config.model import LogConfig
-from gossipmesh.daemon.logs import AccessEntry, AccessLog, event_log, render_json, render_text
+from gossipmesh.daemon.logs import (
+    AccessEntry,
+    AccessLog,
+    ExhaustionHandler,
+    Sink,
+    event_log,
+    render_json,
+    render_text,
+)
 
 ENTRY = AccessEntry(
     time=1_900_000_000.25,
@@ -129,3 +138,37 @@ def test_text_quotes_what_is_not_plain() -> None:
     fields = {"a": "plain", "b": "two words", "c": 'q"', "d": "", "e": None, "f": 1.5, "g": "x=y"}
     assert render_text(fields) == 'a=plain b="two words" c="q\\"" d="" e=null f=1.5 g="x=y"'
     assert json.loads(render_json(fields)) == fields
+
+
+def test_events_without_a_stream_or_after_its_end_go_nowhere_and_raise_nothing() -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        log = event_log(LogConfig(), stream)
+        log.warning("hello")
+        log.info("again")
+
+
+def test_a_full_disk_costs_lines_and_a_gone_reader_the_log() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        sink = Sink(full)
+        for _ in range(3):
+            sink.write("line\n")
+            sink.flush()
+        # Nothing can be flushed there, at closing neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(os.devnull, "w", encoding="utf-8") as spare, os.fdopen(writer, "w", encoding="utf-8") as gone:
+        log = event_log(LogConfig(), gone)
+        log.info("one")
+        log.info("two")
+        os.dup2(spare.fileno(), gone.fileno())
+
+
+def test_a_listener_without_file_descriptors_is_counted_and_not_printed() -> None:
+    told: list[None] = []
+    log = logging.Logger("trio.serve_listeners")
+    log.addHandler(ExhaustionHandler(lambda: told.append(None)))
+    log.error("accept returned EMFILE", exc_info=OSError())
+    assert len(told) == 1

@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 
 from gossipmesh import crypto
-from gossipmesh.daemon.root import MeshRoot, create_root, load_root, load_trust, make_root, save_trust
-from gossipmesh.errors import StateError
+from gossipmesh.daemon.root import (
+    MeshRoot,
+    create_root,
+    load_root,
+    load_trust,
+    make_root,
+    save_trust,
+    token_of_text,
+)
+from gossipmesh.errors import StateError, TrustError
 from gossipmesh.identity.bundle import successor
+from gossipmesh.identity.grants import Caveats
 
 
 def root_of(letter: bytes, *, default_allow: bool = True) -> MeshRoot:
@@ -62,3 +71,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> N
     with pytest.raises(StateError, match=f"{tmp_path / name} is damaged") as caught:
         load_root(tmp_path)
     assert caught.value.code == "state.damaged"
+    assert "Error" not in str(caught.value)
+
+
+def test_every_cut_of_a_token_is_refused_in_words_for_people() -> None:
+    text = str(root_of(b"r").mint(Caveats(1_900_000_000, 2_000_000_000), lambda size: b"t" * size))
+    assert str(token_of_text(f" {text}\n")) == text
+    for end in range(len(text)):
+        with pytest.raises(TrustError, match="join token") as caught:
+            token_of_text(text[:end])
+        assert "Error" not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gossipmesh.daemon.root import make_root
-from gossipmesh.daemon.state import MAX_BOOT, MAX_PEERS, StateDirectory, has_identity
+from gossipmesh.daemon.state import MAX_BOOT, MAX_PEERS, PEERS_DAMAGED, StateDirectory, has_identity
 from gossipmesh.errors import StateError
 from gossipmesh.identity.bundle import TrustStore
 
@@ -146,7 +146,7 @@ def test_a_chain_says_that_a_node_has_an_identity(tmp_path: Path) -> None:
         assert has_identity(state.path)
         for content in (b"", b"x" * 1_101):
             (state.path / "chain").write_bytes(content)
-            with pytest.raises(StateError, match="chain is damaged"):
+            with pytest.raises(StateError, match=r"chain is damaged: .*; restore it, or give a token again"):
                 state.load_chain()
 
 
@@ -166,8 +166,19 @@ def test_the_last_known_records_come_back_at_most_256_of_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"\x91", b"\xc1", b"\x91\x01", b"x" * 400_000])
-def test_damaged_records_are_named_and_said_to_be_dispensable(tmp_path: Path, content: bytes) -> None:
+def test_damaged_records_stop_nobody_and_are_put_aside(tmp_path: Path, content: bytes) -> None:
     with StateDirectory(tmp_path / "state") as state:
         (state.path / "peers").write_bytes(content)
-        with pytest.raises(StateError, match="peers is damaged"):
-            state.load_peers()
+        assert state.load_peers() == []
+        assert (state.path / PEERS_DAMAGED).read_bytes() == content
+        assert state.load_peers() == []
+        state.save_peers([b"record"])
+        assert state.load_peers() == [b"record"]
+
+
+def test_a_directory_in_the_place_of_the_records_is_put_aside_too(tmp_path: Path) -> None:
+    with StateDirectory(tmp_path / "state") as state:
+        (state.path / "peers").mkdir()
+        assert state.load_peers() == []
+        state.save_peers([b"record"])
+        assert state.load_peers() == [b"record"]

@@ -59,6 +59,32 @@ def test_a_token_file_that_is_not_there_is_named(mesh: Mesh) -> None:
     assert_one_line(run_up(node), WRONG_USAGE, "nowhere")
 
 
+def test_a_token_on_the_command_line_that_is_none_is_one_line(mesh: Mesh) -> None:
+    assert_one_line(run_up(mesh.node("web", "--token", "gmt1.AAAA", token=False)), REFUSED, "token")
+
+
+def test_a_directory_in_the_admin_sockets_place_is_named(mesh: Mesh) -> None:
+    node = mesh.node("web")
+    (node.state / "admin.sock").mkdir(parents=True)
+    node.state.chmod(0o700)
+    done = run_up(node)
+    assert done.returncode == REFUSED
+    assert "Traceback" not in done.stderr
+    assert f"{node.state / 'admin.sock'} cannot be made" in done.stderr.splitlines()[-1]
+
+
+def test_a_damaged_chain_is_named_and_a_token_mends_it_and_damaged_peers_stop_nobody(mesh: Mesh) -> None:
+    node = mesh.node("web").start().ready()
+    own_id = node.id
+    assert node.terminate() == 0
+    for name in ("chain", "peers"):
+        (node.state / name).write_bytes(b"junk")
+    without = Node(node.name, mesh.home, [word for word in node.arguments if "token" not in word])
+    assert_one_line(run_up(without), REFUSED, str(node.state / "chain"), "give a token again")
+    assert node.start().ready().id == own_id
+    assert (node.state / "peers.damaged").read_bytes() == b"junk"
+
+
 def test_a_key_that_does_not_exist_is_answered_with_the_nearest_that_does(mesh: Mesh) -> None:
     mesh.config.write_text('[node]\nzoen = "eu-1a"\n')
     assert_one_line(run_up(mesh.node("web")), WRONG_USAGE, "zoen", "zone")

@@ -92,12 +92,10 @@ def test_a_record_is_refreshed_at_about_half_its_life() -> None:
     assert 0.5 - REFRESH_JITTER <= share <= 0.5 + REFRESH_JITTER
 
 
-def test_a_record_that_would_not_fit_is_an_error_with_the_size_and_uses_up_no_version() -> None:
-    machine, _ = own(services=tuple(Service(f"web-{i:058}", 1) for i in range(20)))
-    for _ in range(2):
-        with pytest.raises(ConfigError, match=r"1\d\d\d bytes") as caught:
-            machine.sign(wall=WALL)
-        assert caught.value.code == "record.too-long"
+def test_a_record_that_would_not_fit_is_an_error_with_the_size_before_anything_is_signed() -> None:
+    with pytest.raises(ConfigError, match=r"1\d\d\d bytes") as caught:
+        own(services=tuple(Service(f"web-{i:058}", 1) for i in range(20)))
+    assert caught.value.code == "record.too-long"
 
 
 def test_services_outside_the_token_are_known_as_refused() -> None:
@@ -143,3 +141,18 @@ def test_an_accusation_is_signed_and_quotes_what_was_asked() -> None:
     accusation = machine.accuse(OTHER.id, 3, 4, wall=WALL)
     assert verify_decoded_accusation(accusation, TRUST.mesh_id, wall=WALL) == accusation
     assert (accusation.accuser, accusation.subject, accusation.version) == (KEY.id, OTHER.id, (3, 4))
+
+
+def test_a_record_that_only_fits_while_its_counters_are_low_is_refused_at_the_start() -> None:
+    names = [f"service-{number:02}" for number in range(60)]
+    fits = 0
+    for count in range(1, len(names)):
+        try:
+            own(services=tuple(Service(name, 8080) for name in names[:count]))
+        except ConfigError as error:
+            assert error.code == "record.too-long"
+            break
+        fits = count
+    assert fits
+    signer, _ = own(services=tuple(Service(name, 8080) for name in names[:fits]))
+    assert signer.sign(wall=WALL, above=(MAX_COUNTER - 1, MAX_COUNTER - 1)).version > (MAX_COUNTER - 1, 0)

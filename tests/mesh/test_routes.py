@@ -58,9 +58,18 @@ def test_our_own_services_are_endpoints_like_any_other() -> None:
     assert {each.address for each in found.endpoints("web")} == {Address("192.0.2.1", 7946)}
 
 
-def test_the_dead_and_the_departed_offer_nothing() -> None:
+def test_the_dead_and_the_departed_offer_nothing_that_a_living_member_offers() -> None:
     gone = [member(record(s.value, WEB), s) for s in MemberState if s in (MemberState.DEAD, MemberState.LEFT)]
     assert reasons(snapshot(*gone)) == {"own": ""}
+
+
+def test_a_service_that_only_the_gone_offered_is_down_and_not_unknown() -> None:
+    db = Service("db", 5432)
+    gone = [member(record(s.value, db), s) for s in MemberState if s in (MemberState.DEAD, MemberState.LEFT)]
+    found = snapshot(*gone)
+    assert found.knows("db")
+    assert reasons(found, "db") == {"dead": "its node is dead", "left": "its node has left"}
+    assert not any(endpoint.eligible for endpoint in found.endpoints("db"))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from gossipmesh.mesh.setup import Setup
 from gossipmesh.mesh.standing import Standing
 from gossipmesh.model import Address, Service, Serving
 from gossipmesh.registry.store import Registry
+from gossipmesh.sim.world import World
 
 WALL = 1_800_000_000
 ROOT = NodeKey.from_seed(b"r" * 32)
@@ -168,3 +169,18 @@ def test_a_greeting_shows_the_newest_chain_and_record() -> None:
     standing.resign(now=0.0, wall=WALL)
     assert standing.greeting() == (own.chain.raw, membership.own.signed.raw)
     assert standing.adopt(None, now=0.0, wall=WALL) == []
+
+
+def test_where_every_member_answers_over_tcp_only_somebody_should_look_at_our_address_once_a_minute() -> None:
+    world = World(8, profile="local")
+    world.add("n0")
+    world.add("n1", seeds=["n0"])
+    world.run_until(world.complete, within=5)
+    world.network.loss = 1.0  # of datagrams; exchanges over TCP go through
+    world.run(40)
+    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [1, 1]
+    world.run(60)
+    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [2, 2]
+    world.network.loss = 0.0
+    world.run(120)
+    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [2, 2]

@@ -1,0 +1,63 @@
+"""What is around the process: who started it, and how many files it may open. None of it may end the daemon."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import trio
+from attrs import evolve
+
+from gossipmesh.config.load import Loaded
+from gossipmesh.daemon.logs import ExhaustionHandler, Log
+
+FILES_KEPT: Final = 256
+"""File descriptors that the proxy's connections leave to channels, apps and disk."""
+TELL_EXHAUSTION_S: Final = 60.0
+EXHAUSTED: Final = "proxy.exhausted"
+
+Announce = Callable[[str], None]
+"""Prints a line for whoever started the daemon."""
+
+
+def quietly(announce: Announce) -> Announce:
+    """Give ``announce`` without its errors: that nobody listens any more is no reason to end."""
+
+    def quiet(text: str) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            announce(text)
+
+    return quiet
+
+
+def within_file_limit(loaded: Loaded) -> Loaded:
+    """Raise the soft limit of open files to the hard one, and give ``loaded`` with fewer connections than that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return loaded
+    proxy = loaded.config.proxy
+    left = soft - FILES_KEPT if soft > 2 * FILES_KEPT else soft // 2
+    limits = evolve(proxy.limits, connections=max(1, min(proxy.limits.connections, left)))
+    return evolve(loaded, config=evolve(loaded.config, proxy=evolve(proxy, limits=limits)))
+
+
+def watch_exhaustion(count: Callable[[str], None], log: Log) -> None:
+    """Count what trio's listeners say when no file descriptor is left, and log it once a minute, in one line."""
+    told_at = -TELL_EXHAUSTION_S
+
+    def tell() -> None:
+        nonlocal told_at
+        count(EXHAUSTED)
+        if trio.current_time() >= told_at + TELL_EXHAUSTION_S:
+            told_at = trio.current_time()
+            text = "no file descriptor is left for an app's connection; raise the limit (ulimit -n)"
+            log.warning(EXHAUSTED, detail=text)
+
+    listeners = logging.getLogger("trio.serve_listeners")
+    listeners.handlers, listeners.propagate = [ExhaustionHandler(tell)], False

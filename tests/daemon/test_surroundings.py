@@ -1,0 +1,35 @@
+"""A daemon fits itself to its surroundings, and nothing about them ends it."""
+
+from __future__ import annotations
+
+import resource
+
+from attrs import evolve
+
+from gossipmesh.config.load import load
+from gossipmesh.daemon.surroundings import FILES_KEPT, quietly, within_file_limit
+
+
+def test_whoever_started_us_may_be_gone() -> None:
+    said: list[str] = []
+
+    def gone(text: str) -> None:
+        said.append(text)
+        raise BrokenPipeError
+
+    quietly(gone)("hello")
+    assert said == ["hello"]
+
+
+def test_connections_stay_below_the_files_that_may_be_open() -> None:
+    loaded = load(None, {}, {}, host_name="host", root=False)
+    proxy = loaded.config.proxy
+    greedy = evolve(proxy, limits=evolve(proxy.limits, connections=10**9))
+    fitted = within_file_limit(evolve(loaded, config=evolve(loaded.config, proxy=greedy)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft == hard
+    connections = fitted.config.proxy.limits.connections
+    assert hard == resource.RLIM_INFINITY or connections <= max(hard - FILES_KEPT, hard // 2)
+    modest = evolve(proxy, limits=evolve(proxy.limits, connections=3))
+    kept = within_file_limit(evolve(loaded, config=evolve(loaded.config, proxy=modest)))
+    assert kept.config.proxy.limits.connections == 3
