@@ -29,7 +29,13 @@ from gossipmesh.daemon.remembered import Remembered
 from gossipmesh.daemon.report import Listening, NodeReport
 from gossipmesh.daemon.root import MeshRoot
 from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
-from gossipmesh.daemon.surroundings import Announce, quietly, watch_exhaustion, within_file_limit
+from gossipmesh.daemon.surroundings import (
+    Announce,
+    let_go_of_streams,
+    quietly,
+    watch_exhaustion,
+    within_file_limit,
+)
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
 from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
@@ -69,8 +75,11 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
         TrustError: token or chain do not admit this node.
         MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
     """
-    with StateDirectory(loaded.config.node.state) as state:
-        trio.run(_main, within_file_limit(loaded), state, token, quietly(announce))
+    try:
+        with StateDirectory(loaded.config.node.state) as state:
+            trio.run(_main, within_file_limit(loaded), state, token, quietly(announce))
+    finally:
+        let_go_of_streams()
 
 
 async def _main(loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce) -> None:

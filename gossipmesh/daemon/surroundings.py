@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -31,6 +33,25 @@ def quietly(announce: Announce) -> Announce:
             announce(text)
 
     return quiet
+
+
+def let_go_of_streams() -> None:
+    """Empty standard output and error for good, where to does not matter.
+
+    What could not be written to a reader that is gone would be tried again at the interpreter's end, and make a
+    daemon that stopped in good order exit with 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+                stream.flush()
+        except ValueError:
+            pass  # It is closed: nothing is left to be written.
 
 
 def within_file_limit(loaded: Loaded) -> Loaded:
