@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import select
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO, cast
@@ -94,14 +95,25 @@ class Sink:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Write, if there is still somebody to write to."""
-        if self._stream is not None:
-            self._attempt(lambda stream: stream.write(text))
+        """Write, if there is still somebody to write to and there is room: a stalled reader loses lines."""
+        if self._stream is not None and self._has_room():
+            line = text if len(text) <= select.PIPE_BUF else text[: select.PIPE_BUF - 1] + "\n"
+            self._attempt(lambda stream: stream.write(line))
 
     def flush(self) -> None:
         """Pass on what was written."""
         if self._stream is not None:
             self._attempt(lambda stream: stream.flush())
+
+    def _has_room(self) -> bool:
+        """Tell whether ``PIPE_BUF`` bytes can be written without waiting; a file always has room."""
+        assert self._stream is not None
+        try:
+            return bool(select.select([], [self._stream.fileno()], [], 0)[1])
+        except (OSError, ValueError):
+            return (
+                True  # No descriptor, or none that can be waited for; a closed one is found out by writing.
+            )
 
     def _attempt(self, act: Callable[[TextIO], object]) -> None:
         assert self._stream is not None

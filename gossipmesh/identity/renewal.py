@@ -33,7 +33,7 @@ from gossipmesh.identity.token import BACKDATE_S
 DUE: Final = 1 / 2
 """The part of a chain's life after which its node asks for renewal."""
 OVERDUE: Final = 2 / 3
-"""The part of a chain's life after which ``status`` and ``check`` warn."""
+"""The part of a chain's life after which the log warns."""
 
 
 def renewal_due(chain: VerifiedChain, wall: float) -> bool:
@@ -145,11 +145,11 @@ def _not_before(wall: float) -> int:
 def _lifetime_s(old: VerifiedChain) -> int:
     """Give how long the node's chains are meant to live, in seconds.
 
-    That is what its last block says of itself, not what its issuers left of it: a renewal shortly before an
-    issuer's own end would otherwise shorten all that follow.
+    That is the life of the whole chain, every block counted. The last block alone would not do: its node wrote it, and
+    could ask for a hundred years under a token of a day. An issuer close to its own end shortens what follows; a
+    root key, or an issuer with a longer life, does not.
     """
-    own = decode_blocks_untrusted(old.raw)[-1].restrictions
-    return max(1, own.expires_at - own.not_before)
+    return max(1, old.grants.expires_at - old.grants.not_before)
 
 
 def _besides(lists: tuple[Globs, ...], said: tuple[Globs, ...]) -> tuple[Globs, ...]:

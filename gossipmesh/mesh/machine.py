@@ -188,7 +188,9 @@ class Mesh:
     @property
     def deadline(self) -> float:
         """When :meth:`handle_timer` is due, in monotonic seconds."""
-        return min(self._membership.deadline, self._reconciling.deadline, self._housekeeping_at)
+        return min(
+            self._membership.deadline, self._reconciling.deadline, self._housekeeping_at, self._routes.due
+        )
 
     # --- inputs ---
 
@@ -343,8 +345,8 @@ class Mesh:
                         waiting += self._membership.stream_probe_result(target, seq, ok=False, now=self._now)
                 case _:
                     done += self._carry_one(effect)
-        if self._routes.stale:
-            done.append(SnapshotChanged(self._routes.rebuild()))
+        if self._now >= self._routes.due:
+            done.append(SnapshotChanged(self._routes.rebuild(now=self._now)))
         return done
 
     def _rise(self, above: tuple[int, int], *, foreign: bool) -> list[Effect]:

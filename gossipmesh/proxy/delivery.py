@@ -108,6 +108,9 @@ class Delivery:
         try:
             with trio.CancelScope() as work:
                 self._stream.on_reset = work.cancel
+                if self._stream.flag is not None:
+                    # It was taken back before this task ran: nobody called `on_reset` then, and no app may see it.
+                    raise StreamResetError(self._stream.flag)
                 await self._run(refuse_with)
             if self._complete:
                 await self._discard_rest()
@@ -267,7 +270,7 @@ class Delivery:
             stream.send_head(head)
             self._status = head.status
             while data := await connection.receive_body():
-                await stream.send_data(data)
+                await self._send(data)
                 self._bytes_out += len(data)
             stream.send_end(End(connection.trailers, in_flight=self._load()))
             self._complete = True
@@ -303,9 +306,21 @@ class Delivery:
         reply = reply_to(error, service=self._request.service, request_id=self._request.request_id)
         self._stream.send_head(reply.head)
         if self._request.method != b"HEAD":
-            await self._stream.send_data(reply.body)
+            await self._send(reply.body)
         self._stream.send_end(End(in_flight=self._load()))
         self._complete = True
+
+    async def _send(self, data: bytes) -> None:
+        """Send body bytes to the caller's side; one that takes none for too long is gone.
+
+        Raises:
+            StreamResetError: the stream is of no more use.
+        """
+        with trio.move_on_after(self._ports.limits.write_idle_timeout_s) as sending:
+            await self._stream.send_data(data)
+        if sending.cancelled_caught:
+            self._reset(GONE)
+            raise StreamResetError(GONE)
 
     async def _discard_rest(self) -> None:
         """Read the rest of a request that was answered before it was complete.
@@ -313,8 +328,9 @@ class Delivery:
         The caller's side stops it as soon as it has the response. To stop it from here would be a reset, and that
         drops what of the response is still to be sent.
         """
-        while await self._stream.receive_data():
-            pass
+        with trio.move_on_after(self._ports.limits.linger_s):
+            while await self._stream.receive_data():
+                pass
 
     def _report(self) -> RequestReport:
         request = self._request

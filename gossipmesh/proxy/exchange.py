@@ -46,7 +46,7 @@ MAX_LENGTH_DIGITS: Final = 18
 UNNEEDED: Final = "unneeded"
 """The flag with which a stream is stopped that nobody waits for: the caller is gone, or has its response already."""
 
-_LOCAL_REFUSALS: Final = {"hop.stream-limit": "UO", "connect.stopped": "DR"}
+_LOCAL_REFUSALS: Final = {"hop.stream-limit": "UO", "connect.local": "UO", "connect.stopped": "DR"}
 
 
 @frozen
@@ -96,6 +96,7 @@ class Exchange:
         # and what the caller did to end it.
         self._patience = trio.CancelScope()
         self._request_passed = False
+        self._held = bytearray()
         self._fault: RequestError | CallerGone | None = None
         # Of all attempts together.
         self._retried: list[str] = []
@@ -259,13 +260,15 @@ class Exchange:
 
     async def _pass_response(self, stream: HopStream) -> AttemptOutcome:
         try:
-            head, held = None, b""
+            head = None
+            self._held.clear()
             with self._patience:
-                announced = await self._final_head(stream)
-                held = await self._hold(stream, announced)
-                head = announced
+                head = await self._final_head(stream)
+                # If time runs out in here, what is held is passed on: an answer has begun.
+                await self._hold(stream, head)
             if head is None:
                 return AttemptOutcome(OutcomeKind.FAILED, "UT")
+            held = bytes(self._held)
             # A request that is not complete by now may never be; whoever answers early does not wait for it.
             await self._caller.send_head(head, last=not self._request_passed)
             self._status = head.status
@@ -287,17 +290,15 @@ class Exchange:
             return self._failed(OutcomeKind.ANSWERED, "DC")
         return AttemptOutcome(OutcomeKind.ANSWERED, status=head.status)
 
-    async def _hold(self, stream: HopStream, head: ResponseHead) -> bytes:
+    async def _hold(self, stream: HopStream, head: ResponseHead) -> None:
         """Receive the whole body of a response that announces a small one, before anything of it is passed on."""
         limit = self._ports.limits.held_response_bytes
         lengths = values_of(head.headers, b"content-length")
         length = lengths[0] if lengths else b""
         if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > limit:
-            return b""
-        held = b""
-        while len(held) <= limit and (data := await stream.receive_data()):
-            held += data
-        return held
+            return
+        while len(self._held) <= limit and (data := await stream.receive_data()):
+            self._held += data
 
     async def _final_head(self, stream: HopStream) -> ResponseHead:
         """Wait for the head of the final response; pass interim ones on.

@@ -1,4 +1,4 @@
-"""Counted codes: what happened how often, for metrics, tests and ``gossipmesh check``."""
+"""Counted codes: what happened how often, for metrics and tests."""
 
 from __future__ import annotations
 

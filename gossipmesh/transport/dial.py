@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import ExitStack
+from typing import Final
 
 import trio
 
@@ -11,6 +13,11 @@ from gossipmesh.errors import ConnectError, MeshError
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.addresses import family_of, to_sockaddr
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+LOCAL_SHORTAGE: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
+"""What a dial fails with for our own want of files, memory or ports: no evidence against anybody."""
 
 
 async def dial(
@@ -32,8 +39,9 @@ async def dial(
         timeout_s: for all of it, in seconds.
 
     Raises:
-        ConnectError: the last address's failure: ``connect.timeout``, ``connect.refused``, ``connect.failed``,
-            ``connect.unknown`` for no address at all, or the code of what the handshake raised.
+        ConnectError: the last address's failure: ``connect.timeout``, ``connect.refused``, ``connect.failed``, or the
+            code of what the handshake raised; ``connect.unknown`` for no address at all, ``connect.local`` for a
+            shortage of our own.
     """
     deadline = trio.current_time() + timeout_s
     failure = ConnectError("connect.unknown", "no address is known")
@@ -45,6 +53,10 @@ async def dial(
             except ConnectionRefusedError:
                 failure = ConnectError("connect.refused", f"{address} refused the connection")
             except OSError as error:
+                if error.errno in LOCAL_SHORTAGE:
+                    raise ConnectError(
+                        "connect.local", f"nothing can be dialled from here: {error.strerror}"
+                    ) from None
                 failure = ConnectError("connect.failed", f"{address}: {error.strerror or error}")
             except MeshError as error:
                 failure = ConnectError(error.code, f"{address}: {error}")

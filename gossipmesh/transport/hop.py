@@ -219,6 +219,10 @@ class HopConnection:
 
     async def _read(self) -> None:
         while records := await self._stream.receive_records():
+            if self._over:
+                # The channel was given up while this task was already on its way: cancellation has not reached it
+                # yet, and its streams are gone.
+                return
             self._heard_at = trio.current_time()
             self._reads += 1
             for record in records:
@@ -232,13 +236,15 @@ class HopConnection:
     def _perform(self, event: HopEvent) -> None:
         match event:
             case DataReceived(number, data):
-                self._streams[number].deliver_data(data)
+                if (stream := self._streams.get(number)) is not None:
+                    stream.deliver_data(data)
             case ResponseStarted(number, head):
-                self._streams[number].deliver_head(head)
+                if (stream := self._streams.get(number)) is not None:
+                    stream.deliver_head(head)
             case StreamEnded(number, end):
-                stream = self._streams[number]
-                stream.deliver_end(end)
-                self._forget_if_over(stream)
+                if (stream := self._streams.get(number)) is not None:
+                    stream.deliver_end(end)
+                    self._forget_if_over(stream)
             case RequestOpened(number, head):
                 stream = self._streams[number] = HopStream(self, number, head)
                 self._watching.unpark()

@@ -172,3 +172,18 @@ def test_a_listener_without_file_descriptors_is_counted_and_not_printed() -> Non
     log.addHandler(ExhaustionHandler(lambda: told.append(None)))
     log.error("accept returned EMFILE", exc_info=OSError())
     assert len(told) == 1
+
+
+def test_a_reader_that_stalls_loses_lines_and_holds_nobody_up() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stalled, os.fdopen(writer, "w", encoding="utf-8") as stream:
+        sink = Sink(stream)
+        for _ in range(200):
+            sink.write("x" * 2_000 + "\n")
+            sink.flush()
+        os.set_blocking(stalled.fileno(), False)
+        kept = stalled.read()
+        assert 0 < len(kept) < 200 * 2_001
+        sink.write("again\n")
+        sink.flush()
+        assert stalled.read() == b"again\n"

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.errors import LocalProtocolError, TrustError
+from gossipmesh.identity.block import BlockKind, append_block, encode_blocks
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import VerifiedChain, join_chain, verify_chain_untrusted
-from gossipmesh.identity.grants import Capability, Caveats
+from gossipmesh.identity.grants import Capability, Caveats, Restrictions
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.renewal import renew, renew_from_root, renewal_due, renewal_overdue
 from gossipmesh.identity.token import BACKDATE_S, narrow, new_token
@@ -70,14 +71,27 @@ def test_a_renewed_chain_keeps_key_name_and_grants_and_lives_as_long_again() -> 
     assert set(old.token_ids) < set(new.token_ids)
 
 
-def test_a_renewed_chain_ends_with_its_issuers_and_the_next_one_is_not_shorter_for_it() -> None:
+def test_a_renewed_chain_ends_with_its_issuers_and_nobodys_word_gives_back_what_that_took() -> None:
     old = chain(NODE, Caveats(NOW, NOW + 30 * DAY))
     short_lived = renewed(issuer(days=16), ISSUERS[0], old, NOW + 15 * DAY)
     assert short_lived.grants.expires_at == NOW + 16 * DAY
     wall = NOW + 15 * DAY + 10
     again = renewed(issuer(key=ISSUERS[1]), ISSUERS[1], short_lived, wall)
-    assert again.grants.expires_at == wall + 30 * DAY
+    assert again.grants.expires_at == wall + DAY
     assert set(again.issuers) == {ISSUERS[0].id, ISSUERS[1].id}
+
+
+def test_a_node_that_wrote_itself_a_hundred_years_is_renewed_for_its_tokens_day() -> None:
+    token = new_token(BUNDLE, ROOT.seed, Caveats(NOW, NOW + DAY), ENTROPY)
+    greedy = Restrictions(not_before=NOW, expires_at=NOW + 36_500 * DAY)
+    blocks = append_block(
+        token.blocks, BlockKind.NODE, NODE.id, "node", greedy, mesh_id=TRUST.mesh_id, seed=token.seed
+    )
+    old = verify_chain_untrusted(encode_blocks(blocks), TRUST, wall=NOW)
+    by_root = verify_chain_untrusted(renew_from_root(TRUST, ROOT.seed, old, wall=NOW), TRUST, wall=NOW)
+    by_issuer = renewed(issuer(), ISSUERS[0], old, NOW)
+    for new in (by_root, by_issuer):
+        assert new.grants.expires_at <= NOW + DAY + BACKDATE_S
 
 
 def test_lifetimes_do_not_grow_by_being_renewed() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import ModuleType
 
+import pytest
 import trio
 from attrs import define
 from trio.testing import wait_all_tasks_blocked
@@ -129,3 +130,27 @@ async def test_a_caller_that_takes_its_request_back_frees_its_place(lab: ModuleT
         await in_flight(hello.inbound, 1)
         stream.reset("unneeded")
         await in_flight(hello.inbound, 0)
+
+
+async def test_one_peer_cannot_take_all_the_places(lab: ModuleType) -> None:
+    async with bench(lab, requests_in_flight=4) as b:
+        for _ in range(3):
+            b.ask()
+        await lab.until(lambda: b.inbound.in_flight == 3)
+        with pytest.raises(StreamResetError) as refused:
+            await b.ask().response_head()
+        assert refused.value.flag == "UO"
+        b.answer.set()
+
+
+async def test_a_request_that_was_taken_back_before_anybody_looked_leaves_nothing_behind(
+    lab: ModuleType,
+) -> None:
+    async with bench(lab) as b:
+        for _ in range(3):
+            # Head, end and reset leave in one record.
+            b.ask().reset("gone")
+        kept = b.ask()
+        b.answer.set()
+        assert (await kept.response_head()).status == 204
+        await lab.until(lambda: b.inbound.in_flight == 0)

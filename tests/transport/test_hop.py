@@ -13,6 +13,7 @@ import trio.testing
 from gossipmesh import crypto
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel.hop import StreamLimit
+from gossipmesh.channel.hop_events import DataReceived, ResponseStarted, StreamEnded, StreamReset
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW
 from gossipmesh.channel.noise import Role
@@ -380,3 +381,13 @@ async def test_a_handlers_own_error_is_not_swallowed() -> None:
         async with connected(broken) as (web, _):
             web.open_stream(GET)
             await trio.sleep_forever()
+
+
+async def test_what_arrives_for_a_stream_in_the_moment_in_which_it_ends_is_for_nobody() -> None:
+    web, orders = await secure_pair()
+    connection = HopConnection(web, Role.INITIATOR)
+    # A reader that is on its way already when its channel is given up finds the streams gone.
+    for event in (DataReceived(1, b"x"), ResponseStarted(1, OK), StreamEnded(1, End()), StreamReset(1, "UC")):
+        connection._perform(event)
+    web.close()
+    orders.close()
