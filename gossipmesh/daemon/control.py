@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.mesh.outputs import Output
+from gossipmesh.mesh.outputs import Output, Refused
 from gossipmesh.transport.parking import Parking
 from gossipmesh.transport.udp import Datagram, UdpSocket
 
@@ -70,13 +70,11 @@ class Control:
         self._wake = Parking()
         self._turned = Parking()
         self._asking = trio.Semaphore(MAX_ASKING)
-        self.dropped = 0
-        """Orders that found the inbox full."""
 
     def post(self, order: Input) -> None:
-        """Hand in what happened, without waiting. A full inbox drops it: evidence comes again."""
+        """Hand in what happened, without waiting. A full inbox drops it and counts it: evidence comes again."""
         if len(self._orders) >= MAX_INBOX:
-            self.dropped += 1
+            self._performer.perform(Refused("control.inbox-full"))
             return
         self._orders.append(order)
         self._wake.unpark()

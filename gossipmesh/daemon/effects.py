@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, assert_never
 
 import trio
 
+from gossipmesh.channel.datagram import HINT_BYTES
 from gossipmesh.daemon.control import Control
 from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.metrics import Metrics
@@ -77,7 +79,7 @@ class Effects:
 
     def received(self, datagram: Datagram) -> None:
         """Count a datagram that came."""
-        kind = "hint" if len(datagram.payload) == 16 else "sealed"
+        kind = "hint" if len(datagram.payload) == HINT_BYTES else "sealed"
         self._metrics.datagram("in", kind, len(datagram.payload))
 
     def perform(self, output: Output) -> None:
@@ -128,7 +130,7 @@ class Effects:
         assert self.control is not None
         number, mesh = exchange.number, self._mesh
         try:
-            with trio.fail_after(exchange.timeout_s or EXCHANGE_TIMEOUT_S):
+            with trio.fail_after(math.inf if exchange.timeout_s is None else exchange.timeout_s):
                 if exchange.target is None:
                     peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
                 else:

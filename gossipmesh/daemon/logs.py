@@ -22,6 +22,8 @@ from gossipmesh.config.model import LogConfig
 HIDDEN: Final = "(hidden)"
 MAX_VALUE: Final = 2_048
 """Characters of one value; more is cut, so that a caller cannot write a log full of one path."""
+MAX_LINE: Final = select.PIPE_BUF - 1
+"""Characters of a line, ASCII all, so that it and its end go into a pipe at once."""
 FAILED: Final = 500
 _SECRET: Final = re.compile(r"token(?!_ids?$|_file$)|seed|secret|private|password", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
@@ -97,7 +99,8 @@ class Sink:
     def write(self, text: str) -> None:
         """Write, if there is still somebody to write to and there is room: a stalled reader loses lines."""
         if self._stream is not None and self._has_room():
-            line = text if len(text) <= select.PIPE_BUF else text[: select.PIPE_BUF - 1] + "\n"
+            # What is longer could fill a pipe in the middle of a line; no line is, unless somebody means it to be.
+            line = text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + text[-1]
             self._attempt(lambda stream: stream.write(line))
 
     def flush(self) -> None:
@@ -111,9 +114,8 @@ class Sink:
         try:
             return bool(select.select([], [self._stream.fileno()], [], 0)[1])
         except (OSError, ValueError):
-            return (
-                True  # No descriptor, or none that can be waited for; a closed one is found out by writing.
-            )
+            # There is no descriptor, or none that can be waited for; a closed one is found out by writing.
+            return True
 
     def _attempt(self, act: Callable[[TextIO], object]) -> None:
         assert self._stream is not None

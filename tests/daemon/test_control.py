@@ -11,7 +11,7 @@ from attrs import define, field
 from gossipmesh.daemon.control import MAX_INBOX, Control
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.mesh.outputs import Level, Notice, Output, SendDatagram
+from gossipmesh.mesh.outputs import Level, Notice, Output, Refused, SendDatagram
 from gossipmesh.model import Address, MemberState
 from gossipmesh.sim.world import World
 from gossipmesh.transport.counters import count_nothing
@@ -84,10 +84,11 @@ async def test_a_question_is_answered_in_its_turn(mock_clock: trio.testing.MockC
 
 async def test_a_full_inbox_drops_orders_and_counts_them() -> None:
     _, alice, _ = two_who_know_each_other()
-    control = Control(alice, UdpSocket(Address("127.0.0.1", 0), count=count_nothing), Performed())
+    performed = Performed()
+    control = Control(alice, UdpSocket(Address("127.0.0.1", 0), count=count_nothing), performed)
     for _ in range(MAX_INBOX + 3):
         control.post(lambda now, wall: [])
-    assert control.dropped == 3
+    assert performed.outputs == [Refused("control.inbox-full")] * 3
 
 
 async def test_after_a_stall_an_answer_that_is_here_already_is_no_silence(
