@@ -23,6 +23,7 @@ from gossipmesh.mesh.outputs import (
     Notice,
     Output,
     Refused,
+    RoutabilityChanged,
     SendDatagram,
     SnapshotChanged,
 )
@@ -105,6 +106,8 @@ class Effects:
                     now=new.value,
                     why=why,
                 )
+            case RoutabilityChanged(node, name, routable, why):
+                self._log.info("rotation", node=name, id=short_id(node), routable=routable, why=why)
             case ChainRenewed(raw, expires_at):
                 self._log.info("chain.renewed", expires_at=expires_at)
                 self._nursery.start_soon(self._keep_chain, raw)

@@ -31,6 +31,17 @@ class Parameters:
     """Least suspicion time = alpha * max(1, log10 N) * period (SWIM 4.2; Lifeguard 4.2)."""
     suspicion_max_factor: float = 6.0
     """Suspicion starts at this multiple of the least and falls with each further verified accuser."""
+    awareness_max: int = 8
+    """How far a node may doubt itself: its probe period and timeout grow up to 1 + this times (Lifeguard's LHM,
+    section IV-A). 0 switches self-doubt off."""
+    buddy: bool = True
+    """Whoever talks to a suspect tells it so, that it may refute sooner (Lifeguard, section IV-C)."""
+    own_evidence: bool = True
+    """A death needs evidence of our own, or enough accusers while we heard nothing. Off, the time alone decides, as
+    in plain SWIM: for comparisons in the simulator only, since any liar could then bury anybody."""
+    routing_accusers: int = 2
+    """So many verified accusers, of different tokens where there are several, take a member out of rotation until we
+    reach it ourselves: min(this, N-2), and never fewer than 2 in earnest. 1 is for the test that shows why."""
     suspicion_accusers: int = 3
     """Verified accusers, after the first one, that bring suspicion to its least: min(this, N-2), 15 at most."""
     gossip_period_s: float = 0.2
@@ -57,6 +68,21 @@ class Parameters:
     """How long a member that left is remembered."""
     max_dead: int = 4_096
     """Dead members remembered at most; the oldest go first."""
+
+
+def without_lifeguard(parameters: Parameters) -> Parameters:
+    """Give plain SWIM with the same periods, for comparisons.
+
+    No self-doubt, no buddies, one suspicion time for all, and no evidence is asked for at its end.
+    """
+    return evolve(
+        parameters,
+        awareness_max=0,
+        buddy=False,
+        own_evidence=False,
+        suspicion_max_factor=1.0,
+        suspicion_accusers=0,
+    )
 
 
 LAN: Final = Parameters()

@@ -17,14 +17,20 @@ from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer, encode_credentials
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership import outputs as believed
-from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.admission import Admission
 from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, WantChain
 from gossipmesh.mesh.exchanges import Exchanges, Open, Renew, encode_refusal
 from gossipmesh.mesh.gossip import Gossip
 from gossipmesh.mesh.joining import Joining
-from gossipmesh.mesh.outputs import MemberChanged, Notice, Output, Refused, SnapshotChanged
+from gossipmesh.mesh.outputs import (
+    MemberChanged,
+    Notice,
+    Output,
+    Refused,
+    RoutabilityChanged,
+    SnapshotChanged,
+)
 from gossipmesh.mesh.own import Own
 from gossipmesh.mesh.reconciling import Reconciling
 from gossipmesh.mesh.renewing import Renewing
@@ -75,10 +81,11 @@ class Mesh:
         )
         self._registry = Registry(setup.trust, limits=setup.limits, checks=setup.checks)
         self._own = Own(setup, secrecy=self._secrecy, registry=self._registry, rng=rng)
-        self._membership = Membership(
+        self._membership = setup.membership(
             setup.parameters,
             self._own.sign(wall=wall),
-            rng=rng,
+            # Dice of its own: what it does depends on its inputs alone, and a recording of those runs again.
+            rng=type(rng)(rng.getrandbits(64)),
             sign_accusation=lambda *subject: self._own.accuse(*subject, wall=self._wall),
             root=lambda: self._registry.digest.root,
         )
@@ -358,7 +365,10 @@ class Mesh:
                 return self._gossip.seal(target, messages)
             case believed.StateChanged(node, old, new, why):
                 return self._change(node, old, new, why)
-            case believed.RoutabilityChanged() | RecordTaken():
+            case believed.RoutabilityChanged(node, routable, why):
+                self._routes.stale = True
+                return [RoutabilityChanged(node, self._routes.name_of(node), routable, why)]
+            case RecordTaken():
                 self._routes.stale = True
                 return []
             case believed.PeerRoot(peer):

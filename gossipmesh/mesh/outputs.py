@@ -55,6 +55,16 @@ class MemberChanged:
 
 
 @frozen
+class RoutabilityChanged:
+    """Say in the log that a living member went out of rotation, or came back, on the evidence that ``why`` gives."""
+
+    id: NodeId
+    name: str
+    routable: bool
+    why: str
+
+
+@frozen
 class ChainRenewed:
     """Keep this chain on disk; it replaces the one before, for the same key."""
 
@@ -85,4 +95,13 @@ class Refused:
     code: str
 
 
-Output = SendDatagram | Exchange | SnapshotChanged | MemberChanged | ChainRenewed | Notice | Refused
+Output = (
+    SendDatagram
+    | Exchange
+    | SnapshotChanged
+    | MemberChanged
+    | RoutabilityChanged
+    | ChainRenewed
+    | Notice
+    | Refused
+)

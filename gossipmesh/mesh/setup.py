@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import field, frozen
 
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.keys import NodeKey
+from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.parameters import Parameters
 from gossipmesh.model import Address, Service
 from gossipmesh.registry.store import Checks, RegistryLimits
@@ -29,5 +32,7 @@ class Setup:
     known: tuple[Learned, ...] = ()
     """Chains and records of the last run, to be verified again: somebody to ask when no seed answers."""
     root_seed: bytes | None = field(default=None, repr=False)
+    membership: Callable[..., Membership] = Membership
+    """What is built: :class:`Membership`, or one that also keeps a record of what goes in and out."""
     checks: Checks = field(factory=Checks)
     limits: RegistryLimits = field(factory=RegistryLimits)

@@ -25,6 +25,7 @@ from gossipmesh.mesh.outputs import (
     Notice,
     Output,
     Refused,
+    RoutabilityChanged,
     SendDatagram,
     SnapshotChanged,
 )
@@ -278,7 +279,7 @@ class World:
                     node.notices.append(output)
                 case Refused(code):
                     node.refused[code] += 1
-                case SnapshotChanged():
+                case SnapshotChanged() | RoutabilityChanged():
                     pass
                 case _:
                     assert_never(output)
