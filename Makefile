@@ -52,13 +52,21 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+.PHONY: sim
+sim: $(STAMP) ## see what a simulated mesh goes through
+	@$(BIN)/gossipmesh sim --scenario all --nodes 12 --seeds 2 $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## measure a local mesh; asked and got
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
+.PHONY: bench-membership
+bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
+	@$(BIN)/python tests/bench/membership.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json membership*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run: print the interpreter that install would take, or fail.

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
@@ -51,6 +52,9 @@ WINDOW: Final = 1_024
 MAX_SALTS: Final = 16
 """Salts that one opener takes in its life; only the peer itself, holding the key, can use them up."""
 MAX_COUNTER: Final = 2**64 - 1
+
+MAX_TAGS: Final = 16_384
+"""Tags of peers that are remembered and need not be hashed again."""
 
 _CONTEXT: Final = b"gossipmesh/datagram/1\0"
 _VERSION: Final = 1
@@ -96,6 +100,7 @@ class PairKeys:
     opening: bytes = field(repr=False)
 
 
+@lru_cache(maxsize=MAX_TAGS)
 def sender_tag(node: NodeId) -> bytes:
     """Give the 6 bytes by which datagrams name their sender; two ids may share them."""
     return crypto.blake2b(node, SENDER_TAG)
@@ -110,6 +115,11 @@ def derive_pair_keys(
         RemoteProtocolError: ``crypto.dh``, for a peer's key of another length or of low order.
     """
     shared = crypto.dh(private, peer_public)
+    return pair_keys_of(shared, mesh_id=mesh_id, own_id=own_id, peer_id=peer_id)
+
+
+def pair_keys_of(shared: bytes, *, mesh_id: bytes, own_id: NodeId, peer_id: NodeId) -> PairKeys:
+    """Give both directions' keys of one shared secret of 32 bytes."""
     return PairKeys(
         sealing=crypto.blake2b(_CONTEXT + mesh_id + own_id + peer_id, crypto.KEY, key=shared),
         opening=crypto.blake2b(_CONTEXT + mesh_id + peer_id + own_id, crypto.KEY, key=shared),
@@ -200,7 +210,8 @@ class DatagramOpener:
     def __init__(self, key: bytes, *, peer_id: NodeId, peer_generation: int, own_generation: int) -> None:
         self._key = key
         self._fixed = _fixed_bytes(peer_generation, own_generation, peer_id)
-        self._windows: dict[bytes, _Window] = {}
+        # A row, because an honest peer has one salt, and each peer of a large mesh costs what this holds.
+        self._windows: tuple[_Window, ...] = ()
 
     def open_untrusted(self, datagram: bytes) -> bytes:
         """Give the plaintext of a datagram that this opener's peer sealed and that was not opened before.
@@ -214,7 +225,7 @@ class DatagramOpener:
             raise RemoteProtocolError("datagram.malformed", "a datagram that is not for this pair of keys")
         header = datagram[:HEADER]
         salt, counter = header[_FIXED : _FIXED + SALT], int.from_bytes(header[_FIXED + SALT :], "big")
-        window = self._windows.get(salt)
+        window = next((each for each in self._windows if each.salt == salt), None)
         # Before the tag, because a replay then costs no decryption; it changes nothing, so a forger gains nothing.
         if window is not None and not window.is_new(counter):
             raise RemoteProtocolError(
@@ -231,7 +242,8 @@ class DatagramOpener:
                 "datagram.forged", "a datagram does not open: changed, or forged"
             ) from None
         if window is None:
-            self._windows[salt] = window = _Window(counter)
+            window = _Window(salt, counter)
+            self._windows = (*self._windows, window)
         window.note(counter)
         return plaintext
 
@@ -239,9 +251,10 @@ class DatagramOpener:
 class _Window:
     """Which of the last 1,024 counters were seen (RFC 6479's purpose; an int is the bit map)."""
 
-    __slots__ = ("_highest", "_seen")
+    __slots__ = ("_highest", "_seen", "salt")
 
-    def __init__(self, highest: int) -> None:
+    def __init__(self, salt: bytes, highest: int) -> None:
+        self.salt = salt
         self._highest = highest
         self._seen = 0  # bit i: highest - i was seen
 
@@ -258,5 +271,6 @@ class _Window:
         self._seen |= 1 << self._highest - counter
 
 
+@lru_cache(maxsize=MAX_TAGS)
 def _fixed_bytes(sender_generation: int, receiver_generation: int, sender: NodeId) -> bytes:
     return bytes((_SEALED, sender_generation, receiver_generation, 0)) + sender_tag(sender)

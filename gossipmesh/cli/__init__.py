@@ -9,7 +9,10 @@
 ``up.py``        run the daemon
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows
+``trace.py``     save the flight recorder
+``replay.py``    the part of ``sim`` that runs a saved one again
 ``leave.py``     leave the mesh
+``sim.py``       run the simulator
 ``client.py``    the admin API, over the unix socket
 ``render.py``    what goes to stdout; tables for people
 ===============  ==========================================================================================

@@ -47,6 +47,18 @@ class AdminClient:
         """
         return self._request("GET", path, TIMEOUT_S)
 
+    def content(self, path: str) -> bytes:
+        """Give what is at ``path``, as it is.
+
+        Raises:
+            UnreachableError: nobody answers.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        status, body = self.get(path)
+        if status != OK:
+            _document(status, body)
+        return body
+
     def document(self, path: str) -> dict[str, Any]:
         """Give the JSON document at ``path``.
 

@@ -35,7 +35,9 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "gossipmesh.cli.reading:services",
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "config": "gossipmesh.cli.reading:config",
+    "trace": "gossipmesh.cli.trace:trace",
     "leave": "gossipmesh.cli.leave:leave",
+    "sim": "gossipmesh.cli.sim:sim",
     "version": "gossipmesh.cli.main:version",
 }
 """Each command and where it is; nothing is imported before it is asked for."""

@@ -42,6 +42,7 @@ def status(state: Path, as_json: bool) -> None:
             *((f"listen {name}", str(where)) for name, where in listen.items() if where),
             ("members", ", ".join(f"{count} {name}" for name, count in members.items() if count)),
             ("agreement", f"{document['agreement']:.0%}"),
+            ("awareness", str(document["awareness"])),
             ("policy version", str(document["policy_version"])),
         ]
     )

@@ -26,7 +26,7 @@ from attrs import field, frozen
 
 from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
 from gossipmesh.daemon.view import NodeView
-from gossipmesh.errors import StateError
+from gossipmesh.errors import MeshError, StateError
 from gossipmesh.model import Address, is_name
 
 MAX_HEAD: Final = 16 * 1024
@@ -40,7 +40,10 @@ REQUEST_TIMEOUT_S: Final = 15.0
 """From an answer to the end of the next request."""
 WRITE_TIMEOUT_S: Final = 10.0
 ACCEPT_PAUSE_S: Final = 0.1
+OWNERS_ONLY: Final = frozenset({"/v1/trace"})
+"""Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
 _JSON: Final = "application/json"
+_BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 _READING: Final = ("GET", "HEAD")
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -53,6 +56,7 @@ PATHS: Final = """\
 /v1/services           all services
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
 /v1/config             the effective configuration and where each value came from
+/v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/leave         leave the mesh; on the unix socket only
 """
 
@@ -99,6 +103,9 @@ class Door:
         if not self.mutations and request.method.decode("ascii") not in _READING:
             text = "this listener is for reading; changes go through the unix socket, as `gossipmesh` does"
             return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
+        if not self.mutations and request.target.decode("ascii").partition("?")[0] in OWNERS_ONLY:
+            text = "only this daemon's owner may have that; ask at the unix socket, as `gossipmesh` does"
+            return Answer.of_error(HTTPStatus.FORBIDDEN, text)
         return None
 
 
@@ -140,6 +147,8 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return Answer.of_json(view.services())
         case ["v1", "config"]:
             return Answer.of_json(view.config())
+        case ["v1", "trace"]:
+            return _trace(view)
         case ["v1", "endpoints" | "services", name]:
             endpoints = view.endpoints(name) if is_name(name) else None
             if endpoints is None:
@@ -149,6 +158,13 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return Answer.of_json(endpoints)
         case _:
             return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
+
+
+def _trace(view: NodeView) -> Answer:
+    try:
+        return Answer(HTTPStatus.OK, view.trace(), _BYTES)
+    except MeshError as error:
+        return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
 
 
 async def serve_tcp(

@@ -16,12 +16,15 @@ from gossipmesh.daemon.state import StateDirectory
 from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError, StateError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
+    BootRaised,
     ChainRenewed,
+    Converged,
     Exchange,
     Level,
     MemberChanged,
     Notice,
     Output,
+    ProbeMeasured,
     Refused,
     RoutabilityChanged,
     SendDatagram,
@@ -37,6 +40,8 @@ NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout", "channel.
 
 Any other means that somebody was there, and that asking again will not help.
 """
+ANOTHER_KEY: Final = "channel.identity"
+"""The code of a handshake that proved the key of another member than the one that was dialled."""
 CONNECT_TIMEOUT_S: Final = 2.0
 EXCHANGE_TIMEOUT_S: Final = 5.0
 
@@ -72,6 +77,7 @@ class Effects:
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
+        self._boot_turn = trio.Lock()
         self.control: Control | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -111,6 +117,12 @@ class Effects:
             case ChainRenewed(raw, expires_at):
                 self._log.info("chain.renewed", expires_at=expires_at)
                 self._nursery.start_soon(self._keep_chain, raw)
+            case BootRaised(boot):
+                self._nursery.start_soon(self._keep_boot, boot)
+            case ProbeMeasured(rtt_s):
+                self._metrics.probe(rtt_s)
+            case Converged(lasted_s):
+                self._metrics.converged(lasted_s)
             case Notice(level, code, text):
                 if code == "join.refused" and self._may_give_up and not self._mesh.members:
                     self._state.forget_mesh()
@@ -129,6 +141,15 @@ class Effects:
             text = f"{error}; the renewed chain is in use, but the next start will not have it"
             self._log.warning(error.code, detail=text)
 
+    async def _keep_boot(self, boot: int) -> None:
+        try:
+            # One after another: of two at once the lower could be written last.
+            async with self._boot_turn:
+                await trio.to_thread.run_sync(self._state.raise_boot, boot)
+        except StateError as error:
+            text = f"{error}; the next start may count boots that others have seen already, and has to rise again"
+            self._log.warning(error.code, detail=text)
+
     async def _exchange(self, exchange: Exchange) -> None:
         assert self.control is not None
         number, mesh = exchange.number, self._mesh
@@ -138,7 +159,10 @@ class Effects:
                     peer, answer = await self._sync.contact(exchange.addresses[0], exchange.request)
                 else:
                     peer, answer = await self._sync.exchange(
-                        exchange.target, exchange.request, addresses=exchange.addresses
+                        exchange.target,
+                        exchange.request,
+                        addresses=exchange.addresses,
+                        hold=exchange.keep,
                     )
         except trio.TooSlowError:
             self.control.post(
@@ -149,8 +173,11 @@ class Effects:
             return
         except (ConnectError, ChannelClosed, RemoteProtocolError) as error:
             why, refused = str(error), not error.code.startswith(NOBODY_THERE)
+            another = error.code == ANOTHER_KEY
             self.control.post(
-                lambda now, wall: mesh.exchange_failed(number, why, refused=refused, now=now, wall=wall)
+                lambda now, wall: mesh.exchange_failed(
+                    number, why, refused=refused, another_key=another, now=now, wall=wall
+                )
             )
             return
         self.control.post(

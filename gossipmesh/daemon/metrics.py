@@ -54,6 +54,9 @@ REQUEST_BUCKETS_S: Final = (
     60.0,
 )
 
+PROBE_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+CONVERGENCE_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
 # Process-wide in the library, and nothing else in a daemon uses it: a creation time per series doubles the text.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -126,6 +129,15 @@ class Metrics:
         self._datagrams = _Children(counter("gossip_datagrams", "Gossip datagrams.", "direction", "kind"))
         self._bytes = _Children(counter("gossip_bytes", "Bytes of gossip datagrams.", "direction"))
         self._errors = _Children(counter("gossip_errors", "Gossip refused, by error code.", "code"))
+        self._probe_rtt = histogram(
+            "probe_rtt_seconds", "From a ping to its answer, by the target itself.", PROBE_BUCKETS_S
+        )
+        self._awareness = gauge("awareness", "How much this node doubts itself; 0: all is well.")
+        self._convergence = histogram(
+            "convergence_seconds",
+            "From the first peer whose registry differed until all that were compared agreed again.",
+            CONVERGENCE_BUCKETS_S,
+        )
         self._policy_version = gauge("policy_version", "The policy in force; 0 is none.")
         self._chain_expiry = gauge("chain_expiry_timestamp_seconds", "When this node's chain expires.")
         self._service_label = _Distinct(MAX_SERVICES)
@@ -184,6 +196,18 @@ class Metrics:
     def gossip_error(self, code: str) -> None:
         """Count gossip that was refused, by the stable code of its error."""
         self._errors(self._code_label(code)).inc()
+
+    def probe(self, rtt_s: float) -> None:
+        """Count a probe that was answered after ``rtt_s`` seconds."""
+        self._probe_rtt.observe(rtt_s)
+
+    def converged(self, lasted_s: float) -> None:
+        """Count that registries agree again, which had differed for ``lasted_s`` seconds."""
+        self._convergence.observe(lasted_s)
+
+    def set_awareness(self, score: int) -> None:
+        """Say how much this node doubts itself."""
+        self._awareness.set(score)
 
     def set_members(self, counts: Mapping[MemberState, int]) -> None:
         """Say how many members are in each state; a state that is missing has none."""

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+from functools import partial
 from typing import Final
 
 import trio
@@ -25,6 +26,7 @@ from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
+from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
 from gossipmesh.daemon.remembered import Remembered
 from gossipmesh.daemon.report import Listening, NodeReport
 from gossipmesh.daemon.root import MeshRoot
@@ -41,6 +43,7 @@ from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
 from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.grants import Caveats
+from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, Serving, short_id, split_host_port
@@ -135,6 +138,7 @@ class Node:
         self._announce = announce
         self._nursery = nursery
         self._metrics = Metrics()
+        self._recorder = Recorder()
         self._log: Log = event_log(self._config.log, sys.stderr)
         self._remembered = Remembered(())
         self._former: tuple[Address, ...] = ()
@@ -195,7 +199,7 @@ class Node:
         )
         await listen(nursery, listener.run, bound, "--bind")
         await nursery.start(effects.run)
-        await nursery.start(self._control.run)
+        await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
         self._listening = Listening(bound, proxy)
         await self._start_admin()
@@ -222,9 +226,17 @@ class Node:
             seeds_expected=bool(node.join),
             root_seed=self._enrolment.root_seed,
             known=self._remembered.learned,
+            membership=partial(RecordedMembership, sink=self._recorder),
         )
         rng = random.Random(os.urandom(16))
         return Mesh(setup, rng=rng, entropy=os.urandom, now=trio.current_time(), wall=wall_clock())
+
+    async def _run_control(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        def tell(text: str) -> None:
+            self._log.error("daemon.bug", detail=text)
+
+        with self._recorder.kept_on_a_bug(self._state.path / CRASH_TRACE, _clocks, tell):
+            await self._control.run(task_status=task_status)
 
     def _channel_identity(self) -> ChannelIdentity:
         mesh, trust = self._mesh, self._enrolment.trust
@@ -255,6 +267,7 @@ class Node:
             channels=self._plane.channels,
             in_flight=lambda: self._plane.in_flight,
             leave=self._leave,
+            recorder=self._recorder,
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
@@ -365,3 +378,7 @@ class Node:
 
     def _set_serving(self, serving: Serving) -> None:
         self._control.post(lambda now, wall: self._mesh.set_serving(serving, now=now, wall=wall))
+
+
+def _clocks() -> tuple[float, float]:
+    return trio.current_time(), wall_clock()

@@ -12,6 +12,7 @@ import gossipmesh
 from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
     EndpointEntry,
     Endpoints,
@@ -49,6 +50,7 @@ class NodeReport:
         channels: gives the open hop channels, by state.
         in_flight: gives the requests being answered now.
         leave: tells the mesh goodbye and returns when that is done.
+        recorder: keeps what membership was told.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class NodeReport:
         channels: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
         leave: Callable[[], Awaitable[None]],
+        recorder: Recorder,
     ) -> None:
         self._loaded = loaded
         self._mesh = mesh
@@ -69,6 +72,7 @@ class NodeReport:
         self._channels = channels
         self._in_flight = in_flight
         self._leave = leave
+        self._recorder = recorder
         self._started = trio.current_time()
 
     def _counts(self) -> Counter[MemberState]:
@@ -99,6 +103,7 @@ class NodeReport:
                 left=counts[MemberState.LEFT],
             ),
             agreement=round(mesh.agreement, 3),
+            awareness=mesh.awareness,
             policy_version=0,
         )
 
@@ -167,8 +172,13 @@ class NodeReport:
         )
         metrics.set_channels(self._channels())
         metrics.set_in_flight(self._in_flight())
+        metrics.set_awareness(mesh.awareness)
         metrics.set_chain_expiry(mesh.chain.grants.expires_at)
         return metrics.text()
+
+    def trace(self) -> bytes:
+        """Give the flight recorder's file."""
+        return self._recorder.trace(now=trio.current_time(), wall=wall_clock())
 
     async def leave(self) -> None:
         """Leave the mesh."""

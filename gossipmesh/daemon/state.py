@@ -141,6 +141,19 @@ class StateDirectory:
         write_atomically(path, b"%d\n" % boot)
         return boot
 
+    def raise_boot(self, boot: int) -> None:
+        """Count the next start from ``boot``, if that is higher than what is on the disk, and wait until it is there.
+
+        Raises:
+            StateError: ``state.write``; or ``state.read``, where what is there cannot be read.
+        """
+        path = self.path / _BOOT
+        text = (read_bounded(path, most=16) or b"").strip()
+        # One short of the last: a counter that is used up is the mesh's to complain of, and no reason not to start.
+        boot = min(boot, MAX_BOOT - 1)
+        if not text.isdigit() or int(text) < boot:
+            write_atomically(path, b"%d\n" % boot)
+
     def load_trust(self) -> TrustStore | None:
         """Give the bundles of the mesh that this node belongs to, or None at its first start.
 

@@ -53,6 +53,8 @@ class Status(TypedDict):
     members: MemberCounts
     agreement: float
     """The share, 0 to 1, of the other live members whose root hash equals ours."""
+    awareness: int
+    """How much the node doubts itself: 0, all is well, to 8. Others get more time by it before they are suspected."""
     policy_version: int
 
 
@@ -140,6 +142,14 @@ class NodeView(Protocol):
 
     def metrics_text(self) -> bytes:
         """Give the metrics in the Prometheus text format."""
+        ...
+
+    def trace(self) -> bytes:
+        """Give what membership was told lately, to be run again.
+
+        Raises:
+            MeshError: ``trace.none``, where there is no recording.
+        """
         ...
 
     async def leave(self) -> None:

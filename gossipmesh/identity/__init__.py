@@ -13,6 +13,7 @@ Traffic between the files is one way, top to bottom:
 * ``renewal``      a new chain of an old one
 * ``record``       what a node says of itself
 * ``accusation``   what a node says of another that does not answer
+* ``checks``       the costly ones of these functions as one port
 * ``credentials``  chain and record as a handshake carries them, and the peer that they prove
 
 The law: nothing here reads a clock, rolls dice or awaits. Functions named ``*_untrusted`` take bytes from anybody and

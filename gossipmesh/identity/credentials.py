@@ -18,13 +18,9 @@ from attrs import frozen
 from gossipmesh import wire
 from gossipmesh.errors import TrustError
 from gossipmesh.identity.bundle import MAX_N, TrustStore
-from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain, verify_chain_untrusted
-from gossipmesh.identity.record import (
-    MAX_RECORD,
-    MemberRecord,
-    decode_record_untrusted,
-    verify_decoded_record,
-)
+from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain
+from gossipmesh.identity.checks import CHECKS, Checks
+from gossipmesh.identity.record import MAX_RECORD, MemberRecord
 from gossipmesh.identity.signed import MAX_WALL, SKEW_S
 from gossipmesh.model import NodeId
 
@@ -48,7 +44,7 @@ def encode_credentials(bundle_n: int, chain: bytes, record: bytes, *, wall: floa
 
 
 def verify_credentials_untrusted(
-    payload: bytes, remote_static: bytes, trust: TrustStore, *, wall: float
+    payload: bytes, remote_static: bytes, trust: TrustStore, *, wall: float, checks: Checks = CHECKS
 ) -> Peer:
     """Give who the holder of the X25519 key ``remote_static`` proves to be.
 
@@ -59,19 +55,19 @@ def verify_credentials_untrusted(
         TrustError: ``credentials.dh`` where the record names another key; ``credentials.clock`` where the two
             clocks are more than two minutes apart; ``credentials.bundle`` where the chain
             hangs on a root that we do not know but the peer's bundle is newer or older than ours; else the codes
-            of :func:`verify_chain_untrusted` and :func:`verify_decoded_record`.
+            of :attr:`Checks.verify_chain` and :attr:`Checks.verify_record`.
     """
     fields = wire.Fields(
         wire.unpack_untrusted(payload, code=MALFORMED, max_bytes=MAX_CREDENTIALS), code=MALFORMED
     )
     bundle_n = fields.integer(0, MAX_N)
     raw_chain = fields.binary(1, MAX_CHAIN)
-    record = decode_record_untrusted(fields.binary(1, MAX_RECORD))
+    record = checks.decode_record(fields.binary(1, MAX_RECORD))
     _check_clock(fields.integer(0, MAX_WALL), wall)
     if record.dh_key != remote_static:
         raise TrustError("credentials.dh", "a peer's record names another channel key than the one it uses")
-    chain = _verify_chain(raw_chain, bundle_n, trust, wall)
-    verify_decoded_record(record, chain, trust.mesh_id, wall=wall)
+    chain = _verify_chain(raw_chain, bundle_n, trust, wall, checks)
+    checks.verify_record(record, chain, trust.mesh_id, wall=wall)
     return Peer(record.id, chain, record, bundle_n)
 
 
@@ -85,9 +81,9 @@ def _check_clock(theirs: int, ours: float) -> None:
         raise TrustError("credentials.clock", text)
 
 
-def _verify_chain(raw: bytes, bundle_n: int, trust: TrustStore, wall: float) -> VerifiedChain:
+def _verify_chain(raw: bytes, bundle_n: int, trust: TrustStore, wall: float, checks: Checks) -> VerifiedChain:
     try:
-        return verify_chain_untrusted(raw, trust, wall=wall)
+        return checks.verify_chain(raw, trust, wall=wall)
     except TrustError as error:
         if error.code == "chain.root" and bundle_n != trust.n:
             raise TrustError(

@@ -10,6 +10,7 @@ that a newer release appended to a body survive a journey through older nodes.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 from attrs import field, frozen
@@ -18,6 +19,7 @@ from gossipmesh import crypto, wire
 from gossipmesh.errors import RemoteProtocolError
 
 MESH_ID_BYTES: Final = 32
+BODY_HASH_BYTES: Final = 16
 
 SKEW_S: Final = 120
 """How far two honest clocks may be apart, in seconds: validity ends this much later and begins this much sooner."""
@@ -40,6 +42,11 @@ class Signed:
     raw: bytes = field(repr=_hidden)
     body: bytes = field(repr=_hidden)
     signature: bytes = field(repr=_hidden)
+
+    @cached_property
+    def body_hash(self) -> bytes:
+        """The BLAKE2b-128 of the body, 16 bytes: the same for two signatures of one thing."""
+        return crypto.blake2b(self.body, BODY_HASH_BYTES)
 
     def verify(self, label: bytes, mesh_id: bytes, public: bytes, *, link: bytes = b"") -> bool:
         """Tell whether the key ``public`` signed this body for this purpose, in this mesh, at this place."""

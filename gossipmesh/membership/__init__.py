@@ -7,13 +7,18 @@ Currey 2017.
 - ``machine``: :class:`~gossipmesh.membership.machine.Membership`, the one class that the mesh drives
 - ``beliefs``: what evidence does to states
 - ``prober``: pings, indirect pings and stream probes under way, and what they found; helping others to probe
+- ``findings``: what they found
 - ``probe``: whom to probe next, and how long an answer may take
 - ``suspicion``: how long a suspect may stay silent, and when silence is death
+- ``suspicions``: all of them, in the order in which they have to be judged
+- ``awareness``: how far a node trusts its own judgement
 - ``credibility``: accusers that were refuted too often about one subject
 - ``members``: the table of members, and what our own packets told us of each
 - ``piggyback``: news that rides on datagrams, those sent least first
 - ``messages``: what a gossip datagram says; ``outputs``: what the shell is asked to do
 - ``parameters``: the numbers, by profile
+- ``recorded``: the machine with a record of what goes in and out; ``trace``: the form of that record
+- ``packing``: the machine's objects as arrays, numbers and bytes; ``unpacking``: and back
 
 The law:
 

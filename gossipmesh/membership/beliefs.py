@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from gossipmesh.membership.credibility import Credibility
-from gossipmesh.membership.members import Member, MemberTable
+from gossipmesh.membership.members import Member, MemberTable, is_refresh
 from gossipmesh.membership.messages import AccusationNews, RecordNews
 from gossipmesh.membership.outputs import Forgotten, RoutabilityChanged, StateChanged
 from gossipmesh.membership.piggyback import NewsKey, Piggyback
 from gossipmesh.membership.prober import Prober
-from gossipmesh.membership.suspicion import FOREIGN_ACCUSERS, Suspicion, Verdict
+from gossipmesh.membership.suspicion import Suspicion, Verdict
+from gossipmesh.membership.suspicions import Suspicions
 from gossipmesh.model import MemberState, NodeId, Serving, short_id
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 FRESH_S: Final = 300.0
 """The dead are shown an accusation no older than this: an old one is refused, and they would never refute it."""
+AT_ONCE_UP_TO: Final = 256
+"""In a mesh of at most this many, all look at once at whom one accuses."""
+MAX_TOLD: Final = 4
+"""Accusations of one suspect told beside a request to probe it: as many as change how long it may be silent."""
 UDP_FAILURES: Final = 3
 """Probes in a row that only TCP answered, after which UDP counts as blocked."""
 
@@ -73,14 +78,13 @@ class Beliefs:
         self._piggyback = piggyback
         self._sign_accusation = sign_accusation
         self._credibility = Credibility()
-        self._suspicions: dict[NodeId, Suspicion] = {}  # at most one per member of the table ...
-        self._open: dict[NodeId, Suspicion] = {}  # ... and those of them that have still to be judged
+        self._suspicions = Suspicions()
 
     @property
     def deadline(self) -> float:
         """When ``handle_timer`` has something to do, in monotonic seconds; inf if never."""
-        expiries = [suspicion.expires_at for suspicion in self._open.values()]
-        return min([self._forget_at(MemberState.DEAD), self._forget_at(MemberState.LEFT), *expiries])
+        forget_at = min(self._forget_at(MemberState.DEAD), self._forget_at(MemberState.LEFT))
+        return min(forget_at, self._suspicions.deadline)
 
     def accusation_of(self, subject: NodeId, *, now: float) -> AccusationNews | None:
         """Give an accusation that ``subject`` ought to know of, to refute it, if it is suspect or dead."""
@@ -92,9 +96,18 @@ class Beliefs:
         accused = member.state in (MemberState.SUSPECT, MemberState.DEAD)
         return AccusationNews(suspicion.latest.signed.raw) if accused else None
 
+    def accusations_of(self, subject: NodeId) -> tuple[AccusationNews, ...]:
+        """Give what is held against a suspect, to be compared with what somebody else holds; at most four."""
+        suspicion = self._suspicions.get(subject)
+        if suspicion is None or not self._table.lives(subject):
+            return ()
+        return tuple(AccusationNews(raw) for raw in suspicion.raws[:MAX_TOLD])
+
     # Records: the owner's word.
 
-    def learn_record(self, record: MemberRecord, *, now: float, news: bool) -> list[Change]:
+    def learn_record(
+        self, record: MemberRecord, *, token: bytes = b"", now: float, news: bool
+    ) -> list[Change]:
         """Take in somebody else's verified record; one that is not newer than ours changes nothing."""
         known = self._table.get(record.id)
         if known is not None and record.version <= known.record.version:
@@ -103,22 +116,32 @@ class Beliefs:
         if known is None:
             if self._table.full and not (changes := self._forget_one()):
                 return []
-            changes += self._meet(record, now)
+            changes += self._meet(record, token, now)
         else:
-            changes += self._renew(known, record, now)
+            changes += self._renew(known, record, token, now)
         if news:
-            self._piggyback.put(NewsKey(record.id), RecordNews(record.signed.raw))
+            refresh = (
+                known is not None and known.state is MemberState.ALIVE and is_refresh(known.record, record)
+            )
+            self._piggyback.put(NewsKey(record.id), RecordNews(record.signed.raw), refresh=refresh)
         self._piggyback.note_mesh_size(self._table.size)
         return changes
 
-    def _meet(self, record: MemberRecord, now: float) -> list[Change]:
+    def _meet(self, record: MemberRecord, token: bytes, now: float) -> list[Change]:
         state = _state_of(record)
-        self._table.put(Member(record.id, record, state, now))
+        self._table.put(Member(record.id, record, state, now, token=token))
         self._prober.add(record.id, now=now)
+        self._ask_holders(record)
         why = "joined" if state is MemberState.ALIVE else "its owner says that it leaves"
         return [StateChanged(record.id, None, state, why)]
 
-    def _renew(self, known: Member, record: MemberRecord, now: float) -> list[Change]:
+    def _ask_holders(self, record: MemberRecord) -> None:
+        for holder in self._table.holders(record):
+            if self._table.lives(holder):
+                # Two want one name or one address: whether the first one is still there is seen at once.
+                self._prober.want(holder)
+
+    def _renew(self, known: Member, record: MemberRecord, token: bytes, now: float) -> list[Change]:
         # Who accused a member that then restarted, or was buried, told the truth.
         refuted = known.living and record.boot == known.record.boot
         self._drop_suspicion(known.id, refuted_at=now if refuted else None)
@@ -128,20 +151,22 @@ class Beliefs:
             self._table.meet_again(known.id)
         state = _state_of(record)
         if state is known.state:
-            self._table.put(evolve(known, record=record, accusers=()))
+            self._table.put(evolve(known, record=record, token=token, accusers=()))
+            if record.addresses != known.record.addresses:
+                self._ask_holders(record)
             return []
         if state is MemberState.LEFT:
             self._prober.rest(known.id)
-            self._table.put(Member(known.id, record, state, now))
+            self._table.put(Member(known.id, record, state, now, token=token))
             why = "its owner says that it leaves"
             return [StateChanged(known.id, known.state, state, why), *self._cap(state)]
         if known.living:
-            self._table.put(evolve(known, record=record, state=state, since=now, accusers=()))
+            self._table.put(evolve(known, record=record, token=token, state=state, since=now, accusers=()))
             if known.doubt:
                 # A refutation proves that it lives, not that we reach it.
                 self._prober.want(known.id)
             return [StateChanged(known.id, known.state, state, "refuted by a newer record")]
-        self._table.put(Member(known.id, record, state, now))
+        self._table.put(Member(known.id, record, state, now, token=token))
         self._table.meet_again(known.id)
         self._prober.wake(now=now)
         self._prober.want(known.id)
@@ -165,29 +190,36 @@ class Beliefs:
         suspicion = self._suspect(member, now)
         self._count(suspicion, accusation, now)
         changes = self._show(subject, suspicion, f"accused by {short_id(accuser)}", now)
-        foreign = suspicion.foreign_since(self._table.contact(subject).alive_at, own=self._own)
-        if foreign >= FOREIGN_ACCUSERS:
+        since, by_token = self._table.contact(subject).alive_at, self._table.several_tokens
+        foreign = suspicion.foreign_since(since, own=self._own, by_token=by_token)
+        if foreign >= self._parameters.routing_accusers:
             changes += self.doubt(subject, f"{foreign} members accuse it", at=now)
-        self._prober.want(subject)
+        if self._parameters.own_evidence:
+            self._look(subject)
         return changes
 
+    def _look(self, subject: NodeId) -> None:
+        # A thousand members that all probe one at the same moment would make it the slow one that it is accused of
+        # being; in the order of their periods they take a second for it.
+        if self._table.size <= AT_ONCE_UP_TO:
+            self._prober.want(subject)
+        else:
+            self._prober.watch(subject)
+
     def _suspect(self, member: Member, now: float) -> Suspicion:
-        suspicion = self._suspicions.get(member.id)
-        if suspicion is None:
-            suspicion = Suspicion(
-                member.record.version, mesh_size=self._table.size, parameters=self._parameters, now=now
-            )
-            self._suspicions[member.id] = suspicion
-        elif member.id not in self._open:
-            suspicion.reopen(now=now)
-        self._open[member.id] = suspicion
-        return suspicion
+        version, size = member.record.version, self._table.size
+        return self._suspicions.open(
+            member.id,
+            lambda: Suspicion(version, mesh_size=size, parameters=self._parameters, now=now),
+            now=now,
+        )
 
     def _count(self, suspicion: Suspicion, accusation: Accusation, now: float) -> None:
-        suspicion.add(accusation, now=now)
-        self._piggyback.put(
-            NewsKey(accusation.subject, accusation.accuser), AccusationNews(accusation.signed.raw)
-        )
+        accuser = self._table.get(accusation.accuser)
+        suspicion.add(accusation, token=b"" if accuser is None else accuser.token, now=now)
+        self._suspicions.sooner(accusation.subject)
+        key = NewsKey(accusation.subject, accusation.accuser)
+        self._piggyback.put(key, AccusationNews(accusation.signed.raw))
 
     def _show(self, node: NodeId, suspicion: Suspicion, why: str, now: float) -> list[Change]:
         member = self._table.members[node]
@@ -198,8 +230,7 @@ class Beliefs:
         return [StateChanged(node, member.state, MemberState.SUSPECT, why)]
 
     def _drop_suspicion(self, node: NodeId, *, refuted_at: float | None) -> None:
-        suspicion = self._suspicions.pop(node, None)
-        self._open.pop(node, None)
+        suspicion = self._suspicions.drop(node)
         for accuser in () if suspicion is None else suspicion.accusers:
             self._piggyback.drop(NewsKey(node, accuser))
             if refuted_at is not None and accuser != self._own:
@@ -213,6 +244,7 @@ class Beliefs:
         if member is None or not member.living:
             return []
         contact = self._table.contact(node)
+        changes = self._take_place(member.record) if contact.alive_at == -math.inf else []
         contact.alive_at = max(contact.alive_at, asked_at)
         contact.udp_failures = 0 if udp else contact.udp_failures + 1
         trusted = asked_at >= contact.doubted_at
@@ -222,7 +254,16 @@ class Beliefs:
             self._table.put(evolve(member, doubt=doubt, udp_blocked=blocked))
         if trusted:
             self._prober.unwatch(node)
-        return [RoutabilityChanged(node, True, "we reach it")] if member.doubt and not doubt else []
+        if member.doubt and not doubt:
+            changes.append(RoutabilityChanged(node, True, "we reach it"))
+        return changes
+
+    def _take_place(self, record: MemberRecord) -> list[Change]:
+        changes: list[Change] = []
+        for holder in self._table.holders(record):
+            if self._table.members[holder].state is MemberState.DEAD:
+                changes += self._supersede(holder)
+        return changes
 
     def vouched(self, node: NodeId, *, asked_at: float) -> None:
         """Take in that a helper had an answer from ``node``: life, though no path from here."""
@@ -266,14 +307,13 @@ class Beliefs:
 
     def extend(self, late_s: float) -> None:
         """Give every suspect the time that we ourselves were not running, in seconds."""
-        for suspicion in self._open.values():
-            suspicion.extend(late_s)
+        self._suspicions.extend(late_s)
 
     def handle_timer(self, *, now: float) -> list[Change]:
         """Judge the suspects whose time has run out, and forget those that were gone for long enough."""
         changes: list[Change] = []
-        for node in [node for node, suspicion in self._open.items() if suspicion.expires_at <= now]:
-            changes += self._judge(self._table.members[node], self._open[node], now)
+        for node, suspicion in self._suspicions.due(now=now):
+            changes += self._judge(self._table.members[node], suspicion, now)
         for state in (MemberState.DEAD, MemberState.LEFT):
             while self._forget_at(state) <= now:
                 changes += self._forget_longest(state)
@@ -281,23 +321,49 @@ class Beliefs:
 
     def _judge(self, member: Member, suspicion: Suspicion, now: float) -> list[Change]:
         node, old = member.id, member.state
-        match suspicion.judge(self._table.contact(node), own=self._own):
+        contact, by_token = self._table.contact(node), self._table.several_tokens
+        match suspicion.judge(contact, own=self._own, by_token=by_token):
             case Verdict.UNKNOWN:
                 self._prober.want(node)
                 suspicion.put_off(now + self._parameters.probe_period_s)
                 return []
             case Verdict.ALIVE:
-                del self._open[node]
+                self._suspicions.close(node)
                 for accuser in suspicion.accusers:
                     self._piggyback.drop(NewsKey(node, accuser))
                 self._table.put(evolve(member, state=MemberState.ALIVE, since=now, accusers=()))
                 return [StateChanged(node, old, MemberState.ALIVE, "it answers us, whatever others say")]
             case Verdict.DEAD:
-                del self._open[node]
-                self._prober.rest(node)
-                self._table.put(evolve(member, state=MemberState.DEAD, since=now))
                 why = f"silent for {now - suspicion.started:.1f} s, {len(suspicion.accusers)} accusers"
-                return [StateChanged(node, old, MemberState.DEAD, why), *self._cap(MemberState.DEAD)]
+                return self._bury(member, why, now)
+
+    def _bury(self, member: Member, why: str, now: float) -> list[Change]:
+        self._suspicions.close(member.id)
+        self._prober.rest(member.id)
+        self._table.put(evolve(member, state=MemberState.DEAD, since=now))
+        changes: list[Change] = [StateChanged(member.id, member.state, MemberState.DEAD, why)]
+        rival = self._table.rival(member.id)
+        if rival is not None and self._table.contact(rival.id).alive_at > -math.inf:
+            return changes + self._supersede(member.id)
+        return changes + self._cap(MemberState.DEAD)
+
+    def _supersede(self, node: NodeId) -> list[Change]:
+        """Forget a dead member whose place another has taken: containers that lose their state get a new id."""
+        self.forget(node)
+        return [Forgotten(node)]
+
+    def another_key(self, node: NodeId, *, now: float) -> list[Change]:
+        """Take in that a handshake at the address of ``node`` proved another key, after pings there went unanswered.
+
+        Where another member says that the address is its own, that settles it: there is nothing to wait for.
+        """
+        member = self._table.get(node)
+        if member is None or not member.living:
+            return []
+        rival = self._table.rival(node)
+        if rival is None or rival.record.addresses[0] != member.record.addresses[0]:
+            return self.doubt(node, "its address proves another key", at=now)
+        return self._bury(member, f"its address now proves the key of {short_id(rival.id)}", now)
 
     def _forget_at(self, state: MemberState) -> float:
         longest = self._table.longest_gone(state)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, assert_never
 
 from gossipmesh.errors import LocalProtocolError
+from gossipmesh.membership.awareness import Awareness
 from gossipmesh.membership.beliefs import Beliefs
-from gossipmesh.membership.members import Member, MemberTable
+from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
+from gossipmesh.membership.members import Member, MemberTable, is_refresh
 from gossipmesh.membership.messages import (
     HEADER_BYTES,
     MAX_PLAINTEXT,
@@ -26,9 +28,17 @@ from gossipmesh.membership.messages import (
     RecordNews,
     encoded_size,
 )
-from gossipmesh.membership.outputs import Output, PeerRoot, Reconnect, Refute, SendMessages, StreamProbe
+from gossipmesh.membership.outputs import (
+    Output,
+    PeerRoot,
+    ProbeMeasured,
+    Reconnect,
+    Refute,
+    SendMessages,
+    StreamProbe,
+)
 from gossipmesh.membership.piggyback import NewsKey, Piggyback
-from gossipmesh.membership.prober import Failed, Finding, OnlyVouched, Prober, Reached, Tell, Vouched
+from gossipmesh.membership.prober import Prober
 from gossipmesh.model import MemberState, NodeId, Serving
 
 if TYPE_CHECKING:
@@ -73,7 +83,8 @@ class Membership:
         self._rng = rng
         self._root = root
         self._table = MemberTable(rng=rng)
-        self._prober = Prober(parameters, own.id, self._table, root=root, rng=rng)
+        self._awareness = Awareness(parameters.awareness_max)
+        self._prober = Prober(parameters, own.id, self._table, self._awareness, root=root, rng=rng)
         self._piggyback = Piggyback(parameters.transmit_factor, least=parameters.transmit_least)
         self._beliefs = Beliefs(
             parameters, own.id, self._table, self._prober, self._piggyback, sign_accusation=sign_accusation
@@ -95,6 +106,11 @@ class Membership:
         return self._table.members
 
     @property
+    def awareness(self) -> int:
+        """How much this node doubts itself: 0, all is well, to ``Parameters.awareness_max``."""
+        return self._awareness.score
+
+    @property
     def deadline(self) -> float:
         """When ``handle_timer`` has to be called, in monotonic seconds; inf: nothing is due."""
         refute = math.inf if self._refute_above is None else self._refuted_at + REFUTE_GAP_S
@@ -102,23 +118,35 @@ class Membership:
 
     # From the wire.
 
-    def receive(self, message: ProbeMessage, sender: NodeId, *, now: float) -> list[Output]:
-        """Take in a probe message of an authenticated ``sender``, who need not be a member that we know."""
-        outputs = self._perform(self._prober.receive(message, sender, now=now), now)
+    def receive(
+        self, message: ProbeMessage, sender: NodeId, *, now: float, stream: bool = False
+    ) -> list[Output]:
+        """Take in a probe message of an authenticated ``sender``, who need not be a member that we know.
+
+        Args:
+            message: decoded.
+            sender: whose key sealed it.
+            now: monotonic seconds.
+            stream: whether it came over TCP: then it does not show that UDP works.
+        """
+        outputs = self._perform(self._prober.receive(message, sender, now=now, stream=stream), now)
         if isinstance(message, Ping | Ack) and message.root != self._root():
             outputs.append(PeerRoot(sender, message.root))
         return self._finish(outputs, now)
 
-    def learn_record(self, record: MemberRecord, *, now: float, news: bool) -> list[Output]:
+    def learn_record(
+        self, record: MemberRecord, *, now: float, news: bool, token: bytes = b""
+    ) -> list[Output]:
         """Take in a verified record; one that is not newer than ours changes nothing.
 
         Args:
             record: anybody's, ourselves included.
             now: monotonic seconds.
             news: whether to gossip it on. What came by anti-entropy reaches the others that way too.
+            token: the join token that its chain begins with, by which accusers are told apart.
         """
         if record.id != self._own.id:
-            return self._finish([*self._beliefs.learn_record(record, now=now, news=news)], now)
+            return self._finish([*self._beliefs.learn_record(record, token=token, now=now, news=news)], now)
         return self._refute(record.version, now) if record.version > self._own.version else []
 
     def learn_accusation(self, accusation: Accusation, *, now: float) -> list[Output]:
@@ -135,6 +163,8 @@ class Membership:
             return []
         self._refuted_at = now
         self._refute_above = None
+        # Somebody had no answer from us; that may well be our own doing.
+        self._awareness.worsen()
         return [Refute(above, foreign=above > self._own.version)]
 
     # From ourselves.
@@ -152,10 +182,11 @@ class Membership:
         """
         if record.id != self._own.id or record.version <= self._own.version:
             raise LocalProtocolError("membership.version", "our own record has to rise with every change")
+        refresh = now > self._refuted_at and is_refresh(self._own, record)
         self._own = record
         if self._refute_above is not None and self._refute_above < record.version:
             self._refute_above = None
-        self._piggyback.put(NewsKey(record.id), RecordNews(record.signed.raw))
+        self._piggyback.put(NewsKey(record.id), RecordNews(record.signed.raw), refresh=refresh)
         return self._finish(self._gossip(now) if record.serving is Serving.LEAVING else [], now)
 
     def stream_probe_result(self, target: NodeId, seq: int, *, ok: bool, now: float) -> list[Output]:
@@ -166,6 +197,11 @@ class Membership:
         """Take in that a connection or channel to ``target`` failed: out of rotation, and probed at once."""
         self._prober.want(target)
         return self._finish([*self._beliefs.doubt(target, why, at=now)], now)
+
+    def note_another_key(self, target: NodeId, *, now: float) -> list[Output]:
+        """Take in that a handshake at the address of ``target`` proved the key of another member."""
+        self._prober.want(target)
+        return self._finish([*self._beliefs.another_key(target, now=now)], now)
 
     def note_mesh_size(self, size: int, *, now: float) -> list[Output]:
         """Take in that somebody knows ``size`` members: news is repeated for the largest mesh ever heard of."""
@@ -200,6 +236,7 @@ class Membership:
         if late_s > STALL_S:
             self._prober.extend(late_s)
             self._beliefs.extend(late_s)
+            self._awareness.worsen()
         outputs = self._perform(self._prober.handle_timer(now=now), now)
         outputs += self._beliefs.handle_timer(now=now)
         if self._refute_above is not None:
@@ -235,12 +272,13 @@ class Membership:
         outputs: list[Output] = []
         for finding in findings:
             match finding:
-                case Tell(target, message):
-                    outputs += self._send(target, message, now)
+                case Tell(target, message, about):
+                    outputs += self._send(target, message, now, about=about)
                 case StreamProbe():
                     outputs.append(finding)
-                case Reached(target, asked_at, udp):
+                case Reached(target, asked_at, udp, rtt_s):
                     outputs += self._beliefs.reached(target, asked_at=asked_at, udp=udp)
+                    outputs += [] if rtt_s is None else [ProbeMeasured(target, rtt_s)]
                 case Vouched(target, asked_at):
                     self._beliefs.vouched(target, asked_at=asked_at)
                 case OnlyVouched(target, asked_at):
@@ -251,14 +289,23 @@ class Membership:
                     assert_never(finding)
         return outputs
 
-    def _send(self, target: NodeId, message: Message | None, now: float) -> list[Output]:
-        # A suspect hears of it from whoever talks to it (Lifeguard's buddy system): it can refute that much sooner.
-        accusation = self._beliefs.accusation_of(target, now=now)
-        beside: tuple[News, ...] = () if accusation is None else (accusation,)
+    def _send(
+        self, target: NodeId, message: Message | None, now: float, *, about: NodeId | None = None
+    ) -> list[Output]:
+        beside = self._beside(target, about, now) if self._parameters.buddy else ()
         fixed: tuple[Message, ...] = beside if message is None else (message, *beside)
         room = MAX_PLAINTEXT - HEADER_BYTES - sum(encoded_size(each) for each in fixed)
         messages = (*fixed, *self._piggyback.take(room, target, beside=beside))
         return [SendMessages(target, messages)] if messages else []
+
+    def _beside(self, target: NodeId, about: NodeId | None, now: float) -> tuple[News, ...]:
+        # Who is asked to probe a suspect, and who finds no answer either, say which accusations they hold: those
+        # that gossip brought to all but a few would else leave the few waiting for six times as long.
+        if about is not None:
+            return self._beliefs.accusations_of(about)
+        # A suspect hears of it from whoever talks to it (Lifeguard's buddy system): it can refute that much sooner.
+        accusation = self._beliefs.accusation_of(target, now=now)
+        return () if accusation is None else (accusation,)
 
     def _finish(self, outputs: list[Output], now: float) -> list[Output]:
         outputs += self._perform([*self._prober.start_wanted(now=now)], now)

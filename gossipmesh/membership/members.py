@@ -7,14 +7,16 @@ Law: a :class:`Member` is a value that others may keep; the table replaces it an
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
-from gossipmesh.model import MemberState, NodeId
+from gossipmesh.identity.record import RECORD_LIFETIME_S
+from gossipmesh.model import Address, MemberState, NodeId
 
 if TYPE_CHECKING:
     import random
@@ -22,17 +24,18 @@ if TYPE_CHECKING:
     from gossipmesh.identity.record import MemberRecord
 
 MAX_MEMBERS: Final = 16_384
-LIVING: Final = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
+REFRESH_AGE: Final = 0.3
+"""A record that says nothing new was signed anew for its age, if the one before lived for this share of its life."""
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Member:
     """What this node believes of another.
 
-    ``since`` is when ``state`` began, in monotonic seconds. ``accusers`` are those whose verified accusations of
-    this very version stand unrefuted, ourselves among them. ``doubt`` says why no request is sent there although
-    it lives, and is empty where requests are sent. ``udp_blocked`` says that it answered over TCP only, three
-    times in a row.
+    ``since`` is when ``state`` began, in monotonic seconds. ``token`` is the join token that admitted it.
+    ``accusers`` are those whose verified accusations of this very version stand unrefuted, ourselves among them.
+    ``doubt`` says why no request is sent there although it lives, and is empty where requests are sent.
+    ``udp_blocked`` says that it answered over TCP only, three times in a row.
     """
 
     id: NodeId
@@ -42,11 +45,13 @@ class Member:
     accusers: tuple[NodeId, ...] = ()
     doubt: str = ""
     udp_blocked: bool = False
+    token: bytes = b""
 
     @property
     def living(self) -> bool:
         """Whether it is alive or suspect."""
-        return self.state in LIVING
+        state = self.state
+        return state is MemberState.ALIVE or state is MemberState.SUSPECT
 
     @property
     def routable(self) -> bool:
@@ -59,7 +64,7 @@ class Member:
         return self.doubt if self.living else self.state.value
 
 
-@define
+@define(weakref_slot=False)
 class Contact:
     """What our own packets say of one member. Times are when a probe was *asked*, in monotonic seconds.
 
@@ -93,6 +98,9 @@ class MemberTable:
         self._living: list[NodeId] = []
         self._place: dict[NodeId, int] = {}
         self._gone: dict[MemberState, dict[NodeId, None]] = {MemberState.DEAD: {}, MemberState.LEFT: {}}
+        self._claims: dict[str | Address, NodeId] = {}  # by whom each name and address was taken first
+        self._rivals: dict[NodeId, NodeId] = {}  # ... and who wants it too
+        self._tokens: Counter[bytes] = Counter()
         self.members: Mapping[NodeId, Member] = MappingProxyType(self._members)
 
     @property
@@ -106,11 +114,29 @@ class MemberTable:
 
     def contact(self, node: NodeId) -> Contact:
         """Give what our own packets said of a known member, to be changed in place."""
+        if node not in self._contacts:
+            # Made when it is first asked for: in a large mesh most members have not been probed yet.
+            self._contacts[self._members[node].id] = Contact()
         return self._contacts[node]
 
     def lives(self, node: NodeId) -> bool:
         """Whether ``node`` is known, and alive or suspect."""
         return node in self._place
+
+    @property
+    def several_tokens(self) -> bool:
+        """Whether the living others were admitted by more than one join token."""
+        return len(self._tokens) > 1
+
+    def holders(self, record: MemberRecord) -> list[NodeId]:
+        """Give the others, living or dead, that had the name or the first address of ``record`` before."""
+        found = dict.fromkeys(self._claims.get(claim) for claim in _claims_of(record))
+        return [node for node in found if node is not None and node != record.id]
+
+    def rival(self, node: NodeId) -> Member | None:
+        """Give the living member that came last of those that want the name or the address of ``node``."""
+        rival = self._rivals.get(node)
+        return None if rival is None or rival not in self._place else self._members[rival]
 
     def put(self, member: Member) -> None:
         """Take in a newcomer, or replace what was believed of a member."""
@@ -118,31 +144,60 @@ class MemberTable:
         before = self._members.get(node)
         self._members[node] = member
         if before is None:
-            self._contacts[node] = Contact()
-        if before is None or before.state is not member.state:
-            self._list_under(member)
+            self._claim(member)
+            self._list(member)
+            return
+        if before.state is not member.state:
+            self._unlist(before)
+            self._list(member)
+        if before.record is not member.record:
+            self._release(before)
+            self._claim(member)
 
-    def _list_under(self, member: Member) -> None:
-        for gone in self._gone.values():
-            gone.pop(member.id, None)
+    def _list(self, member: Member) -> None:
         if not member.living:
             self._gone[member.state][member.id] = None
-            self._unlist_living(member.id)
-        elif member.id not in self._place:
-            self._place[member.id] = len(self._living)
-            self._living.append(member.id)
+            return
+        self._place[member.id] = len(self._living)
+        self._living.append(member.id)
+        self._tokens[member.token] += 1
+
+    def _unlist(self, member: Member) -> None:
+        if not member.living:
+            del self._gone[member.state][member.id]
+            return
+        place, last = self._place.pop(member.id), self._living.pop()
+        if last != member.id:
+            self._living[place] = last
+            self._place[last] = place
+        self._tokens[member.token] -= 1
+        if not self._tokens[member.token]:
+            del self._tokens[member.token]
+
+    def _claim(self, member: Member) -> None:
+        if member.state is MemberState.LEFT:
+            return
+        for claim in _claims_of(member.record):
+            holder = self._claims.setdefault(claim, member.id)
+            if holder != member.id:
+                self._rivals[holder] = member.id
+
+    def _release(self, member: Member) -> None:
+        for claim in _claims_of(member.record):
+            if self._claims.get(claim) == member.id:
+                del self._claims[claim]
+        self._rivals.pop(member.id, None)
 
     def meet_again(self, node: NodeId) -> None:
         """Start afresh with one that returned from the dead: old evidence says nothing about its new life."""
-        self._contacts[node] = Contact()
+        self._contacts.pop(node, None)
 
     def remove(self, node: NodeId) -> None:
         """Forget a member, if it is there."""
-        if self._members.pop(node, None) is not None:
-            del self._contacts[node]
-            for gone in self._gone.values():
-                gone.pop(node, None)
-            self._unlist_living(node)
+        if (member := self._members.pop(node, None)) is not None:
+            self._contacts.pop(node, None)
+            self._unlist(member)
+            self._release(member)
 
     def sample(self, count: int, *, without: NodeId | None = None) -> list[NodeId]:
         """Give at most ``count`` random living members, none twice."""
@@ -172,11 +227,23 @@ class MemberTable:
         """Whether a newcomer needs somebody else's room."""
         return len(self._members) >= MAX_MEMBERS
 
-    def _unlist_living(self, node: NodeId) -> None:
-        place = self._place.pop(node, None)
-        if place is None:
-            return
-        last = self._living.pop()
-        if last != node:
-            self._living[place] = last
-            self._place[last] = place
+
+def _claims_of(record: MemberRecord) -> tuple[str, Address]:
+    return record.name, record.addresses[0]
+
+
+def is_refresh(old: MemberRecord, new: MemberRecord) -> bool:
+    """Tell whether ``new`` only prolongs the life of ``old``. A refutation says the same, but comes at any time."""
+    aged_s = new.issued_at - old.issued_at
+    if aged_s < REFRESH_AGE * RECORD_LIFETIME_S or new.boot != old.boot:
+        return False
+    return (
+        evolve(
+            new,
+            incarnation=old.incarnation,
+            issued_at=old.issued_at,
+            expires_at=old.expires_at,
+            signed=old.signed,
+        )
+        == old
+    )

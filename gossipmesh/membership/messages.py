@@ -171,6 +171,8 @@ def decode_messages_untrusted(plaintext: bytes) -> list[Message]:
 
 def _message(fields: wire.Fields) -> Message:
     match fields.integer():
+        case Kind.RECORD:  # first, for most messages are records
+            return RecordNews(fields.binary(1, MAX_RAW))
         case Kind.PING:
             seq, target = fields.integer(high=MAX_SEQ), fields.binary(ID_BYTES, ID_BYTES)
             return Ping(seq, NodeId(target), fields.binary(ROOT_BYTES, ROOT_BYTES))
@@ -180,8 +182,6 @@ def _message(fields: wire.Fields) -> Message:
             return PingRequest(fields.integer(high=MAX_SEQ), NodeId(fields.binary(ID_BYTES, ID_BYTES)))
         case Kind.NACK:
             return Nack(fields.integer(high=MAX_SEQ))
-        case Kind.RECORD:
-            return RecordNews(fields.binary(1, MAX_RAW))
         case Kind.ACCUSATION:
             return AccusationNews(fields.binary(1, MAX_RAW))
         case Kind.CHAIN_REQUEST:

@@ -60,6 +60,14 @@ class RoutabilityChanged:
 
 
 @frozen
+class ProbeMeasured:
+    """A ping to ``target`` was answered after ``rtt_s`` seconds."""
+
+    target: NodeId
+    rtt_s: float
+
+
+@frozen
 class PeerRoot:
     """``peer``'s registry root hash differs from ours. Equal roots are not reported."""
 
@@ -82,5 +90,13 @@ class Forgotten:
 
 
 Output = (
-    SendMessages | StreamProbe | Refute | StateChanged | RoutabilityChanged | PeerRoot | Reconnect | Forgotten
+    SendMessages
+    | StreamProbe
+    | Refute
+    | StateChanged
+    | RoutabilityChanged
+    | ProbeMeasured
+    | PeerRoot
+    | Reconnect
+    | Forgotten
 )

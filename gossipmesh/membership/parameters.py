@@ -21,6 +21,8 @@ class Parameters:
     """Never judge a peer faster than this, however short its round trips were."""
     probe_timeout_max_s: float = 0.5
     """Where the adaptive timeout starts; below half of the period."""
+    probe_least_s: float = 0.4
+    """A probe fails no sooner than this after its ping, but for a refused connection: TCP beside it needs the time."""
     indirect_probes: int = 3
     """How many members are asked to probe for us when a direct probe is not answered."""
     nack_share: float = 0.8
@@ -91,6 +93,7 @@ PROFILES: Final[dict[str, Parameters]] = {
         LAN,
         probe_period_s=0.5,
         probe_timeout_max_s=0.2,
+        probe_least_s=0.2,
         gossip_period_s=0.1,
         sync_period_s=5.0,
         sync_unequal_after_s=1.0,
@@ -103,6 +106,7 @@ PROFILES: Final[dict[str, Parameters]] = {
         LAN,
         probe_period_s=5.0,
         probe_timeout_max_s=3.0,
+        probe_least_s=2.0,
         gossip_period_s=0.5,
         gossip_targets=4,
         sync_period_s=30.0,

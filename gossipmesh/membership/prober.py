@@ -15,8 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from gossipmesh.membership.awareness import Awareness
+from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
 from gossipmesh.membership.messages import MAX_SEQ, Ack, Nack, Ping, PingRequest, ProbeMessage
 from gossipmesh.membership.outputs import StreamProbe
 from gossipmesh.membership.probe import ProbeSchedule, RoundTrip
@@ -37,53 +39,10 @@ MAX_ERRANDS: Final = 256
 """Probes under way for others."""
 MAX_ERRANDS_EACH: Final = 8
 """... and for any one of them."""
+PRIOR: Final = 8
+"""Round trips measured, to whomever, before they say anything about a member that was never probed."""
 MOST_OF_PERIOD: Final = 0.5
 """A direct probe never waits longer than this share of the period: the rest is for the indirect ones."""
-
-
-@frozen
-class Tell:
-    """Send one message, with whatever else rides along."""
-
-    target: NodeId
-    message: ProbeMessage
-
-
-@frozen
-class Reached:
-    """``target`` answered us directly, over UDP or over TCP, a probe sent at ``asked_at``."""
-
-    target: NodeId
-    asked_at: float
-    udp: bool
-
-
-@frozen
-class Vouched:
-    """A helper had an answer from ``target`` to a probe that we began at ``asked_at``."""
-
-    target: NodeId
-    asked_at: float
-
-
-@frozen
-class OnlyVouched:
-    """Helpers reach ``target``; we do not, neither over UDP nor over TCP."""
-
-    target: NodeId
-    asked_at: float
-
-
-@frozen
-class Failed:
-    """Nobody had an answer from ``target`` to the probe that we began at ``asked_at``."""
-
-    target: NodeId
-    asked_at: float
-    why: str
-
-
-Finding = Tell | StreamProbe | Reached | Vouched | OnlyVouched | Failed
 
 
 @define
@@ -96,7 +55,7 @@ class _Probe:
     ends_at: float
     helpers: tuple[NodeId, ...] = ()
     nacks: set[NodeId] = field(factory=set)
-    vouched: bool = False
+    acks: set[NodeId] = field(factory=set)
     stream_failed: bool = False
 
 
@@ -119,6 +78,7 @@ class Prober:
         parameters: periods, timeouts, helpers.
         own: our id, which a ping for us must name.
         table: whom to probe and whom to ask for help; only read here.
+        awareness: our doubt of ourselves: what we probe gets more time by it, what we find changes it.
         root: gives our registry root hash, for pings and acks.
         rng: shuffles the schedule, chooses helpers and the phase.
     """
@@ -128,6 +88,7 @@ class Prober:
         parameters: Parameters,
         own: NodeId,
         table: MemberTable,
+        awareness: Awareness,
         *,
         root: Callable[[], bytes],
         rng: random.Random,
@@ -135,6 +96,7 @@ class Prober:
         self._parameters = parameters
         self._own = own
         self._table = table
+        self._awareness = awareness
         self._root = root
         self._rng = rng
         self._schedule = ProbeSchedule(rng=rng)
@@ -142,6 +104,8 @@ class Prober:
         self._seq = rng.randint(0, MAX_SEQ)
         self._next_period_at = math.inf
         self._round_trips: dict[NodeId, RoundTrip] = {}
+        self._all_round_trips = RoundTrip()
+        self._measured = 0
         self._probes: dict[int, _Probe] = {}
         self._errands: dict[int, _Errand] = {}
         self._wanted: dict[NodeId, None] = {}
@@ -218,10 +182,21 @@ class Prober:
         return found
 
     def _ping(self, target: NodeId, now: float) -> Tell:
-        timeout_s = self._timeout_s(target)
+        # Lifeguard, section IV-A: the more we doubt ourselves, the longer we wait before we blame others.
+        timeout_s = self._timeout_s(target) * self._awareness.multiplier
         seq = self._next_seq()
-        self._probes[seq] = _Probe(target, now, now + timeout_s, now + self._parameters.probe_period_s)
+        self._probes[seq] = _Probe(target, now, now + timeout_s, now + self._lasting_s(timeout_s))
         return Tell(target, Ping(seq, target, self._root()))
+
+    def _lasting_s(self, timeout_s: float) -> float:
+        # Once the timeout for the answer to us, once for that to a helper. SWIM (section 3.1) waits for the end of the
+        # period, which on a fast network is silence without news: at 128 members 0.6 s of each detection.
+        least_s = self._parameters.probe_least_s * self._awareness.multiplier
+        return min(self._period_s, max(2 * timeout_s, least_s))
+
+    @property
+    def _period_s(self) -> float:
+        return self._parameters.probe_period_s * self._awareness.multiplier
 
     def _next_seq(self) -> int:
         self._seq = (self._seq + 1) & MAX_SEQ
@@ -229,52 +204,83 @@ class Prober:
 
     def _timeout_s(self, target: NodeId) -> float:
         most = min(self._parameters.probe_timeout_max_s, MOST_OF_PERIOD * self._parameters.probe_period_s)
-        known = self._round_trips.get(target)
+        # In a large mesh each pair meets once in N periods. Whom we never probed is taken for one of the others.
+        known = self._round_trips.get(target) or (self._all_round_trips if self._measured >= PRIOR else None)
         return known.timeout_s(least=self._parameters.probe_timeout_min_s, most=most) if known else most
 
-    def receive(self, message: ProbeMessage, sender: NodeId, *, now: float) -> list[Finding]:
-        """Take in one probe message from an authenticated ``sender``."""
+    def receive(
+        self, message: ProbeMessage, sender: NodeId, *, now: float, stream: bool = False
+    ) -> list[Finding]:
+        """Take in one probe message from an authenticated ``sender``, over UDP or, where ``stream``, over TCP."""
         match message:
             case Ping(seq, target, _):
                 return [Tell(sender, Ack(seq, self._root()))] if target == self._own else []
             case Ack(seq, _):
-                return self._receive_ack(seq, sender, now)
+                return self._receive_ack(seq, sender, now, udp=not stream)
             case PingRequest(seq, target):
                 return self._receive_request(seq, target, sender, now)
             case Nack(seq):
                 probe = self._probes.get(seq)
-                if probe is not None and sender in probe.helpers:
-                    probe.nacks.add(sender)
-                return []
+                if probe is None or sender not in probe.helpers:
+                    return []
+                probe.nacks.add(sender)
+                return self._end_if_certain(seq, probe)
 
-    def _receive_ack(self, seq: int, sender: NodeId, now: float) -> list[Finding]:
+    def _receive_ack(self, seq: int, sender: NodeId, now: float, *, udp: bool) -> list[Finding]:
         errand = self._errands.get(seq)
         if errand is not None and errand.target == sender:
             del self._errands[seq]
-            self._measure(sender, now - errand.asked_at)
             answer = Tell(errand.asker, Ack(errand.asker_seq, self._root()))
-            return [answer, Reached(sender, errand.asked_at, udp=True)]
+            rtt_s = self._measure(sender, now - errand.asked_at)
+            return [answer, Reached(sender, errand.asked_at, udp, rtt_s)]
         probe = self._probes.get(seq)
         if probe is None:
             return []
         if sender == probe.target:
             del self._probes[seq]
-            self._measure(sender, now - probe.asked_at)
-            return [Reached(sender, probe.asked_at, udp=True)]
-        if sender in probe.helpers and not probe.vouched:
-            probe.vouched = True
-            return [Vouched(probe.target, probe.asked_at), *self._end_if_only_vouched(seq, probe)]
+            self._succeed(probe)
+            return [Reached(sender, probe.asked_at, udp, self._measure(sender, now - probe.asked_at))]
+        if sender in probe.helpers and sender not in probe.acks:
+            first = not probe.acks
+            self._succeed(probe)
+            probe.acks.add(sender)
+            return [Vouched(probe.target, probe.asked_at), *self._end_if_certain(seq, probe)] if first else []
         return []
 
-    def _measure(self, target: NodeId, sample_s: float) -> None:
+    def _measure(self, target: NodeId, sample_s: float) -> float:
         if self._table.lives(target):
             self._round_trips.setdefault(target, RoundTrip()).add(sample_s)
+            self._all_round_trips.add(sample_s)
+            self._measured += 1
+        return sample_s
 
-    def _end_if_only_vouched(self, seq: int, probe: _Probe) -> list[Finding]:
-        if not (probe.vouched and probe.stream_failed):
+    def _end_if_certain(self, seq: int, probe: _Probe) -> list[Finding]:
+        """End a probe before its time where nothing can come any more but an ack that is later than all others."""
+        if not probe.stream_failed:
             return []
+        if probe.acks:
+            del self._probes[seq]
+            return [OnlyVouched(probe.target, probe.asked_at)]
+        # A refused connection says more than a timeout: it fails at once, and with it every helper that says no.
+        if probe.helpers and len(probe.nacks) == len(probe.helpers):
+            return [self._fail(seq, probe)]
+        return []
+
+    def _succeed(self, probe: _Probe) -> None:
+        if not probe.acks:
+            self._awareness.improve()
+
+    def _fail(self, seq: int, probe: _Probe) -> Failed:
         del self._probes[seq]
-        return [OnlyVouched(probe.target, probe.asked_at)]
+        # memberlist's reading of Lifeguard, section IV-A: helpers that said nothing tell of our trouble, not of the
+        # target's. It also counts a failure without helpers; with one peer there is nobody to compare it with, and
+        # a slower clock would only leave that peer fewer probes to answer while it is suspected.
+        self._awareness.worsen(len(probe.helpers) - len(probe.nacks))
+        if len(probe.helpers) < self._parameters.indirect_probes:
+            # Too few to ask, so we ask more often: with one peer and 10 % loss, four probes in a suspicion's time
+            # would bury it about once an hour.
+            self.want(probe.target)
+        return Failed(probe.target, probe.asked_at, _why(probe))
 
     def stream_result(self, target: NodeId, seq: int, *, ok: bool) -> list[Finding]:
         """Take in how the stream probe ``seq`` ended."""
@@ -283,16 +289,17 @@ class Prober:
             return []
         if ok:
             del self._probes[seq]
+            self._succeed(probe)
             return [Reached(target, probe.asked_at, udp=False)]
         probe.stream_failed = True
-        return self._end_if_only_vouched(seq, probe)
+        return self._end_if_certain(seq, probe)
 
     def _receive_request(self, seq: int, target: NodeId, asker: NodeId, now: float) -> list[Finding]:
         if target == self._own:
             return [Tell(asker, Ack(seq, self._root()))]
         busy = Counter(errand.asker for errand in self._errands.values())
         if not self._table.lives(target) or busy[asker] >= MAX_ERRANDS_EACH or busy.total() >= MAX_ERRANDS:
-            return [Tell(asker, Nack(seq))]
+            return [Tell(asker, Nack(seq), about=target)]
         nack_at = now + self._parameters.nack_share * self._timeout_s(target)
         ends_at = now + self._parameters.probe_period_s
         number = self._next_seq()
@@ -304,9 +311,10 @@ class Prober:
         found = self._end_errands(now)
         for seq, probe in list(self._probes.items()):
             if probe.ends_at <= now:
-                del self._probes[seq]
-                if not probe.vouched:
-                    found.append(Failed(probe.target, probe.asked_at, _why(probe)))
+                if probe.acks:
+                    del self._probes[seq]
+                else:
+                    found.append(self._fail(seq, probe))
             elif probe.timeout_at <= now:
                 found += self._ask_helpers(seq, probe, now)
         if self._next_period_at <= now:
@@ -317,7 +325,8 @@ class Prober:
         probe.timeout_at = math.inf
         helpers = self._table.sample(self._parameters.indirect_probes, without=probe.target)
         probe.helpers = tuple(helpers)
-        found: list[Finding] = [Tell(helper, PingRequest(seq, probe.target)) for helper in helpers]
+        request = PingRequest(seq, probe.target)
+        found: list[Finding] = [Tell(helper, request, about=probe.target) for helper in helpers]
         if self._parameters.stream_probe:
             found.append(StreamProbe(probe.target, seq, probe.ends_at - now))
         return found
@@ -327,7 +336,7 @@ class Prober:
         for seq, errand in list(self._errands.items()):
             if errand.nack_at <= now:
                 errand.nack_at = math.inf
-                found.append(Tell(errand.asker, Nack(errand.asker_seq)))
+                found.append(Tell(errand.asker, Nack(errand.asker_seq), about=errand.target))
             if errand.ends_at <= now:
                 del self._errands[seq]
         return found
@@ -344,7 +353,7 @@ class Prober:
                 self.want(doubtful)
         # With nobody left to probe the clock stops; the next newcomer wakes it.
         nobody = target is None and not busy
-        self._next_period_at = math.inf if nobody else now + self._parameters.probe_period_s
+        self._next_period_at = math.inf if nobody else now + self._period_s
         return found
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_ACCUSERS: Final = 16
 """A ceiling above any sensible ``Parameters.suspicion_accusers``."""
 FOREIGN_ACCUSERS: Final = 2
-"""Never fewer accusers than this make us act without evidence of our own, however small the mesh."""
+"""Never fewer accusers than this make us bury somebody without evidence of our own, however small the mesh."""
 
 
 def suspicion_min_s(*, alpha: float, mesh_size: int, period_s: float) -> float:
@@ -73,8 +73,10 @@ class Suspicion:
             alpha=parameters.suspicion_alpha, mesh_size=mesh_size, period_s=parameters.probe_period_s
         )
         self._max_s = self._min_s * parameters.suspicion_max_factor
+        self._own_evidence = parameters.own_evidence
         self._accusations: dict[NodeId, Accusation] = {}
         self._heard_at: dict[NodeId, float] = {}
+        self._tokens: dict[NodeId, bytes] = {}
         self._extended_s = 0.0
         self._put_off_until = -math.inf
         self.started = now
@@ -89,6 +91,11 @@ class Suspicion:
         """The accusation that came last, to be shown to its subject."""
         latest = max(self._heard_at, key=self._heard_at.__getitem__, default=None)
         return None if latest is None else self._accusations[latest]
+
+    @property
+    def raws(self) -> tuple[bytes, ...]:
+        """The accusations as their accusers signed them, the first one first."""
+        return tuple(accusation.signed.raw for accusation in self._accusations.values())
 
     @property
     def latest_at(self) -> float:
@@ -113,14 +120,29 @@ class Suspicion:
         """Give the accusation by ``accuser``, if it is counted."""
         return self._accusations.get(accuser)
 
-    def add(self, accusation: Accusation, *, now: float) -> None:
-        """Count one more accuser, or take a fresh accusation by the same; it reached us at ``now``."""
+    def add(self, accusation: Accusation, *, token: bytes = b"", now: float) -> None:
+        """Count one more accuser, or take a fresh accusation by the same; it reached us at ``now``.
+
+        Args:
+            accusation: verified.
+            token: the join token that admitted the accuser.
+            now: monotonic seconds.
+        """
         self._accusations[accusation.accuser] = accusation
         self._heard_at[accusation.accuser] = now
+        self._tokens[accusation.accuser] = token
 
-    def foreign_since(self, since: float, *, own: NodeId) -> int:
-        """Count the accusers other than ``own`` whose word reached us after ``since``."""
-        return sum(at > since for accuser, at in self._heard_at.items() if accuser != own)
+    def foreign_since(self, since: float, *, own: NodeId, by_token: bool = False) -> int:
+        """Count the independent accusers other than ``own`` whose word reached us after ``since``.
+
+        Args:
+            since: monotonic seconds.
+            own: our id.
+            by_token: whether those whom one join token admitted count as one: who stole a token can make as many
+                members of it as he likes. Where a mesh has only one token, nothing else than nodes can be counted.
+        """
+        heard = [who for who, at in self._heard_at.items() if at > since and who != own]
+        return len({self._tokens[who] for who in heard}) if by_token else len(heard)
 
     def reopen(self, *, now: float) -> None:
         """Begin again, on new evidence. The accusers stay counted, so that no replay does this."""
@@ -136,13 +158,15 @@ class Suspicion:
         """Judge it later: there is no evidence of our own yet."""
         self._put_off_until = until
 
-    def judge(self, contact: Contact, *, own: NodeId) -> Verdict:
+    def judge(self, contact: Contact, *, own: NodeId, by_token: bool = False) -> Verdict:
         """Tell what to believe at the end, from what others say and from what our own packets say."""
+        if not self._own_evidence:
+            return Verdict.DEAD
         if contact.silent and contact.failed_at >= self.started:
             return Verdict.DEAD
         if contact.alive_at >= max(self.started, self.latest_at):
             return Verdict.ALIVE
-        foreign = self.foreign_since(contact.alive_at, own=own)
+        foreign = self.foreign_since(contact.alive_at, own=own, by_token=by_token)
         if foreign >= max(FOREIGN_ACCUSERS, self.wanted) and contact.alive_at < self.started:
             return Verdict.DEAD
         return Verdict.UNKNOWN

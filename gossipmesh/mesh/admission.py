@@ -11,13 +11,13 @@ from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import (
     ACCUSATION_LIFETIME_S,
     Accusation,
-    decode_accusation_untrusted,
-    verify_decoded_accusation,
 )
+from gossipmesh.identity.checks import CHECKS, Checks
 from gossipmesh.identity.record import MemberRecord, decode_record_untrusted
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, WantChain
 from gossipmesh.mesh.outputs import Level, Notice, Refused
+from gossipmesh.mesh.pace import Pace
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.model import NodeId, short_id
 from gossipmesh.registry import store
@@ -36,15 +36,24 @@ class Admission:
     """
 
     def __init__(
-        self, own: NodeId, *, mesh_id: bytes, registry: Registry, membership: Membership, secrecy: Secrecy
+        self,
+        own: NodeId,
+        *,
+        mesh_id: bytes,
+        registry: Registry,
+        membership: Membership,
+        secrecy: Secrecy,
+        checks: Checks = CHECKS,
     ) -> None:
         self._own = own
         self._mesh_id = mesh_id
         self._registry = registry
         self._membership = membership
         self._secrecy = secrecy
+        self._checks = checks
         self._refused: dict[NodeId, frozenset[str]] = {}
         self._verified: dict[bytes, Accusation] = {}
+        self._pace = Pace()
 
     def refused_services(self, node: NodeId) -> frozenset[str]:
         """Give the services that ``node`` declares outside its token."""
@@ -119,7 +128,11 @@ class Admission:
             self._refused.pop(record.id, None)
         if record.id != self._own:
             self._secrecy.learn(record)
-        return [*effects, RecordTaken(record.id), *self._membership.learn_record(record, news=news, now=now)]
+        chain = self._registry.chain_of(record.id)
+        token = b"" if chain is None else store.token_of(chain)
+        news = news and (record.id == self._own or self._pace.relays(record.id, now=now))
+        learnt = self._membership.learn_record(record, token=token, news=news, now=now)
+        return [*effects, RecordTaken(record.id), *learnt]
 
     def accusation(self, raw: bytes, *, now: float, wall: float) -> list[Effect]:
         """Take an accusation; it counts only from a member whose chain is held."""
@@ -134,13 +147,13 @@ class Admission:
         return list(self._membership.learn_accusation(accusation, now=now))
 
     def _verify_accusation(self, raw: bytes, *, wall: float) -> Accusation:
-        accusation = self._verified.get(raw) or decode_accusation_untrusted(raw)
+        accusation = self._verified.get(raw) or self._checks.decode_accusation(raw)
         if self._registry.chain_of(accusation.accuser) is None:
             raise TrustError("accusation.stranger", "an accuser whose chain is not held, or no longer")
         if raw in self._verified and wall <= accusation.issued_at + ACCUSATION_LIFETIME_S:
             return accusation
         self._verified.pop(raw, None)
-        verify_decoded_accusation(accusation, self._mesh_id, wall=wall)
+        self._checks.verify_accusation(accusation, self._mesh_id, wall=wall)
         if len(self._verified) >= MAX_VERIFIED:
             del self._verified[next(iter(self._verified))]
         self._verified[raw] = accusation

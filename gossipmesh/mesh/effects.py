@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from gossipmesh.membership import outputs as believed
-from gossipmesh.mesh.outputs import Notice, Refused
+from gossipmesh.membership.messages import Message
+from gossipmesh.mesh.outputs import BootRaised, Converged, Notice, Refused
 from gossipmesh.model import NodeId
 
 
@@ -30,4 +31,22 @@ class OwnKeyTwice:
     version: tuple[int, int]
 
 
-Effect = believed.Output | Notice | Refused | WantChain | RecordTaken | OwnKeyTwice
+@frozen
+class Reply:
+    """Send ``messages`` as a datagram, even where the member seems unable to get any: it asked by a datagram."""
+
+    target: NodeId
+    messages: tuple[Message, ...]
+
+
+Effect = (
+    believed.Output
+    | Notice
+    | Refused
+    | BootRaised
+    | Converged
+    | WantChain
+    | RecordTaken
+    | OwnKeyTwice
+    | Reply
+)

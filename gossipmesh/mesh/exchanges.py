@@ -4,6 +4,9 @@
     19 probe     [19]                                   20 answer: [20]
     21 renew     [21, chain]                            22 answer: [22, chain]
     24 refused   [24, code]     the answer to any request that is not granted
+    25 carry     [25, messages, ...]  26 answer: [26, messages, ...], each as the plaintext of a datagram
+    27 reach     [27]                 28 answer: [28, reached]; asks whether the other side reaches us
+    29 dial      [29]                 30 answer: [30]; how the other side finds out
 
 *Greet* opens every exchange with a seed, a newcomer or a dead member. Each side gives its newest record, and the
 record of the other that it holds for dead, if any (else no bytes). A node that finds itself buried signs a newer
@@ -14,6 +17,7 @@ signed it and not as a number, which a liar could choose so high that nothing is
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import field, frozen
@@ -22,13 +26,18 @@ from gossipmesh import wire
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.chain import MAX_CHAIN
 from gossipmesh.identity.record import MAX_RECORD
+from gossipmesh.membership.messages import MAX_PLAINTEXT, Message, decode_messages_untrusted
 from gossipmesh.mesh.outputs import Exchange
 from gossipmesh.model import Address, NodeId
 from gossipmesh.registry.sync import SyncRound
 
 MAX_OPEN: Final = 64
 MAX_OPEN_BESIDE_PROBES: Final = 32
-"""The rest is for stream probes: no crowd of greetings may look like the silence of a peer."""
+"""The rest is for probes: no crowd of greetings may look like the silence of a peer."""
+MAX_OPEN_CARRYING: Final = 16
+"""Of that rest, as many may carry gossip where no datagram gets through."""
+MAX_CARRIED: Final = 4
+"""Datagrams' worth of messages that one exchange carries each way."""
 MAX_AGE_S: Final = 60.0
 """After this long an exchange counts as failed, whatever became of its answer."""
 MAX_CODE: Final = 64
@@ -45,6 +54,23 @@ class Kind(enum.IntEnum):
     RENEW = 21
     RENEWED = 22
     REFUSED = 24
+    CARRY = 25
+    CARRIED = 26
+    REACH = 27
+    REACHED = 28
+    DIAL = 29
+    DIALLED = 30
+
+
+class Reached(enum.IntEnum):
+    """Whether a member reaches another at the address that it advertises."""
+
+    UNKNOWN = 0
+    """Not yet known: ask again."""
+    YES = 1
+    STREAM_ONLY = 2
+    DATAGRAMS_ONLY = 3
+    NO = 4
 
 
 @frozen
@@ -94,6 +120,36 @@ def decode_chain_untrusted(data: bytes, kind: Kind) -> bytes:
     return _open_untrusted(data, kind).binary(1, MAX_CHAIN)
 
 
+def encode_carried(kind: Kind, plaintexts: Sequence[bytes]) -> bytes:
+    """Encode gossip for one peer (``CARRY``), or its answer (``CARRIED``); at most ``MAX_CARRIED`` plaintexts."""
+    return wire.pack([kind, *plaintexts[:MAX_CARRIED]])
+
+
+def decode_carried_untrusted(data: bytes, kind: Kind) -> list[list[Message]]:
+    """Give the messages of each plaintext.
+
+    Raises:
+        RemoteProtocolError: as :func:`decode_greeting_untrusted`; ``gossip.malformed``.
+    """
+    fields = _open_untrusted(data, kind)
+    plaintexts = [fields.binary(1, MAX_PLAINTEXT) for _ in range(min(fields.left, MAX_CARRIED))]
+    return [decode_messages_untrusted(plaintext) for plaintext in plaintexts]
+
+
+def encode_reached(reached: Reached) -> bytes:
+    """Encode whether we reach whoever asked."""
+    return wire.pack([Kind.REACHED, reached])
+
+
+def decode_reached_untrusted(data: bytes) -> Reached:
+    """Give whether the other side reaches us.
+
+    Raises:
+        RemoteProtocolError: as :func:`decode_greeting_untrusted`.
+    """
+    return Reached(_open_untrusted(data, Kind.REACHED).integer(high=max(Reached)))
+
+
 def encode_refusal(code: str) -> bytes:
     """Encode why a request is not granted."""
     return wire.pack([Kind.REFUSED, code.encode()[:MAX_CODE]])
@@ -136,7 +192,22 @@ class Renew:
     """A request for a renewed chain."""
 
 
-Purpose = Greet | Sync | Probe | Renew
+@frozen
+class Carry:
+    """Gossip for a member that no datagram reaches."""
+
+
+@frozen
+class AskReached:
+    """The question whether a member reaches us."""
+
+
+@frozen
+class DialBack:
+    """A look whether a member is where it says it is, because it asked."""
+
+
+Purpose = Greet | Sync | Probe | Renew | Carry | AskReached | DialBack
 
 
 @frozen
@@ -150,7 +221,7 @@ class Open:
 
 
 class Exchanges:
-    """What is under way, by number; at most ``MAX_OPEN`` at once, and ``MAX_OPEN_BESIDE_PROBES`` of them no probes."""
+    """What is under way, by number; at most ``MAX_OPEN`` at once, of which ``MAX_OPEN_BESIDE_PROBES`` probe nobody."""
 
     def __init__(self) -> None:
         self._open: dict[int, Open] = {}
@@ -165,17 +236,25 @@ class Exchanges:
         *,
         now: float,
         timeout_s: float | None = None,
+        keep: bool = False,
     ) -> Exchange | None:
         """Note an exchange and give the output that starts it, or None where too many are under way."""
-        if len(self._open) >= MAX_OPEN:
+        if not self._room_for(purpose):
             return None
-        if not isinstance(purpose, Probe):
-            besides = sum(not isinstance(each.purpose, Probe) for each in self._open.values())
-            if besides >= MAX_OPEN_BESIDE_PROBES:
-                return None
         self._last += 1
         self._open[self._last] = Open(purpose, target, addresses, now)
-        return Exchange(self._last, target, addresses, request, timeout_s)
+        return Exchange(self._last, target, addresses, request, timeout_s, keep)
+
+    def _room_for(self, purpose: Purpose) -> bool:
+        if len(self._open) >= MAX_OPEN or isinstance(purpose, Probe):
+            return len(self._open) < MAX_OPEN
+        if isinstance(purpose, Carry):
+            return self.count(Carry) < MAX_OPEN_CARRYING
+        return len(self._open) - self.count(Probe, Carry) < MAX_OPEN_BESIDE_PROBES
+
+    def count(self, *purposes: type[Purpose]) -> int:
+        """Count what is under way for these purposes."""
+        return sum(isinstance(each.purpose, purposes) for each in self._open.values())
 
     def end(self, number: int) -> Open | None:
         """Take out the exchange that was answered or failed; None if it is not under way."""

@@ -1,10 +1,14 @@
 """The datagram path: sealed bytes to messages and back, and what each message means.
 
 Probes go to membership, news through admission, questions for chains to the registry. What cannot be opened costs
-at most a 16-byte hint, which at most causes one exchange of records over TCP.
+at most a 16-byte hint, which at most causes one exchange of records over TCP. What came as a datagram is answered by
+datagrams, what came over a channel in the answer: so a ping that tries UDP again finds out about both ways.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
 
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.membership import outputs as believed
@@ -23,8 +27,12 @@ from gossipmesh.membership.messages import (
     encode_messages,
 )
 from gossipmesh.mesh.admission import Admission
-from gossipmesh.mesh.effects import Effect, WantChain
-from gossipmesh.mesh.outputs import Output, Refused, SendDatagram
+from gossipmesh.mesh.convergence import Convergence
+from gossipmesh.mesh.detour import Detour
+from gossipmesh.mesh.effects import Effect, Reply, WantChain
+from gossipmesh.mesh.exchanges import Kind, decode_carried_untrusted, encode_carried
+from gossipmesh.mesh.outputs import Converged, Output, Refused, SendDatagram
+from gossipmesh.mesh.reach import Reach
 from gossipmesh.mesh.reconciling import Reconciling
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.model import Address, NodeId
@@ -45,12 +53,18 @@ class Gossip:
         membership: Membership,
         admission: Admission,
         reconciling: Reconciling,
+        detour: Detour,
+        reach: Reach,
+        convergence: Convergence,
     ) -> None:
         self._secrecy = secrecy
         self._registry = registry
         self._membership = membership
         self._admission = admission
         self._reconciling = reconciling
+        self._detour = detour
+        self._reach = reach
+        self._convergence = convergence
 
     def receive_untrusted(
         self, payload: bytes, source: Address, *, now: float, wall: float
@@ -61,13 +75,59 @@ class Gossip:
             messages = decode_messages_untrusted(plaintext)
         except RemoteProtocolError as error:
             return [], self._receive_unreadable(payload, source, error.code, now=now)
+        effects = self._take(messages, sender, stream=False, now=now, wall=wall)
+        return [_by_datagram(effect, sender) for effect in effects], []
+
+    def answer_untrusted(
+        self, sender: NodeId, request: bytes, *, now: float, wall: float
+    ) -> tuple[bytes, list[Effect]]:
+        """Take what a peer sends over a channel because datagrams do not get through; give the answer.
+
+        Raises:
+            RemoteProtocolError: for a request that is none; nothing changed.
+        """
+        back: list[bytes] = []
+        others: list[Effect] = []
+        for messages in decode_carried_untrusted(request, Kind.CARRY):
+            for effect in self._take(messages, sender, stream=True, now=now, wall=wall):
+                match effect:
+                    case believed.SendMessages(target, said) if target == sender:
+                        with suppress(LocalProtocolError):
+                            back.append(encode_messages(said))
+                    case _:
+                        others.append(effect)
+        return encode_carried(Kind.CARRIED, back), others
+
+    def receive_answer_untrusted(
+        self, sender: NodeId, answer: bytes, *, now: float, wall: float
+    ) -> list[Effect]:
+        """Take what a peer answered to what we sent over a channel.
+
+        Raises:
+            RemoteProtocolError: for an answer that is none; nothing changed.
+        """
+        carried = decode_carried_untrusted(answer, Kind.CARRIED)
+        return [
+            effect
+            for messages in carried
+            for effect in self._take(messages, sender, stream=True, now=now, wall=wall)
+        ]
+
+    def carried(self, node: NodeId, *, now: float) -> list[Output]:
+        """Take that an exchange of messages with a member is over."""
+        member = self._membership.members.get(node)
+        return [] if member is None else [*self._detour.answered(member, now=now)]
+
+    def _take(
+        self, messages: Sequence[Message], sender: NodeId, *, stream: bool, now: float, wall: float
+    ) -> list[Effect]:
         effects: list[Effect] = []
         replies: list[Message] = []
         for message in messages:
-            effects += self._receive(message, sender, replies, now=now, wall=wall)
+            effects += self._receive(message, sender, replies, stream=stream, now=now, wall=wall)
         if replies:
             effects.append(believed.SendMessages(sender, tuple(replies)))
-        return effects, []
+        return effects
 
     def _receive_unreadable(self, payload: bytes, source: Address, code: str, *, now: float) -> list[Output]:
         if code == "datagram.hint":
@@ -81,13 +141,21 @@ class Gossip:
         return [Refused(code)] if hint is None else [Refused(code), SendDatagram(source, hint, "hint")]
 
     def _receive(
-        self, message: Message, sender: NodeId, replies: list[Message], *, now: float, wall: float
+        self,
+        message: Message,
+        sender: NodeId,
+        replies: list[Message],
+        *,
+        stream: bool,
+        now: float,
+        wall: float,
     ) -> list[Effect]:
         match message:
             case Ping() | Ack() | PingRequest() | Nack():
-                if isinstance(message, Ping | Ack) and message.root == self._registry.digest.root:
-                    self._reconciling.agrees(sender)
-                return list(self._membership.receive(message, sender, now=now))
+                if isinstance(message, Ack) and not stream:
+                    self._reach.heard(sender)
+                compared = self._compare(message, sender, now=now) if isinstance(message, Ping | Ack) else []
+                return [*compared, *self._membership.receive(message, sender, now=now, stream=stream)]
             case RecordNews(raw):
                 effects = self._admission.record(raw, sender, news=True, now=now, wall=wall)
                 # The chain too needs most of a datagram, so one is asked for at a time.
@@ -103,6 +171,30 @@ class Gossip:
             case ChainNews(raw):
                 return self._admission.chain(raw, news=True, now=now, wall=wall)
 
+    def _compare(self, message: Ping | Ack, sender: NodeId, *, now: float) -> list[Effect]:
+        if message.root != self._registry.digest.root:
+            self._convergence.differs(now=now)
+            return []
+        self._reconciling.agrees(sender)
+        lasted_s = self._convergence.agrees(now=now)
+        return [] if lasted_s is None else [Converged(lasted_s)]
+
+    def send(self, target: NodeId, messages: tuple[Message, ...], *, now: float) -> list[Output]:
+        """Send ``messages`` the way that leads to ``target``: as a datagram, or over a kept channel."""
+        member = self._membership.members.get(target)
+        if member is None:
+            return []
+        if not (member.udp_blocked and member.living):
+            self._detour.forget(target)
+            return self.seal(target, messages)
+        ping = self._detour.tries_udp(member, messages, now=now)
+        outputs = [] if ping is None else self.seal(target, (ping,))
+        rest = tuple(message for message in messages if message is not ping)
+        try:
+            return [*outputs, *self._detour.send(member, rest, now=now)] if rest else outputs
+        except LocalProtocolError as error:
+            return [*outputs, Refused(error.code)]
+
     def seal(self, target: NodeId, messages: tuple[Message, ...]) -> list[Output]:
         """Give the datagram that carries ``messages`` to a member's signed address; nothing for a stranger."""
         member = self._membership.members.get(target)
@@ -114,3 +206,11 @@ class Gossip:
             return [Refused(error.code)]
         kind = type(messages[0]).__name__.lower() if messages else "empty"
         return [SendDatagram(member.record.addresses[0], payload, kind)]
+
+
+def _by_datagram(effect: Effect, sender: NodeId) -> Effect:
+    match effect:
+        case believed.SendMessages(target, messages) if target == sender:
+            return Reply(target, messages)
+        case _:
+            return effect

@@ -18,28 +18,22 @@ from gossipmesh.identity.credentials import Peer, encode_credentials
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.members import Member
-from gossipmesh.mesh.admission import Admission
-from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, WantChain
-from gossipmesh.mesh.exchanges import Exchanges, Open, Renew, encode_refusal
-from gossipmesh.mesh.gossip import Gossip
-from gossipmesh.mesh.joining import Joining
+from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
+from gossipmesh.mesh.exchanges import encode_refusal
 from gossipmesh.mesh.outputs import (
+    BootRaised,
+    Converged,
     MemberChanged,
     Notice,
     Output,
+    ProbeMeasured,
     Refused,
     RoutabilityChanged,
     SnapshotChanged,
 )
-from gossipmesh.mesh.own import Own
-from gossipmesh.mesh.reconciling import Reconciling
-from gossipmesh.mesh.renewing import Renewing
-from gossipmesh.mesh.routes import Routes
-from gossipmesh.mesh.secrecy import Secrecy
+from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.mesh.standing import Standing
 from gossipmesh.model import Address, MemberState, NodeId, Serving
-from gossipmesh.registry.store import Registry
 from gossipmesh.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -71,60 +65,29 @@ class Mesh:
         self._setup = setup
         self._trust = setup.trust
         self._now, self._wall = now, wall
-        self._secrecy = Secrecy(
-            id=setup.key.id,
-            mesh_id=setup.trust.mesh_id,
-            generation=setup.boot,
+        parts = Parts(
+            setup,
+            rng=rng,
             entropy=entropy,
-            rng=rng,
             now=now,
+            wall=lambda: self._wall,
+            refused_services=self._refused_services,
         )
-        self._registry = Registry(setup.trust, limits=setup.limits, checks=setup.checks)
-        self._own = Own(setup, secrecy=self._secrecy, registry=self._registry, rng=rng)
-        self._membership = setup.membership(
-            setup.parameters,
-            self._own.sign(wall=wall),
-            # Dice of its own: what it does depends on its inputs alone, and a recording of those runs again.
-            rng=type(rng)(rng.getrandbits(64)),
-            sign_accusation=lambda *subject: self._own.accuse(*subject, wall=self._wall),
-            root=lambda: self._registry.digest.root,
-        )
-        self._standing = Standing(self._own, self._membership)
-        self._admission = Admission(
-            setup.key.id,
-            mesh_id=setup.trust.mesh_id,
-            registry=self._registry,
-            membership=self._membership,
-            secrecy=self._secrecy,
-        )
-        joining = Joining(
-            reconnect_min_s=setup.parameters.reconnect_min_s,
-            reconnect_max_s=setup.parameters.reconnect_max_s,
-            rng=rng,
-        )
-        joining.wanted = setup.seeds_expected
-        self._exchanges = Exchanges()
-        self._reconciling = Reconciling(
-            setup.parameters,
-            registry=self._registry,
-            membership=self._membership,
-            joining=joining,
-            exchanges=self._exchanges,
-            standing=self._standing,
-            rng=rng,
-        )
-        self._renewing = Renewing(
-            setup.trust, setup.key, setup.root_seed, self._registry, self._exchanges, rng=rng
-        )
-        self._gossip = Gossip(
-            secrecy=self._secrecy,
-            registry=self._registry,
-            membership=self._membership,
-            admission=self._admission,
-            reconciling=self._reconciling,
-        )
+        self._secrecy = parts.secrecy
+        self._registry = parts.registry
+        self._own = parts.own
+        self._membership = parts.membership
+        self._standing = parts.standing
+        self._admission = parts.admission
+        self._exchanges = parts.exchanges
+        self._reconciling = parts.reconciling
+        self._renewing = parts.renewing
+        self._gossip = parts.gossip
+        self._detour = parts.detour
+        self._calls = parts.calls
+        self._reach = parts.reach
+        self._routes = parts.routes
         self._housekeeping_at = now
-        self._routes = Routes(setup.key.id, self._membership, self._registry, self._refused_services)
 
     # --- what others may look at ---
 
@@ -175,6 +138,11 @@ class Mesh:
         return 1.0 if not living else 1 - self._reconciling.differing(self.members) / living
 
     @property
+    def awareness(self) -> int:
+        """How much this node doubts itself: 0, all is well, to ``Parameters.awareness_max``."""
+        return self._membership.awareness
+
+    @property
     def static_private(self) -> bytes:
         """The X25519 key of our handshakes; :attr:`own` publishes its other half."""
         return self._secrecy.private
@@ -196,7 +164,11 @@ class Mesh:
     def deadline(self) -> float:
         """When :meth:`handle_timer` is due, in monotonic seconds."""
         return min(
-            self._membership.deadline, self._reconciling.deadline, self._housekeeping_at, self._routes.due
+            self._membership.deadline,
+            self._reconciling.deadline,
+            self._reach.deadline,
+            self._housekeeping_at,
+            self._routes.due,
         )
 
     # --- inputs ---
@@ -239,6 +211,7 @@ class Mesh:
             effects += self._membership.handle_timer(now=now, late_s=late_s)
         if now >= self._reconciling.deadline:
             outputs += self._reconciling.handle_timer(now=now)
+        outputs += self._reach.handle_timer(now=now)
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             outputs += self._keep_house(effects, now=now, wall=wall)
@@ -253,13 +226,10 @@ class Mesh:
         """
         self._now, self._wall = now, wall
         try:
-            if self._renewing.is_request(request):
-                return self._renewing.answer_untrusted(peer, request, self._own.chain, wall=wall), []
-            response, learned, effects = self._reconciling.answer_untrusted(peer, request, now=now, wall=wall)
+            response, effects, outputs = self._calls.answer_untrusted(peer, request, now=now, wall=wall)
         except RemoteProtocolError as error:
             return encode_refusal(error.code), [Refused(error.code)]
-        learnt = self._admission.learn(learned, peer.id, news=True, now=now, wall=wall)
-        return response, self._carry([*effects, *learnt])
+        return response, self._carry(effects, outputs)
 
     def receive_answer_untrusted(
         self, number: int, peer: Peer, answer: bytes, *, now: float, wall: float
@@ -270,19 +240,23 @@ class Mesh:
         if exchange is None:
             return []
         try:
-            if isinstance(exchange.purpose, Renew):
-                renewed, outputs = self._renewing.receive_answer_untrusted(answer, self._own.chain, wall=wall)
-                return self._carry(self._standing.adopt(renewed, now=now, wall=wall), outputs)
-            learned, effects, go_on = self._reconciling.receive_answer_untrusted(
+            effects, outputs = self._calls.receive_answer_untrusted(
                 exchange, peer, answer, now=now, wall=wall
             )
         except RemoteProtocolError as error:
-            return self._fail(exchange, str(error), refused=True, also=[Refused(error.code)])
-        learnt = self._admission.learn(learned, peer.id, news=True, now=now, wall=wall)
-        return self._carry([*effects, *learnt], go_on())
+            effects, outputs = self._calls.failed(exchange, str(error), refused=True, now=now)
+            return self._carry(effects, [*outputs, Refused(error.code)])
+        return self._carry(effects, outputs)
 
     def exchange_failed(
-        self, number: int, why: str, *, refused: bool, now: float, wall: float
+        self,
+        number: int,
+        why: str,
+        *,
+        refused: bool,
+        another_key: bool = False,
+        now: float,
+        wall: float,
     ) -> list[Output]:
         """Take that an exchange found nobody, or broke off.
 
@@ -290,16 +264,19 @@ class Mesh:
             number: the exchange's.
             why: for people.
             refused: whether somebody was there and the handshake failed, rather than nobody.
+            another_key: whether that handshake proved the key of another member of this mesh.
             now: monotonic seconds.
             wall: Unix seconds.
         """
         self._now, self._wall = now, wall
         exchange = self._exchanges.end(number)
-        return [] if exchange is None else self._fail(exchange, why, refused=refused)
-
-    def _fail(self, exchange: Open, why: str, *, refused: bool, also: Sequence[Output] = ()) -> list[Output]:
-        effects, outputs = self._reconciling.failed(exchange, why, refused=refused, now=self._now)
-        return self._carry(effects, [*outputs, *also])
+        if exchange is None:
+            return []
+        effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
+        # Of several addresses it is not said which one it was.
+        if another_key and exchange.target is not None and len(exchange.addresses) == 1:
+            effects += self._membership.note_another_key(exchange.target, now=now)
+        return self._carry(effects, outputs)
 
     def note_unreachable(self, target: NodeId, why: str, *, now: float, wall: float) -> list[Output]:
         """Take the data plane's own evidence against a member: a failed connect, or a channel that broke."""
@@ -320,10 +297,10 @@ class Mesh:
         if self._secrecy.handle_timer(now=now):
             effects += self._standing.resign(now=now, wall=wall)
         effects += self._standing.handle_timer(now=now, wall=wall)
-        effects += self._standing.complain_unheard(now=now)
+        effects += self._reach.complain_unheard(now=now)
         outputs: list[Output] = []
         for exchange in self._exchanges.end_overdue(now=now):
-            followed, said = self._reconciling.failed(exchange, "no answer", refused=False, now=now)
+            followed, said = self._calls.failed(exchange, "no answer", refused=False, now=now)
             effects += followed
             outputs += said
         if self._registry.expire(wall=wall):
@@ -362,14 +339,18 @@ class Mesh:
     def _carry_one(self, effect: Effect) -> list[Output]:
         match effect:
             case believed.SendMessages(target, messages):
+                return self._gossip.send(target, messages, now=self._now)
+            case Reply(target, messages):
                 return self._gossip.seal(target, messages)
+            case believed.ProbeMeasured(_, rtt_s):
+                return [ProbeMeasured(rtt_s)]
             case believed.StateChanged(node, old, new, why):
                 return self._change(node, old, new, why)
             case believed.RoutabilityChanged(node, routable, why):
-                self._routes.stale = True
+                self._routes.touch(node)
                 return [RoutabilityChanged(node, self._routes.name_of(node), routable, why)]
-            case RecordTaken():
-                self._routes.stale = True
+            case RecordTaken(node):
+                self._routes.touch(node)
                 return []
             case believed.PeerRoot(peer):
                 self._reconciling.differs(peer, now=self._now)
@@ -381,18 +362,23 @@ class Mesh:
                 self._registry.forget(node)
                 self._secrecy.forget(node)
                 self._admission.forget(node)
-                self._reconciling.forget(node)
-                self._routes.stale = True
+                self._forget(node)
+                self._routes.touch(node)
                 return []
             case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain():
                 return []
-            case Notice() | Refused():
+            case Notice() | Refused() | BootRaised() | Converged():
                 return [effect]
 
     def _change(self, node: NodeId, old: MemberState | None, new: MemberState, why: str) -> list[Output]:
-        self._routes.stale = True
+        self._routes.touch(node)
         if new is MemberState.DEAD:
             self._registry.forget(node)
         if new in (MemberState.DEAD, MemberState.LEFT):
-            self._reconciling.forget(node)
+            self._forget(node)
         return [MemberChanged(node, self._routes.name_of(node), old, new, why)]
+
+    def _forget(self, node: NodeId) -> None:
+        self._reconciling.forget(node)
+        self._detour.forget(node)
+        self._reach.forget(node)

@@ -26,7 +26,8 @@ class Exchange:
 
     ``target`` is None for a seed, whose id is not known before its handshake; then any member of the mesh will do.
     The addresses are tried in order. An answer after ``timeout_s`` seconds is of no use, and is to be reported as a
-    failure; None leaves the time to the transport.
+    failure; None leaves the time to the transport. ``keep`` says that more exchanges with this target follow soon, so
+    that its channel is worth keeping.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Exchange:
     addresses: tuple[Address, ...]
     request: bytes = field(repr=lambda request: f"<{len(request)} bytes>")
     timeout_s: float | None = None
+    keep: bool = False
 
 
 @frozen
@@ -72,6 +74,27 @@ class ChainRenewed:
     expires_at: int
 
 
+@frozen
+class BootRaised:
+    """Keep this boot count on disk, so that the next start counts on from it: our key was used with it elsewhere."""
+
+    boot: int
+
+
+@frozen
+class ProbeMeasured:
+    """Count that a probe was answered after ``rtt_s`` seconds."""
+
+    rtt_s: float
+
+
+@frozen
+class Converged:
+    """Count that registries, which had differed for ``lasted_s`` seconds, agree again."""
+
+    lasted_s: float
+
+
 class Level(enum.Enum):
     """How loud a notice is."""
 
@@ -102,6 +125,9 @@ Output = (
     | MemberChanged
     | RoutabilityChanged
     | ChainRenewed
+    | BootRaised
+    | ProbeMeasured
+    | Converged
     | Notice
     | Refused
 )

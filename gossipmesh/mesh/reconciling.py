@@ -16,6 +16,9 @@ from gossipmesh.membership.members import Member
 from gossipmesh.membership.parameters import Parameters
 from gossipmesh.mesh.effects import Effect
 from gossipmesh.mesh.exchanges import (
+    AskReached,
+    Carry,
+    DialBack,
     Exchanges,
     Greet,
     Greeting,
@@ -32,6 +35,7 @@ from gossipmesh.mesh.exchanges import (
 )
 from gossipmesh.mesh.joining import Joining
 from gossipmesh.mesh.outputs import Exchange, Level, Notice, Output
+from gossipmesh.mesh.partners import Partners
 from gossipmesh.mesh.standing import Standing
 from gossipmesh.model import Address, MemberState, NodeId
 from gossipmesh.registry.store import Registry
@@ -77,6 +81,7 @@ class Reconciling:
         self._exchanges = exchanges
         self._standing = standing
         self._rng = rng
+        self._partners = Partners(rng=rng)
         self.joining = joining
         self._in_step = False
         self._differing: dict[NodeId, float] = {}  # since when; living members only
@@ -122,7 +127,8 @@ class Reconciling:
     def _unequal_at(self) -> float:
         if not self._differing:
             return float("inf")
-        first = min(self._differing.values()) + self._parameters.sync_unequal_after_s
+        # They are in the order in which they began to differ.
+        first = next(iter(self._differing.values())) + self._parameters.sync_unequal_after_s
         return max(first, self._last_sync_at + self._parameters.sync_least_gap_s)
 
     # --- beginning rounds ---
@@ -134,9 +140,8 @@ class Reconciling:
             outputs += self._ask_seed(now=now)
         if now >= self._sync_at:
             self._sync_at = now + self._parameters.sync_period_s * self._rng.uniform(0.8, 1.2)
-            living = [member for member in self._membership.members.values() if member.living]
-            if living:
-                outputs += self._sync_with(self._rng.choice(living), now=now)
+            if (partner := self._next_partner()) is not None:
+                outputs += self._sync_with(partner, now=now)
         if now >= self._unequal_at():
             peer = self._rng.choice(sorted(self._differing))
             self._last_sync_at = now
@@ -146,6 +151,15 @@ class Reconciling:
             else:
                 outputs += self._sync_with(member, now=now)
         return outputs
+
+    def _next_partner(self) -> Member | None:
+        members = self._membership.members
+
+        def lives(node: NodeId) -> bool:
+            return (member := members.get(node)) is not None and member.living
+
+        partner = self._partners.next(lambda: [node for node in members if lives(node)], lives)
+        return None if partner is None else members[partner]
 
     def _ask_seed(self, *, now: float) -> list[Output]:
         members = self._membership.members.values()
@@ -273,7 +287,7 @@ class Reconciling:
             case Probe(seq):
                 decode_plain_untrusted(answer, Kind.PROBED)
                 return [], [*self._membership.stream_probe_result(peer.id, seq, ok=True, now=now)], list
-            case Renew():
+            case Renew() | Carry() | AskReached() | DialBack():
                 raise RemoteProtocolError("exchange.malformed", "not an exchange of this kind")
 
     def _greeted_untrusted(

@@ -17,7 +17,6 @@ from gossipmesh.mesh.exchanges import Exchanges, Kind, Renew, decode_chain_untru
 from gossipmesh.mesh.outputs import ChainRenewed, Level, Notice, Output, Refused
 from gossipmesh.model import NodeId
 from gossipmesh.registry.store import Registry
-from gossipmesh.registry.sync_messages import peek_kind_untrusted
 
 if TYPE_CHECKING:
     import random
@@ -96,15 +95,6 @@ class Renewing:
             self._asked.clear()
         fresh = [row for row in found if row[3].id not in self._asked]
         return min(fresh, key=lambda row: row[:3])[3] if fresh else None
-
-    @staticmethod
-    def is_request(request: bytes) -> bool:
-        """Tell whether a request is for renewal.
-
-        Raises:
-            RemoteProtocolError: for a request that is none.
-        """
-        return peek_kind_untrusted(request) == Kind.RENEW
 
     def answer_untrusted(self, peer: Peer, request: bytes, chain: VerifiedChain, *, wall: float) -> bytes:
         """Give a renewed chain to a peer, under the key that it proved in its handshake.

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
+
+from attrs import define, field
 
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.members import Member
 from gossipmesh.model import Endpoint, MemberState, NodeId, Service, Serving, short_id
-from gossipmesh.registry.names import display_names, holders_of
+from gossipmesh.registry.names import MARK, display_names
 from gossipmesh.registry.store import Registry
 from gossipmesh.routing.snapshot import Snapshot
 
 GAP_PER_MEMBER_S: Final = 0.0002
-"""Between two rebuilds, for each member."""
+"""Between two rebuilds, for each member that changed."""
 EXPIRED: Final = "its record or its chain has expired"
-
-
 GONE: Final = {MemberState.DEAD: "its node is dead", MemberState.LEFT: "its node has left"}
 
 
@@ -40,60 +40,56 @@ def why_not_member(member: Member) -> str:
     return "" if member.routable else (member.reason or member.state.value)
 
 
-def build_snapshot(
-    own: MemberRecord,
-    members: Iterable[Member],
-    *,
-    names: Mapping[NodeId, str],
-    refused: Callable[[NodeId], frozenset[str]],
-    expired: Callable[[NodeId], bool] = lambda node: False,
-) -> Snapshot:
-    """Give the snapshot of what is believed now.
+def endpoints_of(
+    record: MemberRecord, doubt: str, *, name: str, refused: AbstractSet[str]
+) -> list[tuple[str, Endpoint]]:
+    """Give service name and endpoint of each service that a record offers.
 
     Args:
-        own: our record: our services are endpoints like any other.
-        members: everybody else. The dead and the departed stand only for services that nobody living offers: a
-            service that is down is unhealthy, which is another answer than unknown.
-        names: what each id is shown as.
-        refused: the services that a node declares outside its token: no route leads to them.
-        expired: whether a node's record or chain is valid no more: it is known, and gets no requests.
+        record: whose.
+        doubt: why its endpoints get no requests, whatever the record says; empty where nothing is against it.
+        name: what its owner is shown as.
+        refused: services that it declares outside its token: no route leads to them.
     """
-    services: defaultdict[str, list[Endpoint]] = defaultdict(list)
+    found: list[tuple[str, Endpoint]] = []
+    for service in record.services:
+        if service.name in refused:
+            continue
+        reason = doubt or why_not(record, service)
+        endpoint = Endpoint(
+            node=name,
+            id=record.id,
+            address=record.addresses[0],
+            service=service,
+            eligible=not reason,
+            reason=reason,
+        )
+        found.append((service.name, endpoint))
+    return found
 
-    def add(record: MemberRecord, doubt: str, *, beside: AbstractSet[str] = frozenset()) -> None:
-        outside = refused(record.id) | beside
-        for service in record.services:
-            if service.name in outside:
-                continue
-            reason = doubt or why_not(record, service)
-            services[service.name].append(
-                Endpoint(
-                    node=names.get(record.id, record.name),
-                    id=record.id,
-                    address=record.addresses[0],
-                    service=service,
-                    eligible=not reason,
-                    reason=reason,
-                )
-            )
 
-    add(own, "")
-    gone: list[Member] = []
-    for member in members:
-        if member.living:
-            add(member.record, EXPIRED if expired(member.id) else why_not_member(member))
-        else:
-            gone.append(member)
-    offered = frozenset(services)
-    for member in gone:
-        add(member.record, GONE[member.state], beside=offered)
-    # In the order of ids, so that nodes with one picture go round the endpoints alike.
-    ordered = {name: tuple(sorted(found, key=lambda e: e.id)) for name, found in sorted(services.items())}
-    return Snapshot(local=own.id, services=ordered)
+@define
+class _Offers:
+    """All endpoints of one service. Those of the gone stand only for what nobody living offers.
+
+    A service that is down is unhealthy, which is another answer than unknown.
+    """
+
+    living: dict[NodeId, Endpoint] = field(factory=dict)
+    gone: dict[NodeId, Endpoint] = field(factory=dict)
+
+    def ordered(self) -> tuple[Endpoint, ...]:
+        """Give them in the order of ids, so that nodes with one picture go round the endpoints alike."""
+        found = self.living or self.gone
+        return tuple(found[node] for node in sorted(found))
 
 
 class Routes:
-    """Keeps names and the snapshot, and makes both anew when ``stale`` was set."""
+    """Keeps names and the snapshot, and mends what :meth:`touch` named; or makes all anew when ``stale`` was set.
+
+    What changes is mended rather than made anew, because a mass join brings a thousand records one after the other,
+    and each would cost a pass over all members.
+    """
 
     def __init__(
         self,
@@ -102,48 +98,136 @@ class Routes:
         registry: Registry,
         refused: Callable[[NodeId], frozenset[str]],
     ) -> None:
+        self._local = local
         self._membership = membership
         self._registry = registry
         self._refused = refused
-        self._holders: Mapping[str, NodeId] = {}
-        self.names: Mapping[NodeId, str] = {}
+        self._touched: dict[NodeId, None] = {}
+        self._claimants: dict[str, tuple[NodeId, ...]] = {}  # by the name in their records
+        self._shown: dict[NodeId, str] = {}
+        self._offers: dict[str, _Offers] = {}
+        self._offered: dict[NodeId, tuple[str, ...]] = {}
+        self.names: Mapping[NodeId, str] = MappingProxyType(self._shown)
         """What each id is shown as."""
         self.stale = True
         self.snapshot = Snapshot(local=local)
         self._due = -float("inf")
 
+    def touch(self, node: NodeId) -> None:
+        """Note that one member's record, state or rotation changed, or that it was forgotten."""
+        self._touched[node] = None
+
     def name_of(self, node: NodeId) -> str:
         """Give what an id is shown as, before the next rebuild too."""
+        shown = self._shown.get(node)
+        if shown is not None:
+            return shown
         member = self._membership.members.get(node)
-        return self.names.get(node) or (member.record.name if member else short_id(node))
+        return member.record.name if member else short_id(node)
 
     @property
     def due(self) -> float:
         """When a rebuild is due, in monotonic seconds; inf while nothing has changed.
 
-        A rebuild costs some 15 us a member. However fast members sign new records, it takes no more than a tenth of
-        a core; a mesh of a handful is never kept waiting.
+        A rebuild costs some 15 us for each member that changed. However fast members sign new records, it takes no
+        more than a tenth of a core; a mesh of a handful is never kept waiting.
         """
-        return self._due if self.stale else float("inf")
+        return self._due if self._touched or self.stale else float("inf")
 
     def rebuild(self, *, now: float) -> Snapshot:
-        """Make names and snapshot anew from what is believed now."""
-        own, members = self._membership.own, self._membership.members
-
-        def is_live(node: NodeId) -> bool:
-            member = members.get(node)
-            return node == own.id or (member is not None and member.living)
-
-        records = [own, *(member.record for member in members.values())]
-        names = display_names(records, is_live, holders=self._holders)
-        self.names, self._holders = names, holders_of(names)
-        self.snapshot = build_snapshot(
-            own,
-            members.values(),
-            names=names,
-            refused=self._refused,
-            expired=lambda node: self._registry.lookup(node) is None,
-        )
+        """Bring names and snapshot up to what is believed now."""
+        if self.stale:
+            everybody = (self._local, *self._membership.members)
+            self._touched.update(dict.fromkeys((*self._shown, *everybody)))
+        touched, self._touched = self._touched, {}
         self.stale = False
-        self._due = now + GAP_PER_MEMBER_S * len(members)
+        self._due = now + GAP_PER_MEMBER_S * len(touched)
+        renamed = self._mend_names(touched)
+        changed: dict[str, None] = {}
+        for node in {**touched, **renamed}:
+            changed.update(dict.fromkeys(self._mend_offers(node)))
+        if changed:
+            services = {**self.snapshot.services, **{name: self._ordered(name) for name in changed}}
+            ordered = {name: found for name, found in sorted(services.items()) if found}
+            self.snapshot = Snapshot(local=self._local, services=ordered)
         return self.snapshot
+
+    def _record_of(self, node: NodeId) -> MemberRecord | None:
+        if node == self._local:
+            return self._membership.own
+        member = self._membership.members.get(node)
+        return None if member is None else member.record
+
+    def _is_live(self, node: NodeId) -> bool:
+        member = self._membership.members.get(node)
+        return node == self._local or (member is not None and member.routable)
+
+    def _mend_names(self, touched: Iterable[NodeId]) -> dict[NodeId, None]:
+        """Settle who shows under each name that somebody touched claims or claimed; give whose label changed."""
+        unsettled: dict[str, None] = {}
+        for node in touched:
+            record, label = self._record_of(node), self._shown.get(node)
+            before = None if label is None else label.partition(MARK)[0]
+            name = None if record is None else record.name
+            if before is not None:
+                unsettled[before] = None
+            if name is not None:
+                unsettled[name] = None
+            if before is not None and name != before:
+                del self._shown[node]
+                self._claimants[before] = tuple(each for each in self._claimants[before] if each != node)
+            if name is not None and name != before:
+                self._claimants[name] = (*self._claimants.get(name, ()), node)
+        return self._settle(unsettled)
+
+    def _settle(self, names: Iterable[str]) -> dict[NodeId, None]:
+        renamed: dict[NodeId, None] = {}
+        for name in names:
+            claimants = self._claimants[name]
+            if not claimants:
+                del self._claimants[name]
+                continue
+            holder = next((node for node in claimants if self._shown.get(node) == name), None)
+            holders = {} if holder is None else {name: holder}
+            records = [record for record in map(self._record_of, claimants) if record is not None]
+            alone = len(records) == 1
+            labels = (
+                {records[0].id: name} if alone else display_names(records, self._is_live, holders=holders)
+            )
+            for node, label in labels.items():
+                if self._shown.get(node) != label:
+                    self._shown[node] = label
+                    renamed[node] = None
+        return renamed
+
+    def _mend_offers(self, node: NodeId) -> tuple[str, ...]:
+        """Offer what a node offers now; give the services whose endpoints changed."""
+        before = self._offered.pop(node, ())
+        for name in before:
+            self._offers[name].living.pop(node, None)
+            self._offers[name].gone.pop(node, None)
+        record = self._record_of(node)
+        if record is None or not record.services:
+            return before
+        doubt, gone = self._doubt(node)
+        found = endpoints_of(record, doubt, name=self._shown[node], refused=self._refused(node))
+        for name, endpoint in found:
+            offers = self._offers.setdefault(name, _Offers())
+            (offers.gone if gone else offers.living)[node] = endpoint
+        self._offered[node] = tuple(name for name, _ in found)
+        return (*before, *self._offered[node])
+
+    def _doubt(self, node: NodeId) -> tuple[str, bool]:
+        """Give what is against a node's endpoints in our belief of it, and whether it is gone."""
+        member = self._membership.members.get(node)
+        if member is None:
+            return "", False
+        if not member.living:
+            return GONE[member.state], True
+        return EXPIRED if self._registry.lookup(node) is None else why_not_member(member), False
+
+    def _ordered(self, name: str) -> tuple[Endpoint, ...]:
+        found = self._offers[name].ordered()
+        if not found:
+            del self._offers[name]
+        return found

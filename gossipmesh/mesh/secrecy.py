@@ -35,8 +35,6 @@ ROTATION_S: Final = 24 * 3600.0
 ROTATION_JITTER: Final = 0.2
 PUBLISHED_BEFORE_USE_S: Final = 60.0
 KEPT_AFTER_S: Final = 600.0
-PEER_KEYS: Final = 2
-"""A peer's keys kept: the one in its record and the one before."""
 MAX_SAME_TAG: Final = 4
 """Peers that may share one six-byte tag; a fifth would have to be made on purpose."""
 HINT_GAP_S: Final = 1.0
@@ -51,13 +49,28 @@ class _OwnKey:
     dies_at: float = float("inf")
 
 
-@define
+@define(eq=False, weakref_slot=False)
+class _Link:
+    """What is shared between one key of ours and one of a peer's: made when it is needed, half by half."""
+
+    own_public: bytes
+    keys: PairKeys | None = field(default=None, repr=False)  # until both halves are made
+    sealer: DatagramSealer | None = field(default=None, repr=False)
+    opener: DatagramOpener | None = field(default=None, repr=False)
+    older: _Link | None = None  # with another key of ours
+
+
+@define(eq=False, weakref_slot=False)
 class _PeerKey:
+    """One key of a peer; the one in its record knows the one before, and no more are kept.
+
+    In a large mesh most are never used, so they hold next to nothing.
+    """
+
     generation: int
     public: bytes
-    pairs: dict[bytes, PairKeys] = field(factory=dict, repr=False)  # by our public key
-    openers: dict[bytes, DatagramOpener] = field(factory=dict, repr=False)
-    sealers: dict[bytes, DatagramSealer] = field(factory=dict, repr=False)
+    link: _Link | None = None
+    before: _PeerKey | None = None
 
 
 class Secrecy:
@@ -65,6 +78,7 @@ class Secrecy:
 
     Args:
         generation: the first X25519 key's number; any, modulo 256, but another one after each restart.
+        pair_keys: agrees on the keys of a pair, as :func:`derive_pair_keys` does.
     """
 
     def __init__(
@@ -76,15 +90,17 @@ class Secrecy:
         entropy: Callable[[int], bytes],
         rng: random.Random,
         now: float,
+        pair_keys: Callable[..., PairKeys] = derive_pair_keys,
     ) -> None:
         self._id = id
+        self._pair_keys = pair_keys
         self._mesh_id = mesh_id
         self._entropy = entropy
         self._rng = rng
         self._tag = sender_tag(id)
         self._own: dict[int, _OwnKey] = {}
-        self._peers: dict[NodeId, list[_PeerKey]] = {}  # newest first
-        self._by_tag: dict[bytes, list[NodeId]] = {}
+        self._peers: dict[NodeId, _PeerKey] = {}  # the newest, which knows the one before
+        self._by_tag: dict[bytes, tuple[NodeId, ...]] = {}
         self._hinted: dict[Address, float] = {}
         self.generation = generation % GENERATIONS
         """The newest key's number, which our record publishes."""
@@ -114,11 +130,9 @@ class Secrecy:
         """Rotate what is due; tell whether our record must be signed again to publish a new key."""
         for generation in [g for g, key in self._own.items() if now >= key.dies_at]:
             dead = self._own.pop(generation)
-            for keys in self._peers.values():
-                for key in keys:
-                    key.pairs.pop(dead.public, None)
-                    key.openers.pop(dead.public, None)
-                    key.sealers.pop(dead.public, None)
+            for newest in self._peers.values():
+                for key in _keys_of(newest):
+                    _unlink(key, dead.public)
         if now >= self._switch_at:
             self._own[self._sealing].dies_at = now + KEPT_AFTER_S
             self._sealing = self.generation
@@ -133,34 +147,43 @@ class Secrecy:
 
     def learn(self, record: MemberRecord) -> None:
         """Take the key that a verified record publishes; the one before still opens."""
-        keys = self._peers.get(record.id)
-        if keys is None:
+        newest = self._peers.get(record.id)
+        if newest is None:
             tag = sender_tag(record.id)
-            sharing = self._by_tag.setdefault(tag, [])
+            sharing = self._by_tag.get(tag, ())
             if len(sharing) >= MAX_SAME_TAG:
                 return
-            sharing.append(record.id)
-            keys = self._peers[record.id] = []
-        if not any(key.public == record.dh_key for key in keys):
-            # Openers go only together with their key: a second one for the same keys would take replays.
-            keys.insert(0, _PeerKey(record.dh_generation, record.dh_key))
-            del keys[PEER_KEYS:]
+            self._by_tag[tag] = (*sharing, record.id)
+        elif any(key.public == record.dh_key for key in _keys_of(newest)):
+            return
+        else:
+            newest.before = None
+        # Openers go only together with their key: a second one for the same keys would take replays.
+        self._peers[record.id] = _PeerKey(record.dh_generation, record.dh_key, before=newest)
 
     def forget(self, node: NodeId) -> None:
         """Drop a peer and every key derived for it."""
         if self._peers.pop(node, None) is not None:
             tag = sender_tag(node)
-            self._by_tag[tag].remove(node)
+            self._by_tag[tag] = tuple(other for other in self._by_tag[tag] if other != node)
             if not self._by_tag[tag]:
                 del self._by_tag[tag]
 
-    def _pair(self, peer: NodeId, key: _PeerKey, own: _OwnKey) -> PairKeys:
-        pair = key.pairs.get(own.public)
-        if pair is None:
-            pair = key.pairs[own.public] = derive_pair_keys(
-                own.private, key.public, mesh_id=self._mesh_id, own_id=self._id, peer_id=peer
-            )
-        return pair
+    def _link(self, key: _PeerKey, own: _OwnKey) -> _Link:
+        link = key.link
+        while link is not None and link.own_public != own.public:
+            link = link.older
+        if link is None:
+            link = key.link = _Link(own.public, older=key.link)
+        return link
+
+    def _keys(self, peer: NodeId, key: _PeerKey, own: _OwnKey, link: _Link) -> PairKeys:
+        made = link.sealer is not None or link.opener is not None
+        keys = link.keys or self._pair_keys(
+            own.private, key.public, mesh_id=self._mesh_id, own_id=self._id, peer_id=peer
+        )
+        link.keys = None if made else keys
+        return keys
 
     def seal(self, peer: NodeId, plaintext: bytes) -> bytes:
         """Seal to a known peer.
@@ -169,20 +192,20 @@ class Secrecy:
             LocalProtocolError: ``datagram.stranger``, for a peer whose record was not learned.
             RemoteProtocolError: ``crypto.dh``, for a peer that publishes a key of low order.
         """
-        keys = self._peers.get(peer)
-        if not keys:
+        key = self._peers.get(peer)
+        if key is None:
             raise LocalProtocolError("datagram.stranger", "no key is known for this peer")
-        key, own = keys[0], self._own[self._sealing]
-        sealer = key.sealers.get(own.public)
-        if sealer is None:
-            sealer = key.sealers[own.public] = DatagramSealer(
-                self._pair(peer, key, own).sealing,
+        own = self._own[self._sealing]
+        link = self._link(key, own)
+        if link.sealer is None:
+            link.sealer = DatagramSealer(
+                self._keys(peer, key, own, link).sealing,
                 own_id=self._id,
                 own_generation=self._sealing,
                 peer_generation=key.generation,
                 entropy=self._entropy,
             )
-        return sealer.seal(plaintext)
+        return link.sealer.seal(plaintext)
 
     def open_untrusted(self, datagram: bytes) -> tuple[NodeId, bytes]:
         """Give the sender and the plaintext of a sealed datagram.
@@ -196,12 +219,10 @@ class Secrecy:
         if isinstance(header, Hint):
             raise RemoteProtocolError("datagram.hint", "a hint")
         own = self._own.get(header.receiver_generation)
-        failure = RemoteProtocolError("datagram.stranger", "a datagram of an unknown sender or generation")
-        if own is None:
-            raise failure
-        for peer in self._by_tag.get(header.sender_tag, ()):
-            for key in self._peers[peer]:
-                if key.generation != header.sender_generation:
+        failure: RemoteProtocolError | None = None
+        for peer in () if own is None else self._by_tag.get(header.sender_tag, ()):
+            for key in _keys_of(self._peers[peer]):
+                if own is None or key.generation != header.sender_generation:
                     continue
                 try:
                     return peer, self._opener(peer, key, own, header.receiver_generation).open_untrusted(
@@ -209,18 +230,18 @@ class Secrecy:
                     )
                 except RemoteProtocolError as error:
                     failure = error
-        raise failure
+        raise failure or RemoteProtocolError("datagram.stranger", "of an unknown sender or generation")
 
     def _opener(self, peer: NodeId, key: _PeerKey, own: _OwnKey, generation: int) -> DatagramOpener:
-        opener = key.openers.get(own.public)
-        if opener is None:
-            opener = key.openers[own.public] = DatagramOpener(
-                self._pair(peer, key, own).opening,
+        link = self._link(key, own)
+        if link.opener is None:
+            link.opener = DatagramOpener(
+                self._keys(peer, key, own, link).opening,
                 peer_id=peer,
                 peer_generation=key.generation,
                 own_generation=generation,
             )
-        return opener
+        return link.opener
 
     def hint_for(self, datagram: bytes, source: Address, *, now: float) -> bytes | None:
         """Give the 16-byte hint that answers a datagram which does not open, or None where none is due.
@@ -244,4 +265,20 @@ class Secrecy:
         header = peek_header_untrusted(datagram)
         if not isinstance(header, Hint) or header.receiver_tag != self._tag:
             return ()
-        return tuple(self._by_tag.get(header.sender_tag, ()))
+        return self._by_tag.get(header.sender_tag, ())
+
+
+def _unlink(key: _PeerKey, own_public: bytes) -> None:
+    kept: list[_Link] = []
+    link = key.link
+    while link is not None:
+        if link.own_public != own_public:
+            kept.append(link)
+        link = link.older
+    key.link = None
+    for link in reversed(kept):
+        link.older, key.link = key.link, link
+
+
+def _keys_of(newest: _PeerKey) -> tuple[_PeerKey, ...]:
+    return (newest,) if newest.before is None else (newest, newest.before)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import field, frozen
 
+from gossipmesh.channel.datagram import PairKeys, derive_pair_keys
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
+from gossipmesh.identity.checks import CHECKS, Checks
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.parameters import Parameters
 from gossipmesh.model import Address, Service
-from gossipmesh.registry.store import Checks, RegistryLimits
+from gossipmesh.registry.store import RegistryLimits
 from gossipmesh.registry.sync import Learned
 
 
@@ -29,10 +31,13 @@ class Setup:
     zone: str = ""
     parameters: Parameters = field(factory=Parameters)
     seeds_expected: bool = False
-    known: tuple[Learned, ...] = ()
-    """Chains and records of the last run, to be verified again: somebody to ask when no seed answers."""
+    known: Sequence[Learned] = ()
+    """Chains and records of the last run, to be verified again: somebody to ask when no seed answers.
+    Read at the start only."""
     root_seed: bytes | None = field(default=None, repr=False)
     membership: Callable[..., Membership] = Membership
     """What is built: :class:`Membership`, or one that also keeps a record of what goes in and out."""
-    checks: Checks = field(factory=Checks)
+    checks: Checks = CHECKS
+    pair_keys: Callable[..., PairKeys] = derive_pair_keys
+    """Agrees on the keys of a pair of nodes, as :func:`derive_pair_keys` does."""
     limits: RegistryLimits = field(factory=RegistryLimits)

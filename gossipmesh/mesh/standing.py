@@ -13,7 +13,7 @@ from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.record import MAX_COUNTER
 from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
 from gossipmesh.mesh.effects import Effect, RecordTaken
-from gossipmesh.mesh.outputs import Level, Notice
+from gossipmesh.mesh.outputs import BootRaised, Level, Notice
 from gossipmesh.mesh.own import Own
 from gossipmesh.model import Serving
 
@@ -28,9 +28,9 @@ class Standing:
     def __init__(self, own: Own, membership: Membership) -> None:
         self._own = own
         self._membership = membership
+        self._boot = membership.own.boot  # as it is on the disk
         self._rose_at = -float("inf")
         self._told_at = -float("inf")
-        self._unheard_at = -float("inf")
         self._waiting: tuple[int, int] | None = None
         self._said: frozenset[str] = frozenset()
 
@@ -43,7 +43,13 @@ class Standing:
         record = self._own.sign(wall=wall, above=above)
         if self._waiting is not None and self._waiting < record.version:
             self._waiting = None
-        return [RecordTaken(record.id), *self.complain(), *self._membership.update_own(record, now=now)]
+        raised: list[Effect] = []
+        if record.boot > self._boot:
+            self._boot = record.boot
+            raised.append(BootRaised(record.boot))
+        # The higher boot comes first: it should be on the disk before anybody hears of it.
+        told = self._membership.update_own(record, now=now)
+        return [*raised, RecordTaken(record.id), *self.complain(), *told]
 
     def complain(self) -> list[Effect]:
         """Say once which of our services nobody will be routed to."""
@@ -52,20 +58,6 @@ class Standing:
             return []
         text = f"this node declares services outside its token, nobody is routed to them: {', '.join(sorted(refused))}"
         return [Notice(Level.WARNING, "own.services-refused", text)]
-
-    def complain_unheard(self, *, now: float) -> list[Effect]:
-        """Say that no datagram reaches us, where every living member answers over TCP only."""
-        living = [member for member in self._membership.members.values() if member.living]
-        if not living or not all(member.udp_blocked for member in living):
-            return []
-        if now < self._unheard_at + NOTICE_GAP_S:
-            return []
-        self._unheard_at = now
-        text = (
-            f"members answer this node over TCP but none of their datagrams arrives: can they dial "
-            f"{self._membership.own.addresses[0]} (else say --advertise HOST:PORT), and is it open for UDP?"
-        )
-        return [Notice(Level.WARNING, "own.unreachable", text)]
 
     def adopt(self, renewed: VerifiedChain | None, *, now: float, wall: float) -> list[Effect]:
         """Take a renewed chain, if it is one, and say so."""

@@ -19,15 +19,16 @@ from attrs import frozen
 
 from gossipmesh.crypto import blake2b
 from gossipmesh.identity.record import MemberRecord
+from gossipmesh.identity.signed import BODY_HASH_BYTES
 from gossipmesh.model import ID_BYTES, NodeId
 
 BUCKETS: Final = 256
-DIGEST_BYTES: Final = 16
+DIGEST_BYTES: Final = BODY_HASH_BYTES
 ENTRY_BYTES: Final = ID_BYTES + 4 + 4 + DIGEST_BYTES
 EMPTY_BUCKET: Final = bytes(DIGEST_BYTES)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Entry:
     """One record as a digest sees it: 56 bytes when packed."""
 
@@ -56,8 +57,7 @@ class Entry:
 
 def entry_of(record: MemberRecord) -> Entry:
     """Give the entry of a record."""
-    body_hash = blake2b(record.signed.body, DIGEST_BYTES)
-    return Entry(record.id, record.boot, record.incarnation, body_hash)
+    return Entry(record.id, record.boot, record.incarnation, record.signed.body_hash)
 
 
 def bucket_of(node: NodeId) -> int:

@@ -10,20 +10,16 @@ buried by :meth:`Registry.forget` stays out until its owner signs a newer versio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from attrs import field, frozen
 
 from gossipmesh.identity.bundle import TrustStore
-from gossipmesh.identity.chain import VerifiedChain, chain_hash, verify_chain_untrusted
-from gossipmesh.identity.record import (
-    MemberRecord,
-    decode_record_untrusted,
-    refused_services,
-    verify_decoded_record,
-)
+from gossipmesh.identity.chain import VerifiedChain, chain_hash
+from gossipmesh.identity.checks import CHECKS, Checks
+from gossipmesh.identity.record import MemberRecord, refused_services
 from gossipmesh.identity.signed import SKEW_S
 from gossipmesh.model import NodeId
 from gossipmesh.registry.digest import Digest, Entry, entry_of
@@ -55,15 +51,6 @@ class RegistryLimits:
     waiting: int = MAX_WAITING
     spare_chains: int = MAX_SPARE_CHAINS
     tombstones: int = MAX_TOMBSTONES
-
-
-@frozen
-class Checks:
-    """The pure, costly functions, so that a simulation of a thousand nodes may share their results between nodes."""
-
-    decode_record: Callable[[bytes], MemberRecord] = decode_record_untrusted
-    verify_record: Callable[..., MemberRecord] = verify_decoded_record
-    verify_chain: Callable[..., VerifiedChain] = verify_chain_untrusted
 
 
 @frozen
@@ -153,7 +140,7 @@ class Registry:
     ) -> None:
         self._trust = trust
         self._limits = limits or RegistryLimits()
-        self._checks = checks or Checks()
+        self._checks = checks or CHECKS
         self._records: dict[NodeId, MemberRecord] = {}
         self._held_bytes: set[bytes] = set()
         self._chains: dict[bytes, VerifiedChain] = {}
@@ -227,6 +214,8 @@ class Registry:
         if code is not None:
             self._pool.release(hash_)
             return self._refuse(code, hash_)
+        # The chain's own copy of its hash, where nodes of a simulation share the chain.
+        hash_ = chain.hash
         self._chains[hash_] = chain
         self._spare[hash_] = None
         if len(self._spare) > self._limits.spare_chains:
@@ -261,7 +250,7 @@ class Registry:
             return Refused("chain.expired")
         code = self._no_room_for(chain)
         if code is not None:
-            return self._refuse(code, entry_of(record).body_hash)
+            return self._refuse(code, record.signed.body_hash)
         record = self._checks.verify_record(record, chain, self._trust.mesh_id, wall=wall)
         if held is not None and held.version == record.version:
             return self._raise_alarm(held, record)
@@ -282,7 +271,7 @@ class Registry:
     def _await_chain(self, record: MemberRecord, source: NodeId) -> NeedsChain | Refused:
         code = self._refused.get(record.chain_hash)
         if code is not None:
-            return self._refuse(code, entry_of(record).body_hash)
+            return self._refuse(code, record.signed.body_hash)
         self._pool.add(Waiting(record.signed.raw, source, record.chain_hash, record.expires_at))
         return NeedsChain(record.chain_hash)
 

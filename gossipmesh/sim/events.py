@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -13,25 +12,31 @@ MAX_EVENTS: Final = 50_000_000
 class Events:
     """Events by time; those of one moment in the order in which they were put in."""
 
+    __slots__ = ("_heap", "_order", "count", "now")
+
     def __init__(self) -> None:
         self.now = 0.0
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
+        self.count = 0
+        """How many events have happened."""
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
+        self._order = 0
 
-    def at(self, when: float, event: Callable[[], None]) -> None:
-        """Let ``event`` happen at ``when``, or now if that is past.
+    def at(self, when: float, event: Callable[..., object], *args: object) -> None:
+        """Let ``event(*args)`` happen at ``when``, or now if that is past.
 
         Raises:
             MemoryError: if too many wait: something feeds itself.
         """
         if len(self._heap) >= MAX_EVENTS:
             raise MemoryError(f"more than {MAX_EVENTS} events wait")
-        heapq.heappush(self._heap, (when, next(self._order), event))
+        self._order += 1
+        heapq.heappush(self._heap, (when, self._order, event, args))
 
     def run(self, seconds: float) -> None:
         """Let that much time pass."""
         end = self.now + seconds
-        while self._heap and self._heap[0][0] <= end:
+        heap = self._heap
+        while heap and heap[0][0] <= end:
             self._step()
         self.now = end
 
@@ -43,11 +48,13 @@ class Events:
         begin = self.now
         while not holds():
             if not self._heap or self._heap[0][0] > begin + within:
+                self.now = begin + within
                 return None
             self._step()
         return self.now - begin
 
     def _step(self) -> None:
-        when, _, event = heapq.heappop(self._heap)
+        when, _, event, args = heapq.heappop(self._heap)
         self.now = max(self.now, when)
-        event()
+        self.count += 1
+        event(*args)

@@ -1,51 +1,46 @@
 """Nodes, and an event heap between them. The same seed gives the same run.
 
-Datagrams take a random time and may be lost; exchanges over TCP take a connect and a round trip, or fail when the
-path is cut. Everything else is the daemon's own code: :class:`gossipmesh.mesh.machine.Mesh`.
+Three classes, each on top of the one before: :class:`~gossipmesh.sim.shell.Shell` carries out what the machines want,
+:class:`~gossipmesh.sim.faults.Faults` lets things go wrong, and :class:`World` starts nodes and answers observers.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
-from typing import Final, assert_never
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
-from gossipmesh.identity.bundle import TrustStore, new_bundle
-from gossipmesh.identity.chain import Capability, Caveats, join_chain, verify_chain_untrusted
-from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
+from gossipmesh.identity.chain import Capability, Caveats, join_chain
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.token import Token, new_token
+from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.messages import MAX_PLAINTEXT
 from gossipmesh.membership.parameters import PROFILES, Parameters
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.mesh.outputs import (
-    ChainRenewed,
-    Exchange,
-    MemberChanged,
-    Notice,
-    Output,
-    Refused,
-    RoutabilityChanged,
-    SendDatagram,
-    SnapshotChanged,
-)
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, MemberState, NodeId, Service, Serving
+from gossipmesh.model import Address, MemberState, NodeId, Service, short_id
+from gossipmesh.registry.store import RegistryLimits
 from gossipmesh.registry.sync import ChainLearned, Learned, RecordLearned
-from gossipmesh.sim.call import Call
-from gossipmesh.sim.checks import Checker
-from gossipmesh.sim.events import Events
-from gossipmesh.sim.network import Network
+from gossipmesh.sim.checks import Checker, LawBroken
+from gossipmesh.sim.faults import Faults
 from gossipmesh.sim.node import SimNode
+from gossipmesh.sim.shell import EPOCH
+from gossipmesh.sim.traffic import Traffic
+from gossipmesh.sim.watched import WatchedMembership
 
-EPOCH: Final = 1_800_000_000.0
-"""The wall time at which every world begins, in Unix seconds."""
+__all__ = ["EPOCH", "PORT", "World"]
+
 PORT: Final = 7_946
-MAX_INBOX: Final = 1_024
-"""What waits for a stalled node; the rest is lost."""
+SEEDS: Final = 2
+"""How many of the first nodes are the seeds of those that :meth:`World.populate` adds."""
+MAX_TOLD: Final = 16
+"""Nodes whose every belief a failure shows, and wrong views shown of larger worlds."""
+_NOBODY: Final = NodeId(bytes(32))
 
 
-class World:
+class World(Faults):
     """A mesh in a box.
 
     Args:
@@ -54,6 +49,10 @@ class World:
         latency_s: least and greatest one-way time of a packet.
         loss: the share of datagrams that are lost, 0 to 1.
         ttl_s: the life of the mesh's join token, in seconds.
+        crypto: ``shared`` (each verification is done once for all nodes, and a hash stands in for X25519) or
+            ``real``.
+        input_first: False hands deadlines over before what was received during a stall, for the tests that show why
+            the order matters.
     """
 
     def __init__(
@@ -64,18 +63,13 @@ class World:
         latency_s: tuple[float, float] = (0.0002, 0.002),
         loss: float = 0.0,
         ttl_s: int = 365 * 86_400,
+        crypto: str = "shared",
+        input_first: bool = True,
     ) -> None:
-        self.seed = seed
-        self.nodes: dict[str, SimNode] = {}
-        self._rng = random.Random(seed)
-        self.network = Network(self._rng, latency_s=latency_s, loss=loss)
+        super().__init__(seed, latency_s=latency_s, loss=loss, crypto=crypto, input_first=input_first)
         self._parameters = PROFILES[profile] if isinstance(profile, str) else profile
-        self._events = Events()
         self._hosts = itertools.count(1)
-        self._by_address: dict[Address, SimNode] = {}
-        self.root_seed = self._rng.randbytes(32)
-        bundle = new_bundle([NodeKey.from_seed(self.root_seed).id], default_allow=True)
-        self.trust = TrustStore(bundle)
+        self._boots: dict[NodeId, int] = {}
         self.token = self.new_token(ttl_s=ttl_s)
 
     def new_token(self, *, ttl_s: int, caps: Iterable[Capability] = (Capability.JOIN,)) -> Token:
@@ -87,7 +81,7 @@ class World:
         """Admit a key under a name, with the mesh's join token."""
         return join_chain(self.token, key.seed, name)
 
-    # --- what happens to nodes ---
+    # --- nodes ---
 
     def add(
         self,
@@ -98,6 +92,7 @@ class World:
         token: Token | None = None,
         key: NodeKey | None = None,
         machine: Callable[..., Mesh] = Mesh,
+        membership: Callable[..., Membership] | None = None,
         start: bool = True,
     ) -> SimNode:
         """Add a host and start its daemon.
@@ -109,20 +104,25 @@ class World:
             token: what it joins with; the mesh's own token by default.
             key: of its own by default; another's makes it a clone.
             machine: makes its control plane.
+            membership: makes its membership; by default one whose records are checked.
             start: whether to start it now.
         """
+        if key is not None and any(node.key.id == key.id for node in self.nodes.values()):
+            self._ledger.clones.add(key.id)
         key = key or NodeKey.generate(self._rng.randbytes)
-        host = next(self._hosts)
         node = SimNode(
             name=name,
             key=key,
             chain_raw=join_chain(token or self.token, key.seed, name),
-            address=Address(f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}", PORT),
+            address=self._new_address(),
             services=services,
             seeds=(),
-            checker=Checker(self.seed, name),
+            checker=Checker(name, self.history, self._ledger),
             machine=machine,
+            membership=membership,
         )
+        if machine is not Mesh:
+            self._ledger.clones.add(key.id)
         self.nodes[name] = node
         node.seeds = tuple(self.nodes[seed].address for seed in seeds)
         self._by_address[node.address] = node
@@ -130,41 +130,74 @@ class World:
             self.start(name)
         return node
 
+    def populate(self, count: int, *, prefix: str = "n") -> list[str]:
+        """Add ``count`` running nodes, named n0 and up, that know each other and all that run already.
+
+        Their mesh is settled: nobody has news to tell. The first two are everybody's seeds.
+        """
+        names = [f"{prefix}{number}" for number in range(count)]
+        known: list[Learned] = [each for node in self.up for each in _shown(node.running)]
+        for name in names:
+            self.add(name, start=False)
+            known += _shown(self._build(self.nodes[name], known))
+        seeds = tuple(self.nodes[name].address for name in names[:SEEDS])
+        for name in names:
+            node = self.nodes[name]
+            node.seeds = seeds
+            self._begin(node)
+            # Its own record is news at every start; here everybody has it.
+            while node.running._membership.next_gossip(MAX_PLAINTEXT, _NOBODY):
+                pass
+        return names
+
     def start(self, name: str) -> None:
         """Start a daemon that is down, with the key, chain and boot counter that it has on disk."""
         node = self.nodes[name]
+        self.history.add(self.now, name, "starts")
+        self._build(node, _learned(node.known))
+        self._begin(node)
+
+    def _build(self, node: SimNode, known: Sequence[Learned]) -> Mesh:
         node.boot += 1
         node.life += 1
-        node.checker = Checker(self.seed, name)
+        node.vanished = False
+        if node.boot <= self._boots.get(node.key.id, 0):
+            self._ledger.clones.add(node.key.id)
+        self._boots[node.key.id] = max(node.boot, self._boots.get(node.key.id, 0))
+        honest = node.machine is Mesh
+        node.checker = Checker(node.name, self.history, self._ledger, now=self.now, trusted=honest)
+        wall = self.wall_of(node)
         node.mesh = node.machine(
             Setup(
                 key=node.key,
                 trust=self.trust,
-                chain=verify_chain_untrusted(node.chain_raw, self.trust, wall=self.wall),
+                chain=self._crypto.checks.verify_chain(node.chain_raw, self.trust, wall=wall),
                 boot=node.boot,
                 addresses=(node.address,),
                 services=node.services,
                 parameters=self._parameters,
                 seeds_expected=bool(node.seeds),
                 root_seed=node.root_seed,
-                known=_learned(node.known),
+                known=known,
+                membership=node.membership or partial(WatchedMembership, node.checker),
+                checks=self._crypto.checks,
+                pair_keys=self._crypto.pair_keys,
+                limits=RegistryLimits(per_token=RegistryLimits().members),
             ),
             rng=random.Random(self._rng.random()),
             entropy=self._rng.randbytes,
             now=self.now,
-            wall=self.wall,
+            wall=wall,
         )
-        self.perform(node, node.mesh.start(now=self.now, wall=self.wall))
-        if node.seeds:
-            self.perform(node, node.mesh.set_seeds(node.seeds, now=self.now, wall=self.wall))
+        node.checker.watch(node.mesh)
+        return node.mesh
 
-    def crash(self, name: str) -> None:
-        """Stop a daemon without a word, as SIGKILL does."""
-        node = self.nodes[name]
-        node.mesh = None
-        node.inbox = None
-        node.life += 1
-        node.timer = float("inf")
+    def _begin(self, node: SimNode) -> None:
+        mesh, wall = node.running, self.wall_of(node)
+        node.view = self._truth.rise(node.key.id)
+        self.perform(node, mesh.start(now=self.now, wall=wall))
+        if node.seeds:
+            self.perform(node, mesh.set_seeds(node.seeds, now=self.now, wall=wall))
 
     def restart_with_lost_state(self, name: str) -> None:
         """Start a daemon that is down with a key and chain of its own anew: its state directory was lost."""
@@ -172,67 +205,47 @@ class World:
         node.key = NodeKey.generate(self._rng.randbytes)
         node.chain_raw = join_chain(self.token, node.key.seed, name)
         node.boot = 0
+        node.known = ()
         self.start(name)
 
-    def leave(self, name: str) -> None:
-        """Say goodbye, and stop after the goodbye went out."""
+    def move(self, name: str) -> None:
+        """Give a host that is down another address; nobody is at the old one."""
         node = self.nodes[name]
-        self.perform(node, node.running.set_serving(Serving.LEAVING, now=self.now, wall=self.wall))
-        self.later(1.0, node, lambda: self.crash(name))
+        del self._by_address[node.address]
+        node.address = self._new_address()
+        self._by_address[node.address] = node
 
-    def drain(self, name: str) -> None:
-        """Say that a node takes no new requests."""
-        node = self.nodes[name]
-        self.perform(node, node.running.set_serving(Serving.DRAINING, now=self.now, wall=self.wall))
+    def bounce(
+        self, name: str, *, down_s: float, lost_state: bool = False, new_address: bool = False
+    ) -> None:
+        """Crash a daemon and start it again after ``down_s`` seconds.
 
-    def stall(self, name: str, seconds: float) -> None:
-        """Stop a daemon for a while, as SIGSTOP does: what comes in waits, and so do its deadlines."""
-        node = self.nodes[name]
-        node.inbox = []
-        life = node.life
-        self._events.at(self.now + seconds, lambda: self._resume(node) if node.life == life else None)
+        Args:
+            name: whose.
+            down_s: how long it is down.
+            lost_state: it comes back with a new key, as after the loss of its state directory.
+            new_address: it comes back at another address.
+        """
+        self.crash(name)
+        life = self.nodes[name].life
 
-    def _resume(self, node: SimNode) -> None:
-        inbox, node.inbox = node.inbox or [], None
-        # First what came in, then the clock, as the daemon's control task has it.
-        for event in inbox:
-            event()
-        mesh = node.running
-        late_s = max(0.0, self.now - mesh.deadline)
-        if mesh.deadline <= self.now:
-            self.perform(node, mesh.handle_timer(now=self.now, wall=self.wall, late_s=late_s))
+        def back() -> None:
+            if self.nodes[name].life != life:
+                return
+            if new_address:
+                self.move(name)
+            if lost_state:
+                self.restart_with_lost_state(name)
+            else:
+                self.start(name)
 
-    def cut(self, here: Iterable[str], there: Iterable[str], *, one_way: bool = False) -> None:
-        """Drop everything from ``here`` to ``there``, as :meth:`gossipmesh.sim.network.Network.cut`."""
-        self.network.cut(here, there, one_way=one_way)
+        self.at(down_s, back)
 
-    def heal(self) -> None:
-        """Undo every cut."""
-        self.network.heal()
+    def _new_address(self) -> Address:
+        host = next(self._hosts)
+        return Address(f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}", PORT)
 
-    def inject(self, target: str, payload: bytes, source: Address) -> None:
-        """Let a datagram arrive now that no node of this world sent, or not now."""
-        node = self.nodes[target]
-        self.perform(
-            node,
-            node.running.receive_datagram_untrusted(payload, source, now=self.now, wall=self.wall),
-        )
-
-    # --- time ---
-
-    @property
-    def now(self) -> float:
-        """Monotonic seconds in this world."""
-        return self._events.now
-
-    @property
-    def wall(self) -> float:
-        """Unix seconds in this world."""
-        return EPOCH + self.now
-
-    def run(self, seconds: float) -> None:
-        """Let that much virtual time pass."""
-        self._events.run(seconds)
+    # --- what observers ask ---
 
     def run_until(self, holds: Callable[[], bool], *, within: float) -> float:
         """Let time pass until ``holds()``, checked after every event; give the seconds that it took.
@@ -240,139 +253,78 @@ class World:
         Raises:
             TimeoutError: if it does not hold ``within`` that many seconds; the text has the seed.
         """
-        took = self._events.run_until(holds, within=within)
+        took = self._wait(holds, within)
         if took is None:
-            raise TimeoutError(f"seed {self.seed}: not within {within} s: {self.describe()}")
+            text = f"not within {within} s: {self.describe()}"
+            raise TimeoutError(self.history.failure(self.now, text))
         return took
 
-    def later(self, delay_s: float, node: SimNode, event: Callable[[], None]) -> None:
-        """Let something happen to a node, unless it crashes or starts again before; a stalled one takes it later."""
-        life = node.life
-
-        def happen() -> None:
-            if node.life != life:
-                return
-            if node.inbox is None:
-                event()
-            elif len(node.inbox) < MAX_INBOX:
-                node.inbox.append(event)
-
-        self._events.at(self.now + delay_s, happen)
-
-    # --- the shell: what the daemon does with outputs, here in virtual time ---
-
-    def perform(self, node: SimNode, outputs: list[Output]) -> None:
-        """Carry out what a node's machine wants."""
-        for output in outputs:
-            match output:
-                case SendDatagram(target, payload):
-                    self._send(node, target, payload)
-                case Exchange():
-                    node.exchanges += 1
-                    Call(self, node, output).begin()
-                case MemberChanged():
-                    node.changes.append((self.now, output))
-                    node.checker.changed(node.running, output, now=self.now)
-                case ChainRenewed(raw):
-                    node.chain_raw = raw
-                case Notice():
-                    node.notices.append(output)
-                case Refused(code):
-                    node.refused[code] += 1
-                case SnapshotChanged() | RoutabilityChanged():
-                    pass
-                case _:
-                    assert_never(output)
-        if node.mesh is not None:
-            node.checker.after_event(node.mesh, now=self.now)
-            self._set_timer(node, node.mesh.deadline)
-
-    def at_address(self, address: Address) -> SimNode | None:
-        """Give the host with this address, up or down."""
-        return self._by_address.get(address)
-
-    def _set_timer(self, node: SimNode, deadline: float) -> None:
-        if deadline < node.timer:
-            node.timer = deadline
-            life = node.life
-            self._events.at(
-                max(self.now, deadline), lambda: self._fire(node, deadline) if node.life == life else None
-            )
-
-    def _fire(self, node: SimNode, deadline: float) -> None:
-        if node.timer != deadline:
-            return
-        node.timer = float("inf")
-        if node.inbox is not None:  # stalled: its deadlines wait until it has read what came in
-            return
-        mesh = node.running
-        if mesh.deadline <= self.now:
-            outputs = mesh.handle_timer(now=self.now, wall=self.wall)
-            node.checker.after_timer(mesh, now=self.now)
-            self.perform(node, outputs)
-        else:
-            self._set_timer(node, mesh.deadline)
-
-    def _send(self, node: SimNode, target: Address, payload: bytes) -> None:
-        node.sent += 1
-        node.sent_bytes += len(payload)
-        if self.network.tap is not None:
-            self.network.tap(node.address, target, payload)
-        other = self._by_address.get(target)
-        if other is None or not self.network.delivers(node.name, other.name):
-            return
-
-        def arrive() -> None:
-            if other.inbox is not None:
-                if len(other.inbox) < MAX_INBOX:
-                    other.inbox.append(arrive)
-            elif other.mesh is not None:
-                self.inject(other.name, payload, node.address)
-
-        self._events.at(self.now + self.network.travel_s(), arrive)
-
-    def peer_of(self, mesh: Mesh) -> Peer:
-        """Give what a handshake proves of a node.
+    def agree(self, within_s: float) -> float:
+        """Let time pass until every view equals the truth; give the seconds that it took. For calm worlds.
 
         Raises:
-            TrustError: if its credentials are not valid now.
+            LawBroken: if views still differ after ``within_s`` seconds.
         """
-        credentials = mesh.credentials(wall=self.wall)
-        return verify_credentials_untrusted(credentials, mesh.own.dh_key, self.trust, wall=self.wall)
-
-    # --- what observers ask ---
+        took = self._wait(lambda: self._truth.wrong == 0, within_s)
+        if took is None:
+            text = f"views differ from the truth after {within_s} s of calm: {self.describe()}"
+            raise LawBroken(self.history.failure(self.now, text))
+        return took
 
     @property
     def up(self) -> list[SimNode]:
         """The nodes whose daemon runs."""
         return [node for node in self.nodes.values() if node.mesh is not None]
 
+    @property
+    def traffic(self) -> Mapping[str, Traffic]:
+        """What each node has sent so far."""
+        return {name: node.traffic for name, node in self.nodes.items()}
+
     def believes(self, observer: str, subject: str) -> MemberState | None:
         """Give what one node believes of another's present key; None if it does not know it."""
         member = self.nodes[observer].running.members.get(self.nodes[subject].key.id)
         return None if member is None else member.state
 
-    def complete(self) -> bool:
-        """Whether every running node believes every other one alive."""
-        ids: set[NodeId] = {node.key.id for node in self.up}
-        for node in self.up:
-            living = {m.id for m in node.running.members.values() if m.state is MemberState.ALIVE}
-            if not ids - {node.key.id} <= living:
-                return False
-        return True
-
     def everyone_believes(self, subject: str, state: MemberState | None) -> bool:
-        """Whether every running node but the subject has this belief of it."""
-        return all(self.believes(node.name, subject) is state for node in self.up if node.name != subject)
+        """Whether every running node but the subject has this belief of it; costs the same whatever N is."""
+        return self._truth.holding(self.nodes[subject].key.id, state)
+
+    def complete(self) -> bool:
+        """Whether every running node believes every other one alive; costs the same whatever N is."""
+        return self._truth.missing == 0
+
+    def wrong_views(self) -> int:
+        """Count the pairs of a running node and another one, of which the first does not believe the truth.
+
+        Nodes that run should be believed alive; those that are down, or leave, neither alive nor suspect.
+        Former keys of a node count as nodes that are down. Costs the same whatever N is.
+        """
+        return self._truth.wrong
 
     def describe(self) -> str:
-        """Give everybody's beliefs in a line, for failures."""
+        """Give everybody's beliefs in a line, for failures; of many nodes, those that are wrong."""
+        if len(self.nodes) > MAX_TOLD:
+            return self._describe_wrong()
         rows = (
             f"{node.name}: "
             + ", ".join(f"{m.record.name}={m.state.value}" for m in node.running.members.values())
             for node in self.up
         )
         return "; ".join(rows)
+
+    def _describe_wrong(self) -> str:
+        names = {node.key.id: node.name for node in self.nodes.values()}
+        rows = (
+            f"{names.get(observer, short_id(observer))}: {names.get(subject, short_id(subject))}="
+            + ("unknown" if state is None else state.value)
+            for observer, subject, state in itertools.islice(self._truth.wrong_views(), MAX_TOLD)
+        )
+        return f"{self._truth.wrong} wrong views: " + "; ".join(rows)
+
+
+def _shown(mesh: Mesh) -> tuple[Learned, Learned]:
+    return ChainLearned(mesh.chain.raw), RecordLearned(mesh.own.signed.raw)
 
 
 def _learned(known: tuple[bytes, ...]) -> tuple[Learned, ...]:

@@ -23,6 +23,8 @@ from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity, S
 MAX_KEPT: Final = 2
 """Channels that stay open between exchanges, the least recently used closed first. Two make routine sync free of
 handshakes; more would cost every node of a large mesh idle connections."""
+MAX_HELD: Final = 32
+"""... and beside those, channels to peers that are asked several times a second because no datagram reaches them."""
 IDLE_TIMEOUT_S: Final = 300.0
 """A peer's sync channel on which nothing is asked for this long is closed."""
 
@@ -58,7 +60,9 @@ class SyncClient:
         self._connect_timeout_s = connect_timeout_s
         self._exchange_timeout_s = exchange_timeout_s
         self._max_kept = max_kept
+        self._max_held = MAX_HELD
         self._kept: dict[NodeId, SecureStream] = {}
+        self._held: dict[NodeId, SecureStream] = {}
         self._turns: dict[NodeId, trio.Lock] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -67,22 +71,34 @@ class SyncClient:
             task_status.started()
             await trio.sleep_forever()
         finally:
-            self._max_kept = 0
-            for stream in self._kept.values():
+            self._max_kept = self._max_held = 0
+            for stream in (*self._kept.values(), *self._held.values()):
                 stream.close()
             self._kept.clear()
+            self._held.clear()
 
     @property
     def kept(self) -> tuple[NodeId, ...]:
         """The peers whose channels are open and idle, the least recently used first."""
         return tuple(self._kept)
 
+    @property
+    def held(self) -> tuple[NodeId, ...]:
+        """The peers whose channels are held beside those, the least recently used first."""
+        return tuple(self._held)
+
     async def exchange(
-        self, target: NodeId, request: bytes, *, addresses: tuple[Address, ...] = ()
+        self, target: NodeId, request: bytes, *, addresses: tuple[Address, ...] = (), hold: bool = False
     ) -> tuple[Peer, bytes]:
         """Send ``request``, at most :data:`~gossipmesh.channel.secure.MAX_RECORD_BODY` bytes.
 
         Gives who answered, with its record of the time of the handshake, and the answer.
+
+        Args:
+            target: whom to ask.
+            request: what.
+            addresses: where it is; by default where ``resolve`` says.
+            hold: whether it will be asked again within a second or so: then its channel does not give way to others'.
 
         Raises:
             ConnectError: nothing was sent.
@@ -91,7 +107,7 @@ class SyncClient:
         """
         with trio.move_on_after(self._exchange_timeout_s):
             async with self._turn(target):
-                return await self._exchange(target, request, addresses)
+                return await self._exchange(target, request, addresses, hold=hold)
         raise ChannelClosed("sync.timeout", f"{short_id(target)} gave no answer in time")
 
     async def contact(self, address: Address, request: bytes) -> tuple[Peer, bytes]:
@@ -107,36 +123,38 @@ class SyncClient:
         with trio.move_on_after(self._exchange_timeout_s):
             stream = await dial(self._identity, (address,), expected=None, timeout_s=self._connect_timeout_s)
             answer = await _ask(stream, request)
-            await self._keep(stream)
+            await self._keep(stream, hold=False)
             return stream.peer, answer
         raise ChannelClosed("sync.timeout", f"{address} gave no answer in time")
 
     async def _exchange(
-        self, target: NodeId, request: bytes, given: tuple[Address, ...]
+        self, target: NodeId, request: bytes, given: tuple[Address, ...], *, hold: bool
     ) -> tuple[Peer, bytes]:
-        kept = self._kept.pop(target, None)
+        kept = self._kept.pop(target, None) or self._held.pop(target, None)
         if kept is not None:
             try:
                 answer = await _ask(kept, request)
             except (ChannelClosed, RemoteProtocolError):
                 pass  # It was closed while nobody looked, or it is broken: ask once more on a fresh one.
             else:
-                await self._keep(kept)
+                await self._keep(kept, hold=hold)
                 return kept.peer, answer
         addresses = given or self._resolve(target)
         if addresses is None:
             raise ConnectError("connect.unknown", f"no address of {short_id(target)} is known")
         stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)
         answer = await _ask(stream, request)
-        await self._keep(stream)
+        await self._keep(stream, hold=hold)
         return stream.peer, answer
 
-    async def _keep(self, stream: SecureStream) -> None:
-        replaced = self._kept.pop(stream.peer.id, None)
-        self._kept[stream.peer.id] = stream
-        surplus = [] if replaced is None else [replaced]
-        while len(self._kept) > self._max_kept:
-            surplus.append(self._kept.pop(next(iter(self._kept))))
+    async def _keep(self, stream: SecureStream, *, hold: bool) -> None:
+        peer = stream.peer.id
+        replaced = (self._kept.pop(peer, None), self._held.pop(peer, None))
+        surplus = [each for each in replaced if each is not None]
+        pool, most = (self._held, self._max_held) if hold else (self._kept, self._max_kept)
+        pool[peer] = stream
+        while len(pool) > most:
+            surplus.append(pool.pop(next(iter(pool))))
         for each in surplus:
             await each.finish()
 

@@ -25,6 +25,7 @@ STATUS: Status = {
     "address": "10.0.0.1:7946",
     "members": {"alive": 3, "suspect": 0, "dead": 1, "left": 0},
     "agreement": 1.0,
+    "awareness": 0,
     "policy_version": 0,
 }
 MEMBERS: Members = {

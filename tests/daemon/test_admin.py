@@ -19,7 +19,7 @@ from gossipmesh.daemon.admin import (
 )
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
-from gossipmesh.errors import StateError
+from gossipmesh.errors import MeshError, StateError
 from gossipmesh.model import Address
 
 
@@ -29,6 +29,7 @@ class Node:
     def __init__(self, *, waits_for: str = "") -> None:
         self.readiness = Readiness(not waits_for, waits_for)
         self.left = False
+        self.recorded = True
 
     def status(self) -> Status:
         return {
@@ -41,6 +42,7 @@ class Node:
             "address": "10.0.0.1:7946",
             "members": {"alive": 1, "suspect": 0, "dead": 0, "left": 0},
             "agreement": 1.0,
+            "awareness": 0,
             "policy_version": 0,
         }
 
@@ -61,6 +63,11 @@ class Node:
 
     def metrics_text(self) -> bytes:
         return Metrics().text()
+
+    def trace(self) -> bytes:
+        if not self.recorded:
+            raise MeshError("trace.none", "there is no recording: nothing was recorded yet")
+        return b"gossipmesh trace"
 
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -176,6 +183,21 @@ async def test_the_unix_socket_is_the_owners_and_takes_changes(tmp_path: Path) -
         answer = await said(await trio.open_unix_socket(path), get("/v1/leave", "localhost", method="PUT"))
         assert answer.startswith(b"HTTP/1.1 405 ")
     assert not path.exists()
+
+
+async def test_the_recording_is_the_owners_alone(tmp_path: Path) -> None:
+    node, path = Node(), tmp_path / "admin.sock"
+    async with over_tcp(node) as address:
+        for target in ("/v1/trace", "/v1/trace?all"):
+            assert (await asked(address, get(target, str(address))))[0] == 403
+    async with over_unix(node, path):
+        answer = await said(await trio.open_unix_socket(path), get("/v1/trace", "localhost"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"gossipmesh trace")
+        node.recorded = False
+        answer = await said(await trio.open_unix_socket(path), get("/v1/trace", "localhost"))
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"nothing was recorded yet" in answer
 
 
 async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ async def test_after_a_stall_an_answer_that_is_here_already_is_no_silence(
         # Everything short of the verdict happens; then Bob's answers arrive at the socket, and before anybody looks,
         # this process does not run until the verdict is due, and a little longer.
         asked = trio.current_time()
-        while alice.deadline < asked + 0.99 * LAN.probe_period_s:
+        while alice.deadline < asked + 0.99 * LAN.probe_least_s:
             mock_clock.jump(max(0.0, alice.deadline - trio.current_time()))
             await trio.testing.wait_all_tasks_blocked()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as network:

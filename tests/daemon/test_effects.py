@@ -29,12 +29,15 @@ from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
+    BootRaised,
     ChainRenewed,
+    Converged,
     Exchange,
     Level,
     MemberChanged,
     Notice,
     Output,
+    ProbeMeasured,
     Refused,
     SendDatagram,
     SnapshotChanged,
@@ -296,6 +299,24 @@ async def test_a_renewed_chain_is_on_the_disk_for_the_next_start(tmp_path: Path)
         assert "the new one" not in node.said.getvalue()
 
 
+async def test_boots_that_were_raised_are_on_the_disk_the_highest_last(tmp_path: Path) -> None:
+    async with running(member(new_root(), "alice"), tmp_path) as node:
+        node.state.load_or_make_key(os.urandom)
+        for boot in (7, 9, 8):
+            node.effects.perform(BootRaised(boot))
+        await until(lambda: (node.state.path / "boot").read_text() == "9\n")
+        await wait_all_tasks_blocked()
+        assert node.state.next_boot() == 10
+
+
+async def test_a_boot_that_cannot_be_kept_is_said_and_ends_nothing(tmp_path: Path) -> None:
+    async with running(member(new_root(), "alice"), tmp_path) as node:
+        (node.state.path / "boot").mkdir()
+        node.effects.perform(BootRaised(7))
+        await until(lambda: len(node.said.getvalue()) > 0)
+        assert "boot" in node.said.getvalue()
+
+
 async def test_a_change_of_a_member_is_one_line(tmp_path: Path) -> None:
     async with running(member(new_root(), "alice"), tmp_path) as node:
         node.effects.perform(MemberChanged(BOB, "bob", None, MemberState.ALIVE, "it joined"))
@@ -324,5 +345,9 @@ async def test_what_was_refused_is_counted_and_a_new_snapshot_says_nothing(tmp_p
     async with running(member(new_root(), "alice"), tmp_path) as node:
         node.effects.perform(Refused("datagram.replay"))
         node.effects.perform(SnapshotChanged(Snapshot(local=node.mesh.id)))
+        node.effects.perform(ProbeMeasured(0.002))
+        node.effects.perform(Converged(0.75))
+        assert node.counted("probe_rtt_seconds_sum 0.002")
+        assert node.counted("convergence_seconds_sum 0.75")
         assert node.counted('gossip_errors_total{code="datagram.replay"} 1.0')
         assert node.said.getvalue() == ""

@@ -83,6 +83,10 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
     metrics.set_channels({"open": 2})
     metrics.set_policy_version(0)
     metrics.set_chain_expiry(1_900_000_000)
+    metrics.probe(0.003)
+    metrics.probe(0.4)
+    metrics.converged(0.7)
+    metrics.set_awareness(2)
     text = metrics.text().decode()
     for line in (
         'gossipmesh_gossip_bytes_total{direction="in"} 100.0',
@@ -92,6 +96,11 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
         'gossipmesh_channels{state="open"} 2.0',
         "gossipmesh_policy_version 0.0",
         "gossipmesh_chain_expiry_timestamp_seconds 1.9e+09",
+        'gossipmesh_probe_rtt_seconds_bucket{le="0.005"} 1.0',
+        "gossipmesh_probe_rtt_seconds_count 2.0",
+        'gossipmesh_convergence_seconds_bucket{le="1.0"} 1.0',
+        "gossipmesh_convergence_seconds_sum 0.7",
+        "gossipmesh_awareness 2.0",
     ):
         assert line in text
     assert "_created" not in text

@@ -14,7 +14,10 @@ import gossipmesh
 from gossipmesh.config.load import load
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
+from gossipmesh.errors import MeshError
+from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, MemberState, Service
 from gossipmesh.sim.world import World
@@ -33,6 +36,7 @@ class Around:
     channels: dict[str, int] = field(factory=dict)
     in_flight: int = 0
     left: int = 0
+    recorder: Recorder = field(factory=Recorder)
 
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -48,6 +52,7 @@ class Around:
             channels=lambda: self.channels,
             in_flight=lambda: self.in_flight,
             leave=self.leave,
+            recorder=self.recorder,
         )
 
 
@@ -89,6 +94,7 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
         "address": str(world.nodes["alice"].address),
         "members": {"alive": 2, "suspect": 0, "dead": 1, "left": 0},
         "agreement": 1.0,
+        "awareness": 0,
         "policy_version": 0,
     }
 
@@ -214,6 +220,7 @@ async def test_metrics_show_what_is_so_at_the_moment_they_are_read(world: World)
     assert metric(report, "endpoints") == {'{service="hello",state="healthy"}': 2.0}
     assert metric(report, "channels") == {'{state="open"}': 2.0}
     assert metric(report, "inflight_requests") == {"": 5.0}
+    assert metric(report, "awareness") == {"": float(alice.awareness)}
     assert metric(report, "chain_expiry") == {"_timestamp_seconds": float(alice.chain.grants.expires_at)}
     around.channels, around.in_flight = {"open": 0}, 0
     world.drain("bob")
@@ -237,3 +244,13 @@ async def test_leaving_returns_when_others_were_told(world: World) -> None:
     around = Around()
     await around.report(mesh_of(world)).leave()
     assert around.left == 1
+
+
+async def test_a_recording_is_given_as_it_is_and_its_absence_with_a_reason(world: World) -> None:
+    around = Around()
+    with pytest.raises(MeshError, match="there is no recording"):
+        around.report(mesh_of(world)).trace()
+    around.recorder.begin(b"keyframe")
+    trace = decode_trace_untrusted(around.report(mesh_of(world)).trace())
+    assert trace.segments[0].keyframe == b"keyframe"
+    assert trace.wall == pytest.approx(wall_clock(), abs=60)

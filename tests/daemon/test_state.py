@@ -182,3 +182,19 @@ def test_a_directory_in_the_place_of_the_records_is_put_aside_too(tmp_path: Path
         assert state.load_peers() == []
         state.save_peers([b"record"])
         assert state.load_peers() == [b"record"]
+
+
+def test_a_raised_boot_count_is_where_the_next_start_counts_on_and_it_never_falls(tmp_path: Path) -> None:
+    with StateDirectory(tmp_path / "state") as state:
+        state.load_or_make_key(os.urandom)
+        assert state.next_boot() == 1
+        state.raise_boot(9)
+        state.raise_boot(4)
+        assert state.next_boot() == 10
+
+
+def test_a_boot_count_at_its_end_still_lets_the_node_start_and_say_so(tmp_path: Path) -> None:
+    with StateDirectory(tmp_path / "state") as state:
+        state.load_or_make_key(os.urandom)
+        state.raise_boot(MAX_BOOT)
+        assert state.next_boot() == MAX_BOOT

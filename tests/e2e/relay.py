@@ -28,9 +28,14 @@ def _same_port() -> tuple[socket.socket, socket.socket]:
 
 
 class RecordingRelay:
-    """Stands where a node says that it is; :attr:`target` is where the node really listens."""
+    """Stands where a node says that it is; :attr:`target` is where the node really listens.
 
-    def __init__(self) -> None:
+    Args:
+        datagrams: whether UDP is passed on, too.
+    """
+
+    def __init__(self, *, datagrams: bool = True) -> None:
+        self._datagrams = datagrams
         self._listener, self._udp = _same_port()
         self._wake, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -106,7 +111,7 @@ class RecordingRelay:
     def _from_outside(self) -> None:
         data, source = self._udp.recvfrom(READ)
         self.udp_bytes += data
-        if self.target is None:
+        if self.target is None or not self._datagrams:
             return
         if source not in self._outside:
             inner = self._outside[source] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

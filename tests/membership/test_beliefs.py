@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 from gossipmesh.identity.accusation import Accusation
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.identity.signed import Signed
+from gossipmesh.membership.awareness import Awareness
 from gossipmesh.membership.beliefs import Beliefs
 from gossipmesh.membership.members import Member, MemberTable
 from gossipmesh.membership.messages import AccusationNews, News, RecordNews
@@ -34,8 +35,8 @@ def record(who: NodeId, incarnation: int = 0, *, boot: int = 1, leaving: bool = 
         id=who,
         boot=boot,
         incarnation=incarnation,
-        name="somebody",
-        addresses=(Address("127.0.0.1", 7946),),
+        name=f"node-{who.hex()[-4:]}",
+        addresses=(Address("127.0.0.1", 1 + who[-1] + 256 * who[-2]),),
         dh_key=bytes(32),
         dh_generation=0,
         zone="",
@@ -79,7 +80,9 @@ class Bench:
 def bench(*others: NodeId, parameters: Parameters = LAN) -> Bench:
     rng = random.Random(1)
     table = MemberTable(rng=rng)
-    prober = Prober(parameters, US, table, root=lambda: bytes(16), rng=rng)
+    prober = Prober(
+        parameters, US, table, Awareness(parameters.awareness_max), root=lambda: bytes(16), rng=rng
+    )
     piggyback = Piggyback(4)
     signed: list[Accusation] = []
 

@@ -20,7 +20,7 @@ def member(number: int, state: MemberState = MemberState.ALIVE, since: float = 0
         boot=1,
         incarnation=0,
         name=f"node-{number}",
-        addresses=(Address("127.0.0.1", 7946),),
+        addresses=(Address("127.0.0.1", 7_000 + number),),
         dh_key=bytes(32),
         dh_generation=0,
         zone="",

@@ -109,3 +109,24 @@ def test_a_datagram_is_never_overfilled(pieces: list[tuple[int, int]], limit: in
     assert sum(NEWS_BYTES + len(news.raw) for news in taken) <= limit
     assert len(taken) <= MAX_LOOKED_AT
     assert len(set(taken)) == len(taken)
+
+
+def test_a_refresh_waits_behind_all_that_is_news() -> None:
+    queue = Piggyback(4)
+    queue.put(NewsKey(node(1)), record(1), refresh=True)
+    queue.put(NewsKey(node(2)), record(2))
+    size = NEWS_BYTES + len(record(1).raw)
+    limit = transmit_limit(4, 1)
+    assert [queue.take(size, node(9)) for _ in range(2 * limit + 1)] == [
+        *[(record(2),)] * limit,
+        *[(record(1),)] * limit,
+        (),
+    ]
+
+
+def test_a_refresh_of_what_was_not_told_yet_is_news_itself() -> None:
+    queue = Piggyback(4)
+    queue.put(NewsKey(node(1)), record(1))
+    queue.put(NewsKey(node(1)), record(3), refresh=True)
+    queue.put(NewsKey(node(2)), record(2), refresh=True)
+    assert queue.take(NEWS_BYTES + len(record(1).raw), node(9)) == (record(3),)

@@ -10,23 +10,13 @@ from attrs import evolve
 
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.identity.signed import Signed
+from gossipmesh.membership.awareness import Awareness
+from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
 from gossipmesh.membership.members import Member, MemberTable
 from gossipmesh.membership.messages import Ack, Nack, Ping, PingRequest
 from gossipmesh.membership.outputs import StreamProbe
 from gossipmesh.membership.parameters import LAN, Parameters
-from gossipmesh.membership.prober import (
-    MAX_AT_ONCE,
-    MAX_ERRANDS,
-    MAX_ERRANDS_EACH,
-    MAX_WANTED,
-    Failed,
-    Finding,
-    OnlyVouched,
-    Prober,
-    Reached,
-    Tell,
-    Vouched,
-)
+from gossipmesh.membership.prober import MAX_AT_ONCE, MAX_ERRANDS, MAX_ERRANDS_EACH, MAX_WANTED, Prober
 from gossipmesh.model import Address, MemberState, NodeId, Serving
 
 ROOT = b"r" * 16
@@ -46,8 +36,8 @@ def record(who: NodeId) -> MemberRecord:
         id=who,
         boot=1,
         incarnation=0,
-        name="somebody",
-        addresses=(Address("127.0.0.1", 7946),),
+        name=f"node-{who.hex()[-4:]}",
+        addresses=(Address("127.0.0.1", 1 + who[-1] + 256 * who[-2]),),
         dh_key=bytes(32),
         dh_generation=0,
         zone="",
@@ -62,7 +52,9 @@ def record(who: NodeId) -> MemberRecord:
 
 def prober(*others: NodeId, parameters: Parameters = LAN) -> Prober:
     table = MemberTable(rng=random.Random(1))
-    made = Prober(parameters, US, table, root=lambda: ROOT, rng=random.Random(1))
+    made = Prober(
+        parameters, US, table, Awareness(parameters.awareness_max), root=lambda: ROOT, rng=random.Random(1)
+    )
     for other in others:
         table.put(Member(other, record(other), MemberState.ALIVE, 0.0))
         made.add(other, now=0.0)
@@ -193,20 +185,20 @@ def test_a_helper_pings_under_its_own_number_and_passes_the_answer_on() -> None:
 def test_a_helper_without_an_answer_says_so_in_time_and_still_passes_a_late_one_on() -> None:
     us = prober(BOB, CAROL)
     _, seq = the_ping(us.receive(PingRequest(7, BOB), CAROL, now=10.0))
-    assert Tell(CAROL, Nack(7)) in us.handle_timer(now=10.0 + 0.8 * 0.5)
+    assert Tell(CAROL, Nack(7), about=BOB) in us.handle_timer(now=10.0 + 0.8 * 0.5)
     assert us.receive(Ack(seq, THEIRS), BOB, now=10.6)[0] == Tell(CAROL, Ack(7, ROOT))
 
 
 def test_a_helper_asked_about_itself_answers_and_about_a_stranger_says_no() -> None:
     us = prober(BOB)
     assert us.receive(PingRequest(7, US), BOB, now=1.0) == [Tell(BOB, Ack(7, ROOT))]
-    assert us.receive(PingRequest(8, DAVE), BOB, now=1.0) == [Tell(BOB, Nack(8))]
+    assert us.receive(PingRequest(8, DAVE), BOB, now=1.0) == [Tell(BOB, Nack(8), about=DAVE)]
 
 
 def test_errands_are_bounded_for_each_asker_and_in_all() -> None:
     us = prober(BOB)
     said = [us.receive(PingRequest(seq, BOB), CAROL, now=1.0) for seq in range(MAX_ERRANDS_EACH + 1)]
-    assert said[-1] == [Tell(CAROL, Nack(MAX_ERRANDS_EACH))]
+    assert said[-1] == [Tell(CAROL, Nack(MAX_ERRANDS_EACH), about=BOB)]
     askers = [node(100 + number) for number in range(MAX_ERRANDS)]
     said = [us.receive(PingRequest(1, BOB), asker, now=1.0) for asker in askers]
     accepted = sum(isinstance(tell.message, Ping) for [tell] in said if isinstance(tell, Tell))

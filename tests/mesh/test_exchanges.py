@@ -11,22 +11,31 @@ from hypothesis import strategies as st
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.chain import MAX_CHAIN
 from gossipmesh.identity.record import MAX_RECORD
+from gossipmesh.membership.messages import Ack, Nack, encode_messages
 from gossipmesh.mesh.exchanges import (
     MAX_AGE_S,
+    MAX_CARRIED,
     MAX_CODE,
     MAX_OPEN,
     MAX_OPEN_BESIDE_PROBES,
+    MAX_OPEN_CARRYING,
+    Carry,
     Exchanges,
     Greet,
     Greeting,
     Kind,
     Probe,
+    Reached,
     Renew,
+    decode_carried_untrusted,
     decode_chain_untrusted,
     decode_greeting_untrusted,
     decode_plain_untrusted,
+    decode_reached_untrusted,
+    encode_carried,
     encode_greeting,
     encode_plain,
+    encode_reached,
     encode_refusal,
 )
 from gossipmesh.model import Address, NodeId
@@ -53,10 +62,15 @@ def test_a_chain_and_nothing_come_back_as_they_went() -> None:
     decode_plain_untrusted(encode_plain(Kind.PROBE), Kind.PROBE)
 
 
+CARRIED = [encode_messages([Nack(7), Ack(8, bytes(16))]), encode_messages([Nack(9)])]
+MALFORMED = {"exchange.malformed", "gossip.malformed"}
+
 DECODERS: list[tuple[bytes, Callable[[bytes], object]]] = [
     (encode_greeting(Kind.GREET, GREETING), lambda data: decode_greeting_untrusted(data, Kind.GREET)),
     (encode_plain(Kind.PROBED), lambda data: decode_plain_untrusted(data, Kind.PROBED)),
     (encode_plain(Kind.RENEWED, b"c" * 99), lambda data: decode_chain_untrusted(data, Kind.RENEWED)),
+    (encode_carried(Kind.CARRY, CARRIED), lambda data: decode_carried_untrusted(data, Kind.CARRY)),
+    (encode_reached(Reached.NO), decode_reached_untrusted),
 ]
 
 
@@ -66,7 +80,7 @@ def test_every_truncation_is_refused(good: bytes, decode: Callable[[bytes], obje
     for size in range(len(good)):
         with pytest.raises(RemoteProtocolError) as caught:
             decode(good[:size])
-        assert caught.value.code == "exchange.malformed"
+        assert caught.value.code in MALFORMED
 
 
 @pytest.mark.parametrize(("good", "decode"), DECODERS)
@@ -77,7 +91,7 @@ def test_no_bit_flip_raises_anything_else(good: bytes, decode: Callable[[bytes],
         try:
             decode(bytes(bad))
         except RemoteProtocolError as error:
-            assert error.code in {"exchange.malformed", "exchange.refused"}
+            assert error.code in {*MALFORMED, "exchange.refused"}
 
 
 @given(st.binary(max_size=200))
@@ -86,7 +100,19 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
         try:
             decode(data)
         except RemoteProtocolError as error:
-            assert error.code in {"exchange.malformed", "exchange.refused"}
+            assert error.code in {*MALFORMED, "exchange.refused"}
+
+
+def test_carried_messages_come_back_as_they_went_and_no_more_than_the_bound() -> None:
+    plaintexts = [encode_messages([Nack(seq)]) for seq in range(MAX_CARRIED + 3)]
+    decoded = decode_carried_untrusted(encode_carried(Kind.CARRIED, plaintexts), Kind.CARRIED)
+    assert decoded == [[Nack(seq)] for seq in range(MAX_CARRIED)]
+    assert decode_carried_untrusted(encode_carried(Kind.CARRIED, []), Kind.CARRIED) == []
+
+
+@pytest.mark.parametrize("reached", list(Reached))
+def test_whether_somebody_is_reached_comes_back_as_it_went(reached: Reached) -> None:
+    assert decode_reached_untrusted(encode_reached(reached)) is reached
 
 
 def test_a_refusal_says_its_code_and_cannot_forge_a_log_line() -> None:
@@ -126,6 +152,17 @@ def test_a_crowd_of_greetings_leaves_room_for_probes() -> None:
     assert sum(each is not None for each in begun) == MAX_OPEN_BESIDE_PROBES
     probes = [exchanges.begin(Probe(i), BOB, AT, b"", now=0.0) for i in range(MAX_OPEN)]
     assert sum(each is not None for each in probes) == MAX_OPEN - MAX_OPEN_BESIDE_PROBES
+
+
+def test_gossip_over_channels_takes_neither_the_room_of_greetings_nor_all_of_that_of_probes() -> None:
+    exchanges = Exchanges()
+    carrying = [exchanges.begin(Carry(), BOB, AT, b"", now=0.0, keep=True) for _ in range(MAX_OPEN)]
+    assert sum(each is not None for each in carrying) == MAX_OPEN_CARRYING
+    greetings = [exchanges.begin(Greet(), None, AT, b"", now=0.0) for _ in range(MAX_OPEN)]
+    assert sum(each is not None for each in greetings) == MAX_OPEN_BESIDE_PROBES
+    probes = [exchanges.begin(Probe(i), BOB, AT, b"", now=0.0) for i in range(MAX_OPEN)]
+    assert sum(each is not None for each in probes) == MAX_OPEN - MAX_OPEN_BESIDE_PROBES - MAX_OPEN_CARRYING
+    assert exchanges.count(Carry) == MAX_OPEN_CARRYING
 
 
 def test_what_has_no_answer_for_a_minute_is_taken_out() -> None:

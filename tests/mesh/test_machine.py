@@ -120,10 +120,12 @@ def requests(world: World, sender: Mesh) -> dict[str, bytes]:
         "probe": encode_plain(Kind.PROBE),
         "renew": encode_plain(Kind.RENEW, sender.chain.raw),
         "digest": digest,
+        "reach": encode_plain(Kind.REACH),
+        "dial": encode_plain(Kind.DIAL),
     }
 
 
-@pytest.mark.parametrize("kind", ["greet", "probe", "renew", "digest"])
+@pytest.mark.parametrize("kind", ["greet", "probe", "renew", "digest", "reach", "dial"])
 def test_no_change_of_a_real_request_changes_anything(kind: str) -> None:
     world = mesh()
     n0, n1 = world.nodes["n0"].running, world.nodes["n1"].running

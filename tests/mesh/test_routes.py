@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from attrs import evolve
 
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MemberRecord, sign_record
 from gossipmesh.membership.members import Member
-from gossipmesh.mesh.routes import EXPIRED, build_snapshot, why_not, why_not_member
+from gossipmesh.mesh.routes import EXPIRED, Routes, why_not, why_not_member
 from gossipmesh.model import Address, MemberState, NodeId, Service, Serving
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.sim.world import World
@@ -34,15 +36,32 @@ def record(name: str, *services: Service, serving: Serving = Serving.SERVING) ->
 
 
 def member(of: MemberRecord, state: MemberState = MemberState.ALIVE, doubt: str = "") -> Member:
-    return Member(of.id, of, state, 0.0, (), doubt)
+    return Member(of.id, of, state, 0.0, doubt=doubt)
 
 
 OWN = record("own", WEB)
 
 
-def snapshot(*members: Member, refused: dict[NodeId, frozenset[str]] | None = None) -> Snapshot:
-    table = refused or {}
-    return build_snapshot(OWN, members, names={}, refused=lambda node: table.get(node, frozenset()))
+class Believed:
+    """What routes read of membership and registry: our record, the members, and whose record is still valid."""
+
+    def __init__(self, *members: Member, expired: tuple[NodeId, ...] = ()) -> None:
+        self.own = OWN
+        self.members = {each.id: each for each in members}
+        self.expired = expired
+
+    def lookup(self, node: NodeId) -> MemberRecord | None:
+        return None if node in self.expired else self.members[node].record
+
+
+def snapshot(
+    *members: Member,
+    refused: dict[NodeId, frozenset[str]] | None = None,
+    expired: tuple[NodeId, ...] = (),
+) -> Snapshot:
+    table, believed = refused or {}, Believed(*members, expired=expired)
+    routes = Routes(OWN.id, believed, believed, lambda node: table.get(node, frozenset()))
+    return routes.rebuild(now=0.0)
 
 
 def reasons(of: Snapshot, service: str = "web") -> dict[str, str]:
@@ -102,16 +121,46 @@ def test_no_route_leads_to_a_service_outside_its_nodes_token() -> None:
 
 def test_an_expired_record_is_known_and_gets_no_requests() -> None:
     b = record("b", WEB)
-    found = build_snapshot(
-        OWN, [member(b)], names={}, refused=lambda _: frozenset(), expired=lambda node: node == b.id
-    )
+    found = snapshot(member(b), expired=(b.id,))
     assert reasons(found) == {"own": "", "b": EXPIRED}
 
 
 def test_endpoints_carry_the_names_that_nodes_are_shown_as() -> None:
-    b = record("b", WEB)
-    found = build_snapshot(OWN, [member(b)], names={b.id: "b~12ab"}, refused=lambda _: frozenset())
-    assert {each.node for each in found.endpoints("web")} == {"own", "b~12ab"}
+    a, b = record("b", WEB), evolve(record("c", WEB), name="b")
+    found = snapshot(member(a), member(b))
+    shown = {each.node for each in found.endpoints("web")}
+    assert shown in ({"own", "b", f"b~{b.id.hex()[:4]}"}, {"own", "b", f"b~{a.id.hex()[:4]}"})
+
+
+def everything(routes: Routes) -> object:
+    return dict(routes.names), dict(routes.snapshot.services)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_mended_step_by_step_is_what_would_be_made_anew(seed: int) -> None:
+    rng = random.Random(seed)
+    services = (WEB, Service("db", 5432), Service("api", 80))
+    believed = Believed()
+    mended = Routes(OWN.id, believed, believed, lambda _: frozenset())
+    # The labels of namesakes depend on who held the name before, so each step is compared with all made anew at once.
+    for step in range(60):
+        key = rng.choice("abcdef")
+        node = record(key).id
+        if rng.random() < 0.2:
+            believed.members.pop(node, None)
+        else:
+            offered = rng.sample(services, rng.randint(0, 3))
+            name = rng.choice(["x", "y", key])
+            changed = evolve(record(key, *offered), name=name)
+            believed.members[node] = member(changed, rng.choice([*MemberState]), rng.choice(["", "doubt"]))
+        mended.touch(node)
+        mended.rebuild(now=float(step))
+        now = everything(mended)
+        mended.stale = True
+        mended.rebuild(now=float(step))
+        assert everything(mended) == now
+        plain = {name: each for each, name in mended.names.items() if "~" not in name}
+        assert set(plain) == {"own", *(m.record.name for m in believed.members.values())}
 
 
 # Inside a mesh: what makes the picture new.

@@ -13,16 +13,16 @@ from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MAX_COUNTER, RECORD_LIFETIME_S
 from gossipmesh.identity.token import new_token
 from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.membership.outputs import SendMessages
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.effects import Effect
-from gossipmesh.mesh.outputs import Notice
+from gossipmesh.mesh.outputs import BootRaised, Notice
 from gossipmesh.mesh.own import Own
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.mesh.standing import Standing
 from gossipmesh.model import Address, Service, Serving
 from gossipmesh.registry.store import Registry
-from gossipmesh.sim.world import World
 
 WALL = 1_800_000_000
 ROOT = NodeKey.from_seed(b"r" * 32)
@@ -108,6 +108,22 @@ def test_a_version_that_we_did_not_sign_in_this_life_is_gone_above_and_reported(
     assert membership.own.version == (9, 3)
 
 
+def boots(effects: list[Effect]) -> list[int]:
+    return [effect.boot for effect in effects if isinstance(effect, BootRaised)]
+
+
+def test_a_boot_that_we_had_to_rise_to_is_kept_before_anybody_hears_of_it_and_only_once() -> None:
+    standing, membership, _ = node(boot=4)
+    effects = standing.rise_above((9, 2), now=0.0, wall=WALL)
+    assert boots(effects) == [9]
+    kept = next(i for i, effect in enumerate(effects) if isinstance(effect, BootRaised))
+    assert not any(isinstance(effect, SendMessages) for effect in effects[:kept])
+    assert membership.own.version == (9, 3)
+    assert boots(standing.rise_above((9, 7), now=20.0, wall=WALL)) == []
+    assert boots(standing.rise_above((9, MAX_COUNTER), now=40.0, wall=WALL)) == [10]
+    assert boots(standing.serve(Serving.DRAINING, now=41.0, wall=WALL)) == []
+
+
 def test_a_record_of_our_very_version_that_is_another_is_a_clone_too() -> None:
     standing, membership, _ = node()
     assert codes(standing.rise_above((1, 0), now=0.0, wall=WALL, foreign=True)) == ["own.clone"]
@@ -169,18 +185,3 @@ def test_a_greeting_shows_the_newest_chain_and_record() -> None:
     standing.resign(now=0.0, wall=WALL)
     assert standing.greeting() == (own.chain.raw, membership.own.signed.raw)
     assert standing.adopt(None, now=0.0, wall=WALL) == []
-
-
-def test_where_every_member_answers_over_tcp_only_somebody_should_look_at_our_address_once_a_minute() -> None:
-    world = World(8, profile="local")
-    world.add("n0")
-    world.add("n1", seeds=["n0"])
-    world.run_until(world.complete, within=5)
-    world.network.loss = 1.0  # of datagrams; exchanges over TCP go through
-    world.run(40)
-    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [1, 1]
-    world.run(60)
-    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [2, 2]
-    world.network.loss = 0.0
-    world.run(120)
-    assert [world.nodes[name].told("own.unreachable") for name in ("n0", "n1")] == [2, 2]

@@ -14,6 +14,7 @@ from gossipmesh.crypto import blake2b
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import chain_hash
+from gossipmesh.identity.checks import Checks
 from gossipmesh.identity.record import RECORD_LABEL, MemberRecord, decode_record_untrusted, resign_record
 from gossipmesh.identity.signed import envelope, seal
 from gossipmesh.model import NodeId, Service
@@ -21,7 +22,6 @@ from gossipmesh.registry.digest import entry_of
 from gossipmesh.registry.store import (
     Accepted,
     ChainAccepted,
-    Checks,
     CloneAlarm,
     NeedsChain,
     Refused,

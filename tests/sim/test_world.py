@@ -27,7 +27,7 @@ def test_time_passes_as_asked_and_both_clocks_agree() -> None:
 
 def test_a_wait_in_vain_names_the_seed_and_everybodys_beliefs() -> None:
     world = mesh(2, seed=77)
-    with pytest.raises(TimeoutError, match=r"seed 77: not within 1 s: n0: n1=alive; n1: n0=alive"):
+    with pytest.raises(TimeoutError, match=r"seed 77, t=.*: not within 1 s: n0: n1=alive; n1: n0=alive"):
         world.run_until(lambda: False, within=1)
 
 

@@ -32,6 +32,7 @@ from gossipmesh.membership.outputs import (
     Forgotten,
     Output,
     PeerRoot,
+    ProbeMeasured,
     Reconnect,
     Refute,
     RoutabilityChanged,
@@ -60,7 +61,7 @@ def record(number: int, incarnation: int = 0) -> MemberRecord:
         boot=1,
         incarnation=incarnation,
         name=f"node-{number}",
-        addresses=[Address("127.0.0.1", 7946)],
+        addresses=[Address("127.0.0.1", 7_000 + number)],
         dh_key=bytes(32),
         dh_generation=0,
         chain_hash=bytes(16),
@@ -162,7 +163,7 @@ class Net:
                     other = self.number[target]
                     if self.reaches(number, other) and self.reaches(other, number):
                         self.later(0.02, partial(self.sync, number, other))
-                case PeerRoot() | Forgotten():
+                case PeerRoot() | Forgotten() | ProbeMeasured():
                     pass
         for member in node.members.values():
             assert self._seen.get((number, member.id), (0, 0)) <= member.record.version

@@ -121,6 +121,21 @@ async def test_few_channels_are_kept_and_the_least_used_is_ended_in_good_order()
         assert [node.counters.values for node in nodes] == [{}] * 4
 
 
+async def test_channels_that_are_held_do_not_give_way_to_others() -> None:
+    async with running(4) as (client, nodes):
+        await client.exchange(NODES[0], b"?", hold=True)
+        for node in nodes[1:]:
+            await client.exchange(node.node, b"?")
+        assert (client.kept, client.held) == (tuple(NODES[2:]), (NODES[0],))
+        await client.exchange(NODES[0], b"?", hold=True)
+        assert len(nodes[0].channels) == 1
+        await client.exchange(NODES[0], b"?")
+        assert (client.kept, client.held) == ((NODES[3], NODES[0]), ())
+        assert len(nodes[0].channels) == 1
+        await settled()
+        assert [node.counters.values for node in nodes] == [{}] * 4
+
+
 async def test_a_kept_channel_that_is_gone_is_replaced_and_the_request_repeated() -> None:
     async with running() as (client, [node]):
         await client.exchange(node.node, b"1")

@@ -1,0 +1,86 @@
+"""The suspicions that a node holds, by subject, and which of them has to be judged next.
+
+A cut in a large mesh opens hundreds at once, and every packet asks for the next deadline, so the order of expiry is
+kept in a heap. Expiries move (each accuser shortens, each stall of ours prolongs); an entry that no longer holds is
+dropped, or put back, when it comes up.
+
+Law: at most one suspicion per subject; those that were judged stay until they are dropped, for their accusations are
+shown to the dead, but have no expiry.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+
+from gossipmesh.membership.suspicion import Suspicion
+from gossipmesh.model import NodeId
+
+
+class Suspicions:
+    """Suspicions by subject; bounded by the table of members, of which each has at most one."""
+
+    def __init__(self) -> None:
+        self._all: dict[NodeId, Suspicion] = {}
+        self._open: dict[NodeId, Suspicion] = {}
+        self._due: list[tuple[float, NodeId]] = []
+
+    def get(self, subject: NodeId) -> Suspicion | None:
+        """Give the suspicion of ``subject``, open or judged."""
+        return self._all.get(subject)
+
+    @property
+    def deadline(self) -> float:
+        """When the next one has to be judged, in monotonic seconds; inf if never."""
+        while self._due:
+            at, subject = self._due[0]
+            suspicion = self._open.get(subject)
+            if suspicion is None:
+                heapq.heappop(self._due)
+            elif suspicion.expires_at != at:
+                heapq.heapreplace(self._due, (suspicion.expires_at, subject))
+            else:
+                return at
+        return math.inf
+
+    def open(self, subject: NodeId, begin: Callable[[], Suspicion], *, now: float) -> Suspicion:
+        """Give the open suspicion of ``subject``; begin one, or begin a judged one again, if there is none."""
+        suspicion = self._all.get(subject)
+        if suspicion is None:
+            suspicion = self._all[subject] = begin()
+        elif subject not in self._open:
+            suspicion.reopen(now=now)
+        if subject not in self._open:
+            self._open[subject] = suspicion
+            heapq.heappush(self._due, (suspicion.expires_at, subject))
+        return suspicion
+
+    def sooner(self, subject: NodeId) -> None:
+        """Note that an open suspicion may expire sooner than it would have: somebody confirmed it."""
+        if (suspicion := self._open.get(subject)) is not None:
+            heapq.heappush(self._due, (suspicion.expires_at, subject))
+
+    def close(self, subject: NodeId) -> None:
+        """Note that a suspicion was judged."""
+        self._open.pop(subject, None)
+
+    def drop(self, subject: NodeId) -> Suspicion | None:
+        """Forget a suspicion, and give what it was."""
+        self._open.pop(subject, None)
+        return self._all.pop(subject, None)
+
+    def due(self, *, now: float) -> list[tuple[NodeId, Suspicion]]:
+        """Give those whose time has run out, the first one first; each once."""
+        found: dict[NodeId, Suspicion] = {}
+        while self._due and self.deadline <= now:
+            _, subject = heapq.heappop(self._due)
+            found[subject] = self._open[subject]
+        for subject, suspicion in found.items():
+            heapq.heappush(self._due, (suspicion.expires_at, subject))
+        return list(found.items())
+
+    def extend(self, late_s: float) -> None:
+        """Give every suspect the time that we ourselves were not running, in seconds."""
+        for suspicion in self._open.values():
+            suspicion.extend(late_s)
