@@ -83,6 +83,8 @@ class Beliefs:
     @property
     def deadline(self) -> float:
         """When ``handle_timer`` has something to do, in monotonic seconds; inf if never."""
+        if not self._table.anybody_gone:
+            return self._suspicions.deadline
         forget_at = min(self._forget_at(MemberState.DEAD), self._forget_at(MemberState.LEFT))
         return min(forget_at, self._suspicions.deadline)
 

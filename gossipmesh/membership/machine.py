@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 STALL_S: Final = 0.1
 """A deadline reached later than this means that we were not running, not that a peer was silent."""
-REFUTE_GAP_S: Final = 10.0
-"""We sign our record again for accusers at most this often, so that a liar cannot make us flood the mesh."""
 GOSSIP_TO_DEAD_S: Final = 30.0
 """For this long the dead are still told that they were accused: those of them that live refute it."""
 MAX_DEAD_TOLD: Final = 3
@@ -113,7 +111,7 @@ class Membership:
     @property
     def deadline(self) -> float:
         """When ``handle_timer`` has to be called, in monotonic seconds; inf: nothing is due."""
-        refute = math.inf if self._refute_above is None else self._refuted_at + REFUTE_GAP_S
+        refute = math.inf if self._refute_above is None else self._refuted_at + self._parameters.refute_gap_s
         return min(self._prober.deadline, self._beliefs.deadline, self._gossip_at, self._reconnect_at, refute)
 
     # From the wire.
@@ -158,7 +156,7 @@ class Membership:
     def _refute(self, above: tuple[int, int], now: float) -> list[Output]:
         if self._own.serving is Serving.LEAVING:
             return []
-        if now < self._refuted_at + REFUTE_GAP_S:
+        if now < self._refuted_at + self._parameters.refute_gap_s:
             self._refute_above = max(above, self._refute_above or above)
             return []
         self._refuted_at = now

@@ -205,6 +205,11 @@ class MemberTable:
         chosen = [node for node in self._rng.sample(self._living, wanted) if node != without]
         return chosen[:count]
 
+    @property
+    def anybody_gone(self) -> bool:
+        """Whether any member is dead or left."""
+        return len(self._members) > len(self._living)
+
     def gone(self, state: MemberState) -> Sequence[NodeId]:
         """Give those in ``state``, which is dead or left; those gone longest come first."""
         return tuple(self._gone[state])

@@ -166,13 +166,20 @@ def decode_messages_untrusted(plaintext: bytes) -> list[Message]:
     value = wire.unpack_untrusted(plaintext, code=_MALFORMED, max_bytes=MAX_PLAINTEXT)
     if type(value) is not list or len(value) > MAX_MESSAGES:
         raise RemoteProtocolError(_MALFORMED, f"an array of at most {MAX_MESSAGES} messages was expected")
-    return [_message(wire.Fields(item, code=_MALFORMED)) for item in value]
+    return [_record(item) or _message(wire.Fields(item, code=_MALFORMED)) for item in value]
+
+
+def _record(item: object) -> RecordNews | None:
+    """Give the record that an item is, by the shortest way: six of seven messages of a busy mesh are records."""
+    if type(item) is list and len(item) >= 2 and type(item[0]) is int and item[0] == Kind.RECORD:
+        raw = item[1]
+        if type(raw) is bytes and 1 <= len(raw) <= MAX_RAW:
+            return RecordNews(raw)
+    return None
 
 
 def _message(fields: wire.Fields) -> Message:
     match fields.integer():
-        case Kind.RECORD:  # first, for most messages are records
-            return RecordNews(fields.binary(1, MAX_RAW))
         case Kind.PING:
             seq, target = fields.integer(high=MAX_SEQ), fields.binary(ID_BYTES, ID_BYTES)
             return Ping(seq, NodeId(target), fields.binary(ROOT_BYTES, ROOT_BYTES))
@@ -182,6 +189,8 @@ def _message(fields: wire.Fields) -> Message:
             return PingRequest(fields.integer(high=MAX_SEQ), NodeId(fields.binary(ID_BYTES, ID_BYTES)))
         case Kind.NACK:
             return Nack(fields.integer(high=MAX_SEQ))
+        case Kind.RECORD:
+            return RecordNews(fields.binary(1, MAX_RAW))
         case Kind.ACCUSATION:
             return AccusationNews(fields.binary(1, MAX_RAW))
         case Kind.CHAIN_REQUEST:

@@ -46,6 +46,8 @@ class Parameters:
     reach it ourselves: min(this, N-2), and never fewer than 2 in earnest. 1 is for the test that shows why."""
     suspicion_accusers: int = 3
     """Verified accusers, after the first one, that bring suspicion to its least: min(this, N-2), 15 at most."""
+    refute_gap_s: float = 10.0
+    """A node signs its record again for accusers at most this often, so that a liar cannot make it flood the mesh."""
     gossip_period_s: float = 0.2
     """News goes out this often between probes; nothing is sent when there is no news."""
     gossip_targets: int = 3
@@ -75,7 +77,8 @@ class Parameters:
 def without_lifeguard(parameters: Parameters) -> Parameters:
     """Give plain SWIM with the same periods, for comparisons.
 
-    No self-doubt, no buddies, one suspicion time for all, and no evidence is asked for at its end.
+    No self-doubt, no buddies, one suspicion time for all, and no evidence is asked for at its end. Accusations are
+    refuted at once: with time alone to decide, a member that had to wait for its next word would die of the wait.
     """
     return evolve(
         parameters,
@@ -84,6 +87,7 @@ def without_lifeguard(parameters: Parameters) -> Parameters:
         own_evidence=False,
         suspicion_max_factor=1.0,
         suspicion_accusers=0,
+        refute_gap_s=0.0,
     )
 
 

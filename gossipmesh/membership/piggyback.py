@@ -23,7 +23,7 @@ MAX_LOOKED_AT: Final = 48
 MAX_TRANSMITS: Final = 64
 
 NO_ACCUSER: Final = NodeId(b"")
-LEAST_NEWS: Final = 96
+LEAST_NEWS: Final = 140
 """No record and no accusation takes less than this, signature included: with less room there is no point in looking."""
 _REFRESH: Final = MAX_TRANSMITS + 1
 """Where the levels of what only prolongs a life begin."""

@@ -114,9 +114,12 @@ class Prober:
     @property
     def deadline(self) -> float:
         """When ``handle_timer`` has something to do, in monotonic seconds; inf if never."""
-        due = min((min(p.timeout_at, p.ends_at) for p in self._probes.values()), default=math.inf)
-        errand = min((min(e.nack_at, e.ends_at) for e in self._errands.values()), default=math.inf)
-        return min(due, errand, self._next_period_at)
+        due = self._next_period_at
+        for probe in self._probes.values():
+            due = min(due, probe.timeout_at, probe.ends_at)
+        for errand in self._errands.values():
+            due = min(due, errand.nack_at, errand.ends_at)
+        return due
 
     def add(self, node: NodeId, *, now: float) -> None:
         """Probe ``node`` in its turn from now on."""

@@ -151,16 +151,16 @@ class Gossip:
         wall: float,
     ) -> list[Effect]:
         match message:
+            case RecordNews(raw):  # first, for most messages are records, and most of those are held already
+                effects = self._admission.record(raw, sender, news=True, now=now, wall=wall)
+                # The chain too needs most of a datagram, so one is asked for at a time.
+                replies += [ChainRequest(effect.hash) for effect in effects if isinstance(effect, WantChain)]
+                return effects
             case Ping() | Ack() | PingRequest() | Nack():
                 if isinstance(message, Ack) and not stream:
                     self._reach.heard(sender)
                 compared = self._compare(message, sender, now=now) if isinstance(message, Ping | Ack) else []
                 return [*compared, *self._membership.receive(message, sender, now=now, stream=stream)]
-            case RecordNews(raw):
-                effects = self._admission.record(raw, sender, news=True, now=now, wall=wall)
-                # The chain too needs most of a datagram, so one is asked for at a time.
-                replies += [ChainRequest(effect.hash) for effect in effects if isinstance(effect, WantChain)]
-                return effects
             case AccusationNews(raw):
                 return self._admission.accusation(raw, now=now, wall=wall)
             case ChainRequest(chain_hash):

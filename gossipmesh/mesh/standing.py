@@ -1,8 +1,8 @@
 """How this node stands in the mesh: its record is signed again, and told, when what it says or its word must rise.
 
 Law: for others' sake (they accuse us, bury us, or hold a record of ours that we did not sign) the version rises at
-most once in ten seconds, and only above what our own key has signed. So a liar can neither make us flood the mesh
-nor drive the version to its end.
+most once in ``Parameters.refute_gap_s``, and only above what our own key has signed. So a liar can neither make us
+flood the mesh nor drive the version to its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Final
 
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.record import MAX_COUNTER
-from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.identity.signed import SKEW_S
+from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.effects import Effect, RecordTaken
 from gossipmesh.mesh.outputs import BootRaised, Level, Notice
 from gossipmesh.mesh.own import Own
@@ -23,11 +24,18 @@ CLONE_NOTICE: Final = "another holder of this node's key, or an older copy of it
 
 
 class Standing:
-    """Signs this node's record again and hands it to membership."""
+    """Signs this node's record again and hands it to membership.
 
-    def __init__(self, own: Own, membership: Membership) -> None:
+    Args:
+        own: what it says, and its key.
+        membership: of the same node.
+        gap_s: its version rises for others' sake at most this often.
+    """
+
+    def __init__(self, own: Own, membership: Membership, *, gap_s: float) -> None:
         self._own = own
         self._membership = membership
+        self._gap_s = gap_s
         self._boot = membership.own.boot  # as it is on the disk
         self._rose_at = -float("inf")
         self._told_at = -float("inf")
@@ -82,7 +90,7 @@ class Standing:
     def rise_above(
         self, version: tuple[int, int], *, now: float, wall: float, foreign: bool = False
     ) -> list[Effect]:
-        """Sign a record newer than ``version``, now or when ten seconds have passed since the last time.
+        """Sign a record newer than ``version``, now or when the gap since the last time has passed.
 
         Args:
             version: what our own key has signed, and others hold against us.
@@ -103,7 +111,7 @@ class Standing:
                 effects.append(Notice(Level.WARNING, "own.exhausted", text))
         if used_up:
             return effects
-        if now < self._rose_at + REFUTE_GAP_S:
+        if now < self._rose_at + self._gap_s:
             self._waiting = max(version, self._waiting or version)
             return effects
         self._rose_at = now
@@ -111,7 +119,9 @@ class Standing:
 
     def handle_timer(self, *, now: float, wall: float) -> list[Effect]:
         """Rise where somebody had to wait for it; sign again what would grow too old."""
-        if self._waiting is not None and now >= self._rose_at + REFUTE_GAP_S:
+        if self._waiting is not None and now >= self._rose_at + self._gap_s:
             waiting, self._waiting = self._waiting, None
             return self.rise_above(waiting, now=now, wall=wall)
-        return self.resign(now=now, wall=wall) if wall >= self._own.refresh_wall else []
+        # A clock that was ahead and is right again: what it signed is from the future to everybody, so nobody took it.
+        ahead = wall < self._membership.own.issued_at - SKEW_S
+        return self.resign(now=now, wall=wall) if ahead or wall >= self._own.refresh_wall else []

@@ -3,6 +3,7 @@
 - ``world``: the one class to drive: nodes, and what happens to them
 - ``faults``: what may go wrong in a world, by name
 - ``shell``: time, and what a daemon does with the outputs of its machine
+- ``standin``: what stands for most members of a mesh that is too large to be simulated whole
 - ``events``: the event heap
 - ``call``: one exchange over TCP
 - ``node``: one simulated host
@@ -18,6 +19,7 @@
 - ``scenarios``: what can happen to a mesh, by name, and what must hold then
 - ``attackers``: members that lie and forge
 - ``measure``: who was wrongly given up, and when news was known
+- ``claims``: what the SWIM paper says of the protocol, as experiments
 - ``runner``: one scenario with many seeds, in several processes
 - ``statistics``, ``report``, ``plot``: what many runs say together: numbers, a document, a picture
 """

@@ -27,6 +27,11 @@ RATES: Final = {
     "udp_bytes_per_s": ("... of which UDP", "B/s"),
 }
 """The figures that are rates, what they are called for people, and their units."""
+LOAD: Final = {
+    "load_packets_per_s": ("under the trouble, a node, UDP and TCP", "packets/s"),
+    "load_bytes_per_s": ("under the trouble, a node, UDP and TCP", "B/s"),
+}
+"""As :data:`RATES`, while something happens."""
 COUNTS: Final = (
     "slow_declared_dead",
     "deaths_across_the_cut",
@@ -114,7 +119,7 @@ def rows(made: Report) -> list[tuple[str, ...]]:
         if (found := statistic(made.values(name))) is not None:
             times = (f"{value:.2f} s" for value in (found.median, found.p99, found.max))
             shown.append((words, *times, str(found.runs)))
-    for name, (words, unit) in RATES.items():
+    for name, (words, unit) in (RATES | LOAD).items():
         if (found := statistic(made.values(name))) is not None:
             rates = (f"{value:.3g} {unit}" for value in (found.median, found.p99, found.max))
             shown.append((words, *rates, str(found.runs)))

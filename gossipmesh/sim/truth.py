@@ -27,10 +27,11 @@ STATES: Final = tuple(CODES)
 class View:
     """What one running daemon believes of everybody, by number of the subject's key."""
 
-    __slots__ = ("key", "states")
+    __slots__ = ("key", "observes", "states")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, observes: bool) -> None:
         self.key = key
+        self.observes = observes
         self.states = bytearray()
 
 
@@ -45,11 +46,12 @@ class Truth:
         self._numbers: dict[NodeId, int] = {}
         self._ids: list[NodeId] = []
         self._holders: list[int] = []
+        self._observing: list[int] = []  # of each key: how many of its holders observe
         self._believed: list[list[int]] = []  # of each key: how many views hold it for what, by code
         self._views: dict[View, None] = {}
         # Sums over all keys, so that questions need not walk them.
         self._up = 0
-        self._up_holders = 0
+        self._observers = 0
         self._alive_up = 0
         self._living_down = 0
 
@@ -60,18 +62,25 @@ class Truth:
             found = self._numbers[node] = len(self._ids)
             self._ids.append(node)
             self._holders.append(0)
+            self._observing.append(0)
             self._believed.append([0] * len(STATES))
         return found
 
-    def rise(self, node: NodeId) -> View:
-        """Take in that a daemon with this key runs from now on; give its view, which is empty."""
+    def rise(self, node: NodeId, *, observes: bool = True) -> View:
+        """Take in that a daemon with this key runs from now on; give its view, which is empty.
+
+        Args:
+            node: its key.
+            observes: whether it believes anything; its view counts only then.
+        """
         number = self.number(node)
-        view = View(number)
+        view = View(number, observes)
         self._views[view] = None
+        self._observers += observes
+        self._observing[number] += observes
         if not self._holders[number]:
             self._move(number, 1)
         self._holders[number] += 1
-        self._up_holders += 1
         return view
 
     def fall(self, view: View) -> None:
@@ -84,7 +93,8 @@ class Truth:
                 self._count(subject, code, UNKNOWN)
         number = view.key
         self._holders[number] -= 1
-        self._up_holders -= 1
+        self._observers -= view.observes
+        self._observing[number] -= view.observes
         if not self._holders[number]:
             self._move(number, -1)
 
@@ -123,13 +133,14 @@ class Truth:
     def holding(self, node: NodeId, state: MemberState | None) -> bool:
         """Tell whether every observer but the holders of a key has this belief of it."""
         number = self.number(node)
-        believed, others = self._believed[number], len(self._views) - self._holders[number]
+        believed, others = self._believed[number], self._observers - self._observing[number]
         return others == (others - sum(believed[1:]) if state is None else believed[CODES[state]])
 
     @property
     def missing(self) -> int:
         """How many pairs of an observer and a key that is up lack the belief that it is alive."""
-        return len(self._views) * self._up - self._up_holders - self._alive_up
+        # Each observer's own key is up, and it has no view of that.
+        return self._observers * (self._up - 1) - self._alive_up
 
     @property
     def wrong(self) -> int:
@@ -138,7 +149,7 @@ class Truth:
 
     def wrong_views(self) -> Iterator[tuple[NodeId, NodeId, MemberState | None]]:
         """Give observer, subject and belief of each pair that is not equal to the truth; walks all of them."""
-        for view in self._views:
+        for view in (each for each in self._views if each.observes):
             for number, node in enumerate(self._ids):
                 code = view.states[number] if number < len(view.states) else UNKNOWN
                 right = code == ALIVE if self._holders[number] else code not in (ALIVE, SUSPECT)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from gossipmesh.channel.datagram import sender_tag
 from gossipmesh.identity.chain import Capability, Caveats, join_chain
 from gossipmesh.identity.keys import NodeKey
+from gossipmesh.identity.record import MemberRecord
 from gossipmesh.identity.token import Token, new_token
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import MAX_PLAINTEXT
@@ -27,6 +29,7 @@ from gossipmesh.sim.checks import Checker, LawBroken
 from gossipmesh.sim.faults import Faults
 from gossipmesh.sim.node import SimNode
 from gossipmesh.sim.shell import EPOCH
+from gossipmesh.sim.standin import StandIn, Surroundings
 from gossipmesh.sim.traffic import Traffic
 from gossipmesh.sim.watched import WatchedMembership
 
@@ -70,6 +73,8 @@ class World(Faults):
         self._parameters = PROFILES[profile] if isinstance(profile, str) else profile
         self._hosts = itertools.count(1)
         self._boots: dict[NodeId, int] = {}
+        self._by_id: dict[NodeId, SimNode] = {}
+        self._by_tag: dict[bytes, dict[NodeId, None]] = {}
         self.token = self.new_token(ttl_s=ttl_s)
 
     def new_token(self, *, ttl_s: int, caps: Iterable[Capability] = (Capability.JOIN,)) -> Token:
@@ -130,15 +135,23 @@ class World(Faults):
             self.start(name)
         return node
 
-    def populate(self, count: int, *, prefix: str = "n") -> list[str]:
+    def populate(self, count: int, *, prefix: str = "n", observers: int | None = None) -> list[str]:
         """Add ``count`` running nodes, named n0 and up, that know each other and all that run already.
 
         Their mesh is settled: nobody has news to tell. The first two are everybody's seeds.
+
+        Args:
+            count: how many.
+            prefix: of their names.
+            observers: so many of them, the first ones, are whole daemons, and the rest are stand-ins: see
+                :mod:`gossipmesh.sim.standin` for what such a run shows and what not. By default all are whole.
         """
         names = [f"{prefix}{number}" for number in range(count)]
+        whole = count if observers is None else observers
+        stand_in = partial(StandIn, Surroundings(self._senders, self._has_answer, lambda: len(self._by_id)))
         known: list[Learned] = [each for node in self.up for each in _shown(node.running)]
-        for name in names:
-            self.add(name, start=False)
+        for number, name in enumerate(names):
+            self.add(name, machine=Mesh if number < whole else stand_in, start=False)
             known += _shown(self._build(self.nodes[name], known))
         seeds = tuple(self.nodes[name].address for name in names[:SEEDS])
         for name in names:
@@ -146,9 +159,27 @@ class World(Faults):
             node.seeds = seeds
             self._begin(node)
             # Its own record is news at every start; here everybody has it.
-            while node.running._membership.next_gossip(MAX_PLAINTEXT, _NOBODY):
+            while not _is_stand_in(node.running) and node.running._membership.next_gossip(
+                MAX_PLAINTEXT, _NOBODY
+            ):
                 pass
         return names
+
+    def _senders(self, tag: bytes) -> list[MemberRecord]:
+        senders = (self._by_id.get(node) for node in self._by_tag.get(tag, ()))
+        return [each.running.own for each in senders if each is not None and each.mesh is not None]
+
+    def _has_answer(self, asker: NodeId, target: NodeId) -> bool:
+        one, other = self._by_id.get(asker), self._by_id.get(target)
+        if (
+            one is None
+            or other is None
+            or other.mesh is None
+            or other.held is not None
+            or other.inbox is not None
+        ):
+            return False
+        return self.network.delivers(one.name, other.name) and self.network.delivers(other.name, one.name)
 
     def start(self, name: str) -> None:
         """Start a daemon that is down, with the key, chain and boot counter that it has on disk."""
@@ -163,6 +194,8 @@ class World(Faults):
         node.vanished = False
         if node.boot <= self._boots.get(node.key.id, 0):
             self._ledger.clones.add(node.key.id)
+        self._by_id[node.key.id] = node
+        self._by_tag.setdefault(sender_tag(node.key.id), {})[node.key.id] = None
         self._boots[node.key.id] = max(node.boot, self._boots.get(node.key.id, 0))
         honest = node.machine is Mesh
         node.checker = Checker(node.name, self.history, self._ledger, now=self.now, trusted=honest)
@@ -194,7 +227,7 @@ class World(Faults):
 
     def _begin(self, node: SimNode) -> None:
         mesh, wall = node.running, self.wall_of(node)
-        node.view = self._truth.rise(node.key.id)
+        node.view = self._truth.rise(node.key.id, observes=not _is_stand_in(mesh))
         self.perform(node, mesh.start(now=self.now, wall=wall))
         if node.seeds:
             self.perform(node, mesh.set_seeds(node.seeds, now=self.now, wall=wall))
@@ -321,6 +354,10 @@ class World(Faults):
             for observer, subject, state in itertools.islice(self._truth.wrong_views(), MAX_TOLD)
         )
         return f"{self._truth.wrong} wrong views: " + "; ".join(rows)
+
+
+def _is_stand_in(mesh: Mesh) -> bool:
+    return isinstance(mesh, StandIn)
 
 
 def _shown(mesh: Mesh) -> tuple[Learned, Learned]:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import MemberRecord, resign_record, sign_record
-from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import (
     AccusationNews,
     Ack,
@@ -163,8 +163,8 @@ def test_an_accusation_of_ourselves_is_refuted_at_once_but_only_once_in_ten_seco
     us.update_own(raised(us.own, 0, (1, 0)), now=1.0)
     assert us.learn_accusation(accuse(2, US), now=1.1) == []
     assert us.learn_accusation(accuse(2, US, 1, 1), now=1.2) == []
-    assert Refute((1, 1), foreign=False) not in us.handle_timer(now=1.0 + REFUTE_GAP_S - 0.1)
-    assert Refute((1, 1), foreign=False) in us.handle_timer(now=1.0 + REFUTE_GAP_S)
+    assert Refute((1, 1), foreign=False) not in us.handle_timer(now=1.0 + LAN.refute_gap_s - 0.1)
+    assert Refute((1, 1), foreign=False) in us.handle_timer(now=1.0 + LAN.refute_gap_s)
 
 
 def test_a_change_of_our_own_refutes_what_was_still_waiting() -> None:

@@ -9,10 +9,10 @@ from attrs import evolve
 
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import RECORD_LIFETIME_S, MemberRecord, resign_record, sign_record
-from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import AccusationNews, Nack, Ping, PingRequest, RecordNews
 from gossipmesh.membership.outputs import Output, Refute, SendMessages
-from gossipmesh.membership.parameters import LAN, Parameters
+from gossipmesh.membership.parameters import LAN, Parameters, without_lifeguard
 from gossipmesh.model import Address, NodeId
 
 MESH = b"m" * 32
@@ -135,9 +135,18 @@ def test_our_own_refresh_waits_behind_news_but_a_refutation_does_not() -> None:
     us.learn_record(changed, now=5.0, news=True)
     room = 10 + len(changed.signed.raw)
     assert us.next_gossip(room, BOB) == (RecordNews(changed.signed.raw),)
-    us.learn_accusation(accuse(3, US, 1, 1), now=5.0 + REFUTE_GAP_S)
+    us.learn_accusation(accuse(3, US, 1, 1), now=5.0 + LAN.refute_gap_s)
     newest = resign_record(
         evolve(us.own, incarnation=2), seed=seed_of(0), mesh_id=MESH, issued_at=later + RECORD_LIFETIME_S // 2
     )
-    us.update_own(newest, now=5.0 + REFUTE_GAP_S)
+    us.update_own(newest, now=5.0 + LAN.refute_gap_s)
     assert us.next_gossip(room, BOB) == (RecordNews(newest.signed.raw),)
+
+
+def test_plain_swim_refutes_every_accusation_at_once() -> None:
+    us = membership(without_lifeguard(LAN))
+    for incarnation in range(3):
+        refuted = us.learn_accusation(accuse(1, US, 1, incarnation), now=1.0)
+        assert refuted == [Refute((1, incarnation), foreign=False)]
+        newer = evolve(us.own, incarnation=incarnation + 1)
+        us.update_own(resign_record(newer, seed=seed_of(0), mesh_id=MESH, issued_at=WALL), now=1.0)

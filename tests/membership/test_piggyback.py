@@ -18,7 +18,7 @@ def node(number: int) -> NodeId:
 EVE = node(99_999)
 
 
-def record(number: int, size: int = 100) -> RecordNews:
+def record(number: int, size: int = 150) -> RecordNews:
     return RecordNews(number.to_bytes(4, "big") + bytes(size - 4))
 
 
@@ -32,11 +32,11 @@ def test_the_transmit_limit_rises_with_each_decade(size: int, limit: int) -> Non
 def test_what_was_sent_least_goes_first_and_of_those_the_newest() -> None:
     queue = Piggyback(4)
     queue.put(NewsKey(node(1)), record(1))
-    assert queue.take(NEWS_BYTES + 100, EVE) == (record(1),)
+    assert queue.take(NEWS_BYTES + 150, EVE) == (record(1),)
     queue.put(NewsKey(node(2)), record(2))
     queue.put(NewsKey(node(3)), record(3))
-    assert queue.take(NEWS_BYTES + 100, EVE) == (record(3),)
-    assert queue.take(2 * (NEWS_BYTES + 100), EVE) == (record(2), record(3))
+    assert queue.take(NEWS_BYTES + 150, EVE) == (record(3),)
+    assert queue.take(2 * (NEWS_BYTES + 150), EVE) == (record(2), record(3))
 
 
 def test_each_piece_goes_out_as_often_as_the_limit_says() -> None:
@@ -96,7 +96,7 @@ def test_the_queue_is_bounded_and_what_was_sent_most_makes_room() -> None:
     queue.note_mesh_size(10**9)
     sent: set[News] = set()
     for _ in range(MAX_NEWS):
-        sent.update(queue.take(NEWS_BYTES + 100, EVE))
+        sent.update(queue.take(NEWS_BYTES + 150, EVE))
     assert sent == {record(number) for number in range(1, MAX_NEWS + 1)}
 
 

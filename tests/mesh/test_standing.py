@@ -12,7 +12,7 @@ from gossipmesh.identity.chain import Caveats, join_chain, verify_chain_untruste
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MAX_COUNTER, RECORD_LIFETIME_S
 from gossipmesh.identity.token import new_token
-from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.outputs import SendMessages
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.effects import Effect
@@ -53,7 +53,7 @@ def node(boot: int = 1, services: tuple[Service, ...] = ()) -> tuple[Standing, M
         root=lambda: bytes(16),
         sign_accusation=lambda *subject: own.accuse(*subject, wall=WALL),
     )
-    return Standing(own, membership), membership, own
+    return Standing(own, membership, gap_s=LAN.refute_gap_s), membership, own
 
 
 def codes(effects: list[Effect]) -> list[str]:
@@ -83,8 +83,8 @@ def test_what_came_too_soon_is_done_when_its_time_has_come() -> None:
     standing.rise_above((1, 0), now=0.0, wall=WALL)
     standing.rise_above((1, 1), now=1.0, wall=WALL)
     assert membership.own.version == (1, 1)
-    assert standing.handle_timer(now=REFUTE_GAP_S - 0.1, wall=WALL) == []
-    standing.handle_timer(now=REFUTE_GAP_S, wall=WALL)
+    assert standing.handle_timer(now=LAN.refute_gap_s - 0.1, wall=WALL) == []
+    standing.handle_timer(now=LAN.refute_gap_s, wall=WALL)
     assert membership.own.version == (1, 2)
     assert standing.handle_timer(now=60.0, wall=WALL) == []
 
@@ -172,6 +172,14 @@ def test_a_record_is_signed_again_before_it_grows_old() -> None:
     assert membership.own.version == (1, 1)
     assert membership.own.issued_at == int(wall)
     assert own.refresh_wall > wall
+
+
+def test_what_a_clock_signed_that_was_ahead_is_signed_again_when_it_is_right() -> None:
+    standing, membership, _ = node()
+    standing.resign(now=1.0, wall=WALL + 3_600)
+    assert standing.handle_timer(now=2.0, wall=WALL + 3_600 - 100) == []
+    assert standing.handle_timer(now=3.0, wall=WALL)
+    assert membership.own.issued_at == WALL
 
 
 def test_services_outside_the_token_are_complained_of_once() -> None:

@@ -129,6 +129,14 @@ def test_a_change_of_somebody_forgotten_in_the_same_turn_is_fine() -> None:
     checker().changed(mesh, change(NodeId(bytes(32)), SUSPECT, DEAD), SUSPECT)
 
 
+def test_a_farewell_and_the_return_after_it_in_one_turn_are_fine() -> None:
+    mesh, other = pair()
+    checks = checker()
+    # Told one after the other, when the table holds the second already.
+    checks.changed(mesh, change(other, ALIVE, LEFT), ALIVE)
+    checks.changed(mesh, change(other, LEFT, ALIVE), LEFT)
+
+
 def test_every_bound_is_of_something_that_a_mesh_has() -> None:
     mesh, _ = pair()
     assert [path for path, _, _ in collections_of(mesh)] == [path for path, _ in BOUNDS]

@@ -56,6 +56,17 @@ def test_idle_and_forgeries_are_numbers_where_they_were_measured(
     assert made["accepted_forgeries"] == 0
 
 
+def test_what_members_send_under_trouble_is_shown_beside_what_they_send_idle(
+    plan: Callable[..., Plan], outcome: Callable[..., Outcome]
+) -> None:
+    runs = [outcome(1, figures={"load_packets_per_s": 16.0, "packets_per_s": 2.0})]
+    shown = rows(report(plan("lifeguard"), range(1, 2), runs, wall_s=0.0))
+    assert [row[:2] for row in shown] == [
+        ("idle, a node, UDP and TCP", "2 packets/s"),
+        ("under the trouble, a node, UDP and TCP", "16 packets/s"),
+    ]
+
+
 def test_a_failed_run_says_its_seed_its_text_and_how_to_run_it_alone(
     plan: Callable[..., Plan], outcome: Callable[..., Outcome]
 ) -> None:

@@ -102,9 +102,7 @@ def test_a_member_that_restarts_without_its_state_is_a_newcomer_of_the_same_name
         shown = sorted(name for name in other.running.names.values() if name.startswith("n3"))
         assert shown in (["n3", f"n3~{node.key.id[:2].hex()}"], ["n3", f"n3~{old[:2].hex()}"])
     # Another has its name and address, so nobody keeps the dead id: a mesh of restarting containers would fill up.
-    world.run_until(
-        lambda: not any(old in o.running.members for o in world.up if o is not node), within=30
-    )
+    world.run_until(lambda: not any(old in o.running.members for o in world.up if o is not node), within=30)
     world.run(1)
     for other in world.up:
         assert other.running.names[node.key.id] == "n3"

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from gossipmesh.identity.accusation import Accusation, decode_accusation_untrusted, sign_accusation
 from gossipmesh.identity.record import MemberRecord, decode_record_untrusted, resign_record, sign_record
-from gossipmesh.membership.machine import REFUTE_GAP_S, Membership
+from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import (
     AccusationNews,
     Ack,
@@ -257,7 +257,7 @@ def test_a_liar_that_accuses_everyone_kills_nobody_and_takes_nobody_out_of_rotat
     assert not [out for _, _, out in net.log if isinstance(out, RoutabilityChanged)]
     for victim in range(liar):
         refuted = [at for at, i, out in net.log if i == victim and isinstance(out, Refute)]
-        assert all(later - at >= REFUTE_GAP_S for at, later in pairwise(refuted))
+        assert all(later - at >= LAN.refute_gap_s for at, later in pairwise(refuted))
 
 
 @pytest.mark.parametrize("one_way", [True, False])

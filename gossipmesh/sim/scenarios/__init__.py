@@ -6,7 +6,7 @@
 - ``news``: ``update``, ``join-storm``, ``idle``
 - ``failures``: ``crash``, ``stall``, ``power-cut``, ``rolling-restart``, ``churn``
 - ``paths``: ``loss``, ``partition``, ``asymmetric``, ``flap``
-- ``slowness``: ``slow``, Lifeguard's blocked members
+- ``slowness``: ``slow`` and ``lifeguard``: Lifeguard's blocked members
 - ``malice``: ``liar``, ``forge``
 - ``file``: scenarios that users write, read and checked
 - ``written``: plays those

@@ -31,7 +31,7 @@ from gossipmesh.sim.scenarios.news import idle, join_storm, update
 from gossipmesh.sim.scenarios.paths import asymmetric, flap, loss, partition
 from gossipmesh.sim.scenarios.plan import Plan
 from gossipmesh.sim.scenarios.run import Run
-from gossipmesh.sim.scenarios.slowness import slow
+from gossipmesh.sim.scenarios.slowness import lifeguard, slow
 
 DEFAULT_NODES: Final = 32
 
@@ -64,6 +64,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("update", update),
         Scenario("join-storm", join_storm),
         Scenario("slow", slow, duration_s=120.0, slow_members=4),
+        Scenario("lifeguard", lifeguard, duration_s=120.0, slow_members=4, least_nodes=4),
         Scenario("loss", loss, duration_s=600.0, loss=0.1, least_nodes=3),
         Scenario("partition", partition, duration_s=60.0, least_nodes=4),
         Scenario("asymmetric", asymmetric, duration_s=60.0),

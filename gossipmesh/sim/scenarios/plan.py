@@ -31,10 +31,14 @@ class Plan:
     file: ScenarioFile | None = None
     input_first: bool = True
     """Off only to show why a daemon reads what came in before it looks at the clock."""
+    numbers: Parameters | None = None
+    """Instead of the profile's: for experiments with one mechanism off, for which no command line asks."""
 
     @property
     def parameters(self) -> Parameters:
         """The numbers that all nodes run by."""
+        if self.numbers is not None:
+            return self.numbers
         parameters = PROFILES[self.profile]
         return parameters if self.lifeguard else without_lifeguard(parameters)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from gossipmesh.membership.parameters import PROFILES
+from gossipmesh.membership.parameters import LAN, PROFILES
 from gossipmesh.sim.scenarios.plan import Plan, command_of
 
 SLOW = Plan("slow", 16, profile="local", lifeguard=False, loss=0.1, slow_members=4, duration_s=90.0)
@@ -24,3 +24,8 @@ def test_plans_that_differ_in_a_number_are_one_command() -> None:
 def test_lifeguard_off_is_plain_swim() -> None:
     assert SLOW.parameters.awareness_max == 0
     assert evolve(SLOW, lifeguard=True).parameters == PROFILES["local"]
+
+
+def test_an_experiment_brings_numbers_of_its_own() -> None:
+    numbers = evolve(LAN, buddy=False)
+    assert evolve(SLOW, numbers=numbers).parameters == numbers
