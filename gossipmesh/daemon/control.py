@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 from attrs import define, field
 
+from gossipmesh.membership.machine import STALL_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output, Refused
 from gossipmesh.transport.parking import Parking
@@ -96,15 +97,19 @@ class Control:
             task_status.started()
             self._perform(self._mesh.start(now=trio.current_time(), wall=wall_clock()))
             while True:
+                due = self._mesh.deadline
                 if not self._orders:
-                    with trio.move_on_at(self._mesh.deadline):
+                    with trio.move_on_at(due):
                         await self._wake.park()
                 else:
                     await trio.lowlevel.checkpoint()
+                # Measured now: what comes in may move a deadline into the past, which is no stall of ours, or beyond
+                # it, which makes a stall no shorter.
+                late_s = max(0.0, trio.current_time() - due)
                 # First what came in, then the clock: after a stall, the answer to a probe lies in the socket's
                 # buffer while its deadline has passed, and a stall of ours must not be taken for a peer's silence.
                 self._take_in()
-                self._let_deadlines_fire()
+                self._let_deadlines_fire(late_s)
                 self._turned.unpark()
 
     async def _watch_socket(self) -> None:
@@ -133,12 +138,10 @@ class Control:
             else:
                 self._perform(order(now, wall))
 
-    def _let_deadlines_fire(self) -> None:
-        now, deadline = trio.current_time(), self._mesh.deadline
-        if now >= deadline:
-            self._perform(
-                self._mesh.handle_timer(now=now, wall=wall_clock(), late_s=max(0.0, now - deadline))
-            )
+    def _let_deadlines_fire(self, late_s: float) -> None:
+        now = trio.current_time()
+        if now >= self._mesh.deadline or late_s > STALL_S:
+            self._perform(self._mesh.handle_timer(now=now, wall=wall_clock(), late_s=late_s))
 
     def _perform(self, outputs: list[Output]) -> None:
         for output in outputs:

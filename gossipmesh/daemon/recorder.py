@@ -54,7 +54,9 @@ class Recorder:
         self._segments.append(_Segment(keyframe))
 
     def add(self, entry: bytes) -> bool:
-        """Take an entry; tell whether a segment has to begin after it."""
+        """Take an entry; tell whether a segment has to begin after it. One that was stopped takes nothing."""
+        if not self._segments:
+            return False
         entries = self._segments[-1].entries
         entries += entry
         return len(entries) > self._segment_bytes

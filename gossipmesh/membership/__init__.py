@@ -23,9 +23,8 @@ Currey 2017.
 The law:
 
 1. Only a record signed by its owner adds a member, clears a suspicion, brings back the dead, or says *left*.
-2. No message declares anybody dead. Each node's own timer does, over verified accusations of the very version that
-   it holds, and never against an answer of its own: a death needs our own failed probe, or the wanted number of
-   accusers while nothing at all was heard from the suspect.
+2. No message declares anybody dead, and no number of accusers does. Each node's own timer does, after its own probe
+   failed and none was answered since; accusations of the very version that it holds only shorten the time.
 3. One accusation takes nobody out of service: it makes us probe the subject ourselves at once. Two do, until that
    probe is answered; and so does our own failed probe or connection.
 4. Every collection has a named maximum.

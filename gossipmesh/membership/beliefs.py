@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FRESH_S: Final = 300.0
 """The dead are shown an accusation no older than this: an old one is refused, and they would never refute it."""
-AT_ONCE_UP_TO: Final = 256
+AT_ONCE_UP_TO: Final = 1_024
 """In a mesh of at most this many, all look at once at whom one accuses."""
 MAX_TOLD: Final = 4
 """Accusations of one suspect told beside a request to probe it: as many as change how long it may be silent."""
@@ -201,8 +201,7 @@ class Beliefs:
         return changes
 
     def _look(self, subject: NodeId) -> None:
-        # A thousand members that all probe one at the same moment would make it the slow one that it is accused of
-        # being; in the order of their periods they take a second for it.
+        # Thousands that all probe one at the same moment would make it the slow one that it is accused of being.
         if self._table.size <= AT_ONCE_UP_TO:
             self._prober.want(subject)
         else:
@@ -246,14 +245,16 @@ class Beliefs:
         if member is None or not member.living:
             return []
         contact = self._table.contact(node)
-        changes = self._take_place(member.record) if contact.alive_at == -math.inf else []
+        changes = [] if contact.met else self._take_place(member.record)
+        contact.met = True
         contact.alive_at = max(contact.alive_at, asked_at)
         contact.udp_failures = 0 if udp else contact.udp_failures + 1
         trusted = asked_at >= contact.doubted_at
         doubt = "" if trusted else member.doubt
         blocked = contact.udp_failures >= UDP_FAILURES
-        if (doubt, blocked) != (member.doubt, member.udp_blocked):
-            self._table.put(evolve(member, doubt=doubt, udp_blocked=blocked))
+        unanswered = contact.silent
+        if (doubt, blocked, unanswered) != (member.doubt, member.udp_blocked, member.unanswered):
+            self._table.put(evolve(member, doubt=doubt, udp_blocked=blocked, unanswered=unanswered))
         if trusted:
             self._prober.unwatch(node)
         if member.doubt and not doubt:
@@ -283,6 +284,8 @@ class Beliefs:
         contact.failed_at = now
         if not contact.silent:
             return []
+        member = evolve(member, unanswered=True)
+        self._table.put(member)
         suspicion = self._suspect(member, now)
         if contact.alive_at >= suspicion.started:
             # It answered since it came under suspicion: this is another silence, to be waited out from its start.
@@ -323,8 +326,7 @@ class Beliefs:
 
     def _judge(self, member: Member, suspicion: Suspicion, now: float) -> list[Change]:
         node, old = member.id, member.state
-        contact, by_token = self._table.contact(node), self._table.several_tokens
-        match suspicion.judge(contact, own=self._own, by_token=by_token):
+        match suspicion.judge(self._table.contact(node)):
             case Verdict.UNKNOWN:
                 self._prober.want(node)
                 suspicion.put_off(now + self._parameters.probe_period_s)
@@ -344,8 +346,8 @@ class Beliefs:
         self._prober.rest(member.id)
         self._table.put(evolve(member, state=MemberState.DEAD, since=now))
         changes: list[Change] = [StateChanged(member.id, member.state, MemberState.DEAD, why)]
-        rival = self._table.rival(member.id)
-        if rival is not None and self._table.contact(rival.id).alive_at > -math.inf:
+        rival = self._table.rival(member)
+        if rival is not None and self._table.contact(rival.id).met:
             return changes + self._supersede(member.id)
         return changes + self._cap(MemberState.DEAD)
 
@@ -362,7 +364,7 @@ class Beliefs:
         member = self._table.get(node)
         if member is None or not member.living:
             return []
-        rival = self._table.rival(node)
+        rival = self._table.rival(member)
         if rival is None or rival.record.addresses[0] != member.record.addresses[0]:
             return self.doubt(node, "its address proves another key", at=now)
         return self._bury(member, f"its address now proves the key of {short_id(rival.id)}", now)

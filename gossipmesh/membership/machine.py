@@ -52,6 +52,8 @@ STALL_S: Final = 0.1
 """A deadline reached later than this means that we were not running, not that a peer was silent."""
 GOSSIP_TO_DEAD_S: Final = 30.0
 """For this long the dead are still told that they were accused: those of them that live refute it."""
+MAX_TOLD: Final = 1_024
+"""Members that are told news within one gossip period; each at most once."""
 MAX_DEAD_TOLD: Final = 3
 """Dead members told per gossip tick."""
 
@@ -87,6 +89,7 @@ class Membership:
         self._beliefs = Beliefs(
             parameters, own.id, self._table, self._prober, self._piggyback, sign_accusation=sign_accusation
         )
+        self._told: dict[NodeId, float] = {}  # who was given news within the last gossip period, oldest first
         self._gossiped_at = -math.inf
         self._gossip_at = math.inf
         self._reconnect_at = math.inf
@@ -293,8 +296,19 @@ class Membership:
         beside = self._beside(target, about, now) if self._parameters.buddy else ()
         fixed: tuple[Message, ...] = beside if message is None else (message, *beside)
         room = MAX_PLAINTEXT - HEADER_BYTES - sum(encoded_size(each) for each in fixed)
-        messages = (*fixed, *self._piggyback.take(room, target, beside=beside))
+        messages = (*fixed, *self._news_for(target, room, beside, now))
         return [SendMessages(target, messages)] if messages else []
+
+    def _news_for(self, target: NodeId, room: int, beside: tuple[News, ...], now: float) -> tuple[News, ...]:
+        # News goes out a certain number of times. One that pings us in a row must not get all of them.
+        while self._told and next(iter(self._told.values())) + self._parameters.gossip_period_s <= now:
+            del self._told[next(iter(self._told))]
+        if target in self._told or len(self._told) >= MAX_TOLD:
+            return ()
+        news = self._piggyback.take(room, target, beside=beside)
+        if news:
+            self._told[target] = now
+        return news
 
     def _beside(self, target: NodeId, about: NodeId | None, now: float) -> tuple[News, ...]:
         # Who is asked to probe a suspect, and who finds no answer either, say which accusations they hold: those

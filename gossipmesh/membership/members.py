@@ -35,7 +35,8 @@ class Member:
     ``since`` is when ``state`` began, in monotonic seconds. ``token`` is the join token that admitted it.
     ``accusers`` are those whose verified accusations of this very version stand unrefuted, ourselves among them.
     ``doubt`` says why no request is sent there although it lives, and is empty where requests are sent.
-    ``udp_blocked`` says that it answered over TCP only, three times in a row.
+    ``udp_blocked`` says that it answered over TCP only, three times in a row; ``unanswered`` that our own latest
+    probe of it failed.
     """
 
     id: NodeId
@@ -46,6 +47,7 @@ class Member:
     doubt: str = ""
     udp_blocked: bool = False
     token: bytes = b""
+    unanswered: bool = False
 
     @property
     def living(self) -> bool:
@@ -81,6 +83,8 @@ class Contact:
     """Our latest evidence against sending requests there."""
     udp_failures: int = 0
     """Probes in a row that only TCP answered."""
+    met: bool = False
+    """Whether it answered us directly, ever in this life."""
 
     @property
     def silent(self) -> bool:
@@ -98,8 +102,12 @@ class MemberTable:
         self._living: list[NodeId] = []
         self._place: dict[NodeId, int] = {}
         self._gone: dict[MemberState, dict[NodeId, None]] = {MemberState.DEAD: {}, MemberState.LEFT: {}}
-        self._claims: dict[str | Address, NodeId] = {}  # by whom each name and address was taken first
-        self._rivals: dict[NodeId, NodeId] = {}  # ... and who wants it too
+        self._holders: dict[
+            str | Address, NodeId
+        ] = {}  # who says first that a name or an address is its own ...
+        self._rivals: dict[
+            str | Address, dict[NodeId, None]
+        ] = {}  # ... and who says so too, where anybody does
         self._tokens: Counter[bytes] = Counter()
         self.members: Mapping[NodeId, Member] = MappingProxyType(self._members)
 
@@ -129,14 +137,18 @@ class MemberTable:
         return len(self._tokens) > 1
 
     def holders(self, record: MemberRecord) -> list[NodeId]:
-        """Give the others, living or dead, that had the name or the first address of ``record`` before."""
-        found = dict.fromkeys(self._claims.get(claim) for claim in _claims_of(record))
-        return [node for node in found if node is not None and node != record.id]
+        """Give the others, living or dead, that have the name or the first address of ``record`` too, each once."""
+        found: dict[NodeId, None] = {}
+        for claim in _claims_of(record):
+            if (holder := self._holders.get(claim)) is not None:
+                found |= {holder: None, **self._rivals.get(claim, {})}
+        found.pop(record.id, None)
+        return list(found)
 
-    def rival(self, node: NodeId) -> Member | None:
-        """Give the living member that came last of those that want the name or the address of ``node``."""
-        rival = self._rivals.get(node)
-        return None if rival is None or rival not in self._place else self._members[rival]
+    def rival(self, member: Member) -> Member | None:
+        """Give the living member that came last of those that have the name or the address of ``member`` too."""
+        living = [node for node in self.holders(member.record) if node in self._place]
+        return self._members[living[-1]] if living else None
 
     def put(self, member: Member) -> None:
         """Take in a newcomer, or replace what was believed of a member."""
@@ -178,15 +190,22 @@ class MemberTable:
         if member.state is MemberState.LEFT:
             return
         for claim in _claims_of(member.record):
-            holder = self._claims.setdefault(claim, member.id)
+            holder = self._holders.setdefault(claim, member.id)
             if holder != member.id:
-                self._rivals[holder] = member.id
+                self._rivals.setdefault(claim, {})[member.id] = None
 
     def _release(self, member: Member) -> None:
         for claim in _claims_of(member.record):
-            if self._claims.get(claim) == member.id:
-                del self._claims[claim]
-        self._rivals.pop(member.id, None)
+            rivals = self._rivals.get(claim, {})
+            if self._holders.get(claim) != member.id:
+                rivals.pop(member.id, None)
+            elif rivals:
+                self._holders[claim] = next(iter(rivals))
+                del rivals[self._holders[claim]]
+            else:
+                del self._holders[claim]
+            if claim in self._rivals and not rivals:
+                del self._rivals[claim]
 
     def meet_again(self, node: NodeId) -> None:
         """Start afresh with one that returned from the dead: old evidence says nothing about its new life."""

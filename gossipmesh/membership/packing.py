@@ -174,12 +174,14 @@ class Packing:
 
     Args:
         named: what is named instead of packed, by ``id()``: ports, and the dice.
-        texts: numbers for byte strings; None packs each in its place.
+        texts: numbers for byte strings; None packs each in its place, and only values: calls and answers hold no object
+            that can change.
     """
 
     def __init__(self, named: Mapping[int, str] = MappingProxyType({}), texts: Texts | None = None) -> None:
         self._named = named
         self._texts: dict[bytes, bytes] = _NoTexts((tag, tag) for tag in BY_TAG) if texts is None else texts
+        self._only_values = texts is None
         self._as_it_is = AS_IT_IS | {bytes} if texts is None else AS_IT_IS
         self._seen: dict[int, int] = {}
         self._boxes: set[int] = set()
@@ -218,6 +220,8 @@ class Packing:
     def _object(self, value: Any) -> Any:
         plan = PLANS[type(value)]
         if plan.shared:
+            if self._only_values:
+                raise _unknown(type(value))
             seen = self._seen
             if id(value) in seen:
                 return (_AGAIN, seen[id(value)])
@@ -225,6 +229,8 @@ class Packing:
         return [self._texts[plan.tag], *self.pack_all(plan.values(value))]
 
     def _open(self, value: Any, plan: Plan) -> Any:
+        if self._only_values:
+            raise _unknown(type(value))
         if (number := self._seen.get(id(value))) is not None:
             return (_AGAIN, number)
         self._seen[id(value)] = len(self._seen)

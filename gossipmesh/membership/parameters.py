@@ -39,8 +39,8 @@ class Parameters:
     buddy: bool = True
     """Whoever talks to a suspect tells it so, that it may refute sooner (Lifeguard, section IV-C)."""
     own_evidence: bool = True
-    """A death needs evidence of our own, or enough accusers while we heard nothing. Off, the time alone decides, as
-    in plain SWIM: for comparisons in the simulator only, since any liar could then bury anybody."""
+    """A death needs a failed probe of our own. Off, the time alone decides, as in plain SWIM: for comparisons in the
+    simulator only, since any liar could then bury anybody."""
     routing_accusers: int = 2
     """So many verified accusers, of different tokens where there are several, take a member out of rotation until we
     reach it ourselves: min(this, N-2), and never fewer than 2 in earnest. 1 is for the test that shows why."""

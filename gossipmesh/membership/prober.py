@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -35,6 +36,8 @@ MAX_AT_ONCE: Final = 16
 MAX_WANTED: Final = 256
 """Targets that wait for a probe outside the schedule; more are left to the schedule."""
 MAX_WATCHED: Final = 1_024
+WATCHED_EACH_PERIOD: Final = 4
+"""Members in doubt that are probed beside the one whose turn it is, each period."""
 MAX_ERRANDS: Final = 256
 """Probes under way for others."""
 MAX_ERRANDS_EACH: Final = 8
@@ -279,10 +282,6 @@ class Prober:
         # target's. It also counts a failure without helpers; with one peer there is nobody to compare it with, and
         # a slower clock would only leave that peer fewer probes to answer while it is suspected.
         self._awareness.worsen(len(probe.helpers) - len(probe.nacks))
-        if len(probe.helpers) < self._parameters.indirect_probes:
-            # Too few to ask, so we ask more often: with one peer and 10 % loss, four probes in a suspicion's time
-            # would bury it about once an hour.
-            self.want(probe.target)
         return Failed(probe.target, probe.asked_at, _why(probe))
 
     def stream_result(self, target: NodeId, seq: int, *, ok: bool) -> list[Finding]:
@@ -316,8 +315,15 @@ class Prober:
             if probe.ends_at <= now:
                 if probe.acks:
                     del self._probes[seq]
+                    if self._parameters.stream_probe:
+                        # TCP had its time too, or could not even be begun.
+                        found.append(OnlyVouched(probe.target, probe.asked_at))
                 else:
                     found.append(self._fail(seq, probe))
+                    if len(probe.helpers) < self._parameters.indirect_probes:
+                        # Too few to ask, so we ask more often: with one peer and 10 % loss, four probes in a
+                        # suspicion's time would bury it about once an hour.
+                        self.want(probe.target)
             elif probe.timeout_at <= now:
                 found += self._ask_helpers(seq, probe, now)
         if self._next_period_at <= now:
@@ -348,8 +354,7 @@ class Prober:
         busy = {probe.target for probe in self._probes.values()}
         target = self._schedule.next(lambda node: self._table.lives(node) and node not in busy)
         found: list[Finding] = [] if target is None else [self._ping(target, now)]
-        if self._watched:
-            doubtful = next(iter(self._watched))
+        for doubtful in list(islice(self._watched, WATCHED_EACH_PERIOD)):
             del self._watched[doubtful]
             self._watched[doubtful] = None
             if doubtful != target and doubtful not in busy:

@@ -40,8 +40,11 @@ CALLS: Final = (
     "handle_timer",
 )
 """Every call that may change the machine. A test sees to it that none is missing."""
-MAX_RECORDED: Final = 2_048
-"""Members; the keyframe of a larger mesh would neither fit nor be made in a moment."""
+MAX_RECORDED: Final = 1_024
+"""Members, the dead that are remembered among them. A keyframe is made between two calls, and takes some 10 ms for so
+many in a quiet mesh and 20 ms where a quarter are suspect: far below the 100 ms that membership takes for a stall."""
+UNRECORDABLE: Final = (LocalProtocolError, OverflowError, TypeError, ValueError)
+"""What packing raises for what cannot be packed: msgpack has errors of its own for a number that is too large."""
 _NOTHING: Final = object()
 
 
@@ -57,7 +60,7 @@ class Sink(Protocol):
         ...
 
     def stop(self, why: str) -> None:
-        """Take no more, since the machine cannot be recorded any longer."""
+        """Take no more, for good, since the machine cannot be recorded any longer."""
         ...
 
 
@@ -89,16 +92,23 @@ class Port:
 
 
 class _Recording:
-    """What is recorded of one machine. ``idle``: between two calls, and still recording."""
+    """What is recorded of one machine.
+
+    ``idle``: between two calls. ``stopped``: for ever; a stop may come in the middle of a call, whose end must not undo
+    it.
+    """
 
     def __init__(self, sink: Sink, rng: random.Random) -> None:
         self.idle = True
+        self.stopped = False
         self.ports: dict[str, Port] = {}
         self._sink = sink
         self._rng = rng
         self._packing = Packing()
 
     def begin(self, machine: Membership) -> None:
+        if self.stopped:
+            return
         for port in self.ports.values():
             port.forget()
         try:
@@ -106,29 +116,33 @@ class _Recording:
                 text = f"a mesh of more than {MAX_RECORDED} members is too large to be recorded"
                 raise LocalProtocolError("keyframe.size", text)
             self._sink.begin(encode_keyframe(machine, rng=self._rng, ports=self.ports))
-        except LocalProtocolError as error:
+        except UNRECORDABLE as error:
             self._stop(error)
 
     def answered(self, port: str, answer: object) -> None:
+        if self.stopped:
+            return
         try:
             self._sink.add(encode_answer(self._packing, port, answer))
-        except LocalProtocolError as error:
+        except UNRECORDABLE as error:
             self._stop(error)
 
     def called(
         self, number: int, arguments: tuple[object, ...], keywords: dict[str, object], result: object
     ) -> bool:
         """Record one call; tell whether a keyframe is wanted after it."""
+        if self.stopped:
+            return False
         try:
             outcome = _raised() if result is _NOTHING else digest(result)
             return self._sink.add(encode_call(self._packing, number, arguments, keywords, outcome))
-        except LocalProtocolError as error:
+        except UNRECORDABLE as error:
             self._stop(error)
             return False
 
-    def _stop(self, error: LocalProtocolError) -> None:
+    def _stop(self, error: Exception) -> None:
         # A recorder must not end what it watches.
-        self.idle = False
+        self.stopped = True
         self._sink.stop(str(error))
 
 
@@ -172,7 +186,7 @@ def _recorded(number: int, name: str) -> Callable[..., object]:
     @wraps(perform)
     def call(self: RecordedMembership, *arguments: object, **keywords: object) -> object:
         recording = self._recording
-        if not recording.idle:
+        if recording.stopped or not recording.idle:
             return perform(self, *arguments, **keywords)
         recording.idle = False
         result: object = _NOTHING

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_ACCUSERS: Final = 16
 """A ceiling above any sensible ``Parameters.suspicion_accusers``."""
-FOREIGN_ACCUSERS: Final = 2
-"""Never fewer accusers than this make us bury somebody without evidence of our own, however small the mesh."""
 
 
 def suspicion_min_s(*, alpha: float, mesh_size: int, period_s: float) -> float:
@@ -158,17 +156,17 @@ class Suspicion:
         """Judge it later: there is no evidence of our own yet."""
         self._put_off_until = until
 
-    def judge(self, contact: Contact, *, own: NodeId, by_token: bool = False) -> Verdict:
-        """Tell what to believe at the end, from what others say and from what our own packets say."""
+    def judge(self, contact: Contact) -> Verdict:
+        """Tell what to believe at the end: it takes a probe of our own, whatever others say, and however many.
+
+        Words are cheap: whoever has a join token can make as many members as he likes, and have them all accuse.
+        """
         if not self._own_evidence:
             return Verdict.DEAD
         if contact.silent and contact.failed_at >= self.started:
             return Verdict.DEAD
         if contact.alive_at >= max(self.started, self.latest_at):
             return Verdict.ALIVE
-        foreign = self.foreign_since(contact.alive_at, own=own, by_token=by_token)
-        if foreign >= max(FOREIGN_ACCUSERS, self.wanted) and contact.alive_at < self.started:
-            return Verdict.DEAD
         return Verdict.UNKNOWN
 
 
@@ -178,6 +176,6 @@ class Verdict(enum.Enum):
     ALIVE = "alive"
     """We reached it ourselves after the last accusation."""
     DEAD = "dead"
-    """Our own probe failed; or enough others accuse it, and we heard nothing from it."""
+    """Our own probe failed since, and none was answered after it."""
     UNKNOWN = "unknown"
     """Only words, and no probe of our own has ended yet: probe, then judge again."""

@@ -26,7 +26,7 @@ from gossipmesh import wire
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.packing import Packing, Texts, flat
-from gossipmesh.membership.unpacking import MALFORMED, Unpacking, malformed
+from gossipmesh.membership.unpacking import MALFORMED, MAX_NUMBER, Unpacking, malformed
 
 if TYPE_CHECKING:
     import random
@@ -37,7 +37,8 @@ MAX_SEGMENTS: Final = 2
 MAX_ENTRIES: Final = 1024 * 1024
 """Bytes of the entries of one segment."""
 MAX_KEYFRAME: Final = 1024 * 1024
-"""Bytes of a keyframe: some 1,800 members with records of common length."""
+"""Bytes of a keyframe: more than :data:`MAX_RECORDED <gossipmesh.membership.recorded.MAX_RECORDED>` members with
+records of common length, or some 800 with the longest."""
 MAX_ENTRY: Final = 8 * 1024
 MAX_HEAD: Final = 4 * 1024
 MAX_CALLS: Final = 64
@@ -260,12 +261,15 @@ def decode_trace_untrusted(raw: bytes) -> Trace:
     body = raw[begin:]
     if raw[len(MAGIC) : begin] != _hash(body):
         raise malformed()
-    head, *parts = _parts_untrusted(body, most=max(MAX_KEYFRAME, MAX_ENTRIES))
+    parts = list(_parts_untrusted(body, most=max(MAX_KEYFRAME, MAX_ENTRIES)))
+    if len(parts) % 2 == 0 or not 0 < len(parts) // 2 <= MAX_SEGMENTS:
+        raise malformed()
+    head = parts.pop(0)
     fields = wire.Fields(wire.unpack_untrusted(head, code=MALFORMED, max_bytes=MAX_HEAD), code=MALFORMED)
     release = _string(fields.binary(1, 64))
     now, wall = _TIMES.unpack(fields.binary(_TIMES.size, _TIMES.size))
     calls = tuple(map(_string, fields.array(MAX_CALLS)))
-    if not parts or len(parts) % 2 or len(parts) > 2 * MAX_SEGMENTS:
+    if not all(abs(moment) <= MAX_NUMBER for moment in (now, wall)):
         raise malformed()
     segments = (
         Segment(keyframe, tuple(_entries_untrusted(entries, calls)))

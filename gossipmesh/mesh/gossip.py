@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.membership import outputs as believed
@@ -38,6 +39,8 @@ from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.model import Address, NodeId
 from gossipmesh.registry.store import Registry
 
+MAX_PROBES: Final = 4
+"""Pings, acks and the like in one datagram; we ourselves send one."""
 WORTH_A_HINT = frozenset({"datagram.stranger", "datagram.forged", "datagram.salts"})
 """Datagrams refused for these codes may come from a peer that missed a restart, ours or its own."""
 
@@ -123,7 +126,14 @@ class Gossip:
     ) -> list[Effect]:
         effects: list[Effect] = []
         replies: list[Message] = []
+        probes = 0
         for message in messages:
+            if isinstance(message, Ping | Ack | PingRequest | Nack):
+                # Each may cost a datagram in return, so a datagram full of them would be worth twenty.
+                probes += 1
+                if probes > MAX_PROBES:
+                    effects.append(Refused("gossip.too-many-probes"))
+                    break
             effects += self._receive(message, sender, replies, stream=stream, now=now, wall=wall)
         if replies:
             effects.append(believed.SendMessages(sender, tuple(replies)))

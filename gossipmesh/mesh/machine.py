@@ -207,7 +207,7 @@ class Mesh:
         self._now, self._wall = now, wall
         effects: list[Effect] = []
         outputs: list[Output] = []
-        if now >= self._membership.deadline:
+        if late_s > 0 or now >= self._membership.deadline:
             effects += self._membership.handle_timer(now=now, late_s=late_s)
         if now >= self._reconciling.deadline:
             outputs += self._reconciling.handle_timer(now=now)
@@ -323,10 +323,8 @@ class Mesh:
                     waiting += self._rise(version, foreign=True)
                 case believed.StreamProbe(target, seq, timeout_s):
                     probe = self._reconciling.probe(target, seq, timeout_s=timeout_s, now=self._now)
-                    if probe is not None:
-                        done.append(probe)
-                    else:
-                        waiting += self._membership.stream_probe_result(target, seq, ok=False, now=self._now)
+                    # One that cannot be begun is no refused connection: the probe goes on without it.
+                    done += [] if probe is None else [probe]
                 case _:
                     done += self._carry_one(effect)
         if self._now >= self._routes.due:

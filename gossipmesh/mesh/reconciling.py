@@ -52,6 +52,8 @@ from gossipmesh.registry.sync_messages import is_registry_request, peek_kind_unt
 if TYPE_CHECKING:
     import random
 
+    from gossipmesh.identity.record import MemberRecord
+
 HINT_SYNC_GAP_S: Final = 5.0
 """A hint may cause one exchange with its peer at most this often: hints prove nothing."""
 MAX_HINTED: Final = 256
@@ -232,12 +234,18 @@ class Reconciling:
         exchange = self._exchanges.begin(purpose, target, addresses, request, now=now)
         return [] if exchange is None else [exchange]
 
-    def _buried(self, peer: NodeId) -> bytes:
+    def _buried(self, peer: NodeId, shown: MemberRecord | None = None) -> bytes:
         member = self._membership.members.get(peer)
-        return member.record.signed.raw if member is not None and member.state is MemberState.DEAD else b""
+        if member is not None and member.state is MemberState.DEAD:
+            return member.record.signed.raw
+        buried = self._registry.buried(peer)
+        if member is None and shown is not None and buried is not None and shown.version <= buried:
+            # Dead, and forgotten because another had its place. It has to hear of it all the same.
+            return shown.signed.raw
+        return b""
 
-    def _greeting(self, target: NodeId | None) -> bytes:
-        buried = b"" if target is None else self._buried(target)
+    def _greeting(self, target: NodeId | None, shown: MemberRecord | None = None) -> bytes:
+        buried = b"" if target is None else self._buried(target, shown)
         return encode_greeting(Kind.GREET, Greeting(*self._standing.greeting(), buried))
 
     # --- the other side ---
@@ -259,7 +267,7 @@ class Reconciling:
             return encode_plain(Kind.PROBED), [], []
         theirs = decode_greeting_untrusted(request, Kind.GREET)
         effects = self._standing.rise_above_buried_untrusted(theirs.buried, now=now, wall=wall)
-        answer = Greeting(*self._standing.greeting(), self._buried(peer.id))
+        answer = Greeting(*self._standing.greeting(), self._buried(peer.id, peer.record))
         return (
             encode_greeting(Kind.GREETED, answer),
             [ChainLearned(theirs.chain), RecordLearned(theirs.record)],
@@ -302,9 +310,10 @@ class Reconciling:
         addresses = tuple(dict.fromkeys((*exchange.addresses, *peer.record.addresses)))
 
         def go_on() -> list[Output]:
-            if theirs.buried and not again:
-                # They bury the version that we showed; only a newer one, shown now, brings us back there.
-                greeting = self._greeting(peer.id)
+            if not again and (theirs.buried or self._buried(peer.id, peer.record)):
+                # Who buries the version that was shown is brought back there only by a newer one, shown now. And a
+                # seed that we bury, and did not know for who it is when we greeted it, has to hear of it.
+                greeting = self._greeting(peer.id, peer.record)
                 return self._begin(Greet(again=True), peer.id, addresses, greeting, now=now)
             round_ = SyncRound(self._registry, self._accusations(now=now))
             return self._next_of(round_, peer.id, addresses, now=now)

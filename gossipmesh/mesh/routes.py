@@ -160,7 +160,7 @@ class Routes:
 
     def _is_live(self, node: NodeId) -> bool:
         member = self._membership.members.get(node)
-        return node == self._local or (member is not None and member.routable)
+        return node == self._local or (member is not None and member.living and not member.unanswered)
 
     def _mend_names(self, touched: Iterable[NodeId]) -> dict[NodeId, None]:
         """Settle who shows under each name that somebody touched claims or claimed; give whose label changed."""

@@ -333,6 +333,11 @@ class Registry:
         # There is room again for somebody who was refused.
         self._refused.clear()
 
+    def buried(self, node: NodeId) -> tuple[int, int] | None:
+        """Give the version of an id that was buried: nothing up to it comes back. None if none was."""
+        tombstone = self._tombstones.get(node)
+        return None if tombstone is None else tombstone.version
+
     def forget(self, node: NodeId) -> MemberRecord | None:
         """Remove an id's record and bury its version, until no peer can hold that record any longer."""
         record = self._records.get(node)

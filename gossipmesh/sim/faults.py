@@ -12,6 +12,8 @@ from gossipmesh.sim.shell import Shell
 
 GOODBYE_S: Final = 1.0
 """How long a daemon that leaves runs on, so that its goodbye gets out."""
+SHORTEST_CYCLE_S: Final = 0.001
+"""A slow node's cycle takes at least so long: without an end to how short it is, time would stand still."""
 
 
 class Faults(Shell):
@@ -98,7 +100,12 @@ class Faults(Shell):
             blocked_s: seconds held in each cycle.
             free_s: seconds free in each cycle.
             lasting_s: when it is over they are free for good.
+
+        Raises:
+            ValueError: a whole cycle takes less than :data:`SHORTEST_CYCLE_S`.
         """
+        if not (blocked_s >= 0 and free_s >= 0 and blocked_s + free_s >= SHORTEST_CYCLE_S):
+            raise ValueError(f"{blocked_s:g} s held and {free_s:g} s free: a cycle takes at least 1 ms")
         slowed = tuple(names)
         end = self.now + lasting_s
 

@@ -5,6 +5,7 @@ Needs matplotlib, the extra ``gossipmesh[plot]``; it is imported here only when 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,10 +30,19 @@ def check_plot(path: Path) -> None:
     """Make sure before any run that its plot can be drawn in the end.
 
     Raises:
-        ConfigError: ``plot.missing``: matplotlib is not installed; ``plot.format``: the file's ending says no format.
+        ConfigError: ``plot.missing``: matplotlib is not installed; ``plot.format``: the file's ending says no format;
+            ``plot.file``: there is no folder for it, or it cannot be written there.
     """
     if path.suffix not in ENDINGS:
         raise ConfigError("plot.format", f"--plot {path}: name it *{', *'.join(ENDINGS)}")
+    try:
+        exists = path.exists()
+        if not path.parent.is_dir():
+            raise ConfigError("plot.file", f"--plot {path}: there is no directory {path.parent}")
+    except OSError as error:
+        raise ConfigError("plot.file", f"--plot {path}: {error.strerror}") from None
+    if not os.access(path if exists else path.parent, os.W_OK):
+        raise ConfigError("plot.file", f"--plot {path}: it cannot be written")
     try:
         import matplotlib  # noqa: F401 - whether it is there is all that is asked
     except ModuleNotFoundError:

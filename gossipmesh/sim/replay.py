@@ -42,6 +42,7 @@ from gossipmesh.sim.history import History, LawBroken
 
 PORTS: Final = ("root", "sign_accusation")
 """What a machine asks of the outside."""
+NO_STATE: Final = "what it holds is no state that a machine was ever in"
 MAX_SHOWN: Final = 400
 """Letters of what a call gave, for people."""
 _BUGS: Final = (
@@ -108,7 +109,13 @@ def replay_untrusted(raw: bytes) -> Replay:
     if strange := strange - set(CALLS):
         text = f"it holds calls that this release does not know: {', '.join(sorted(strange))}"
         raise RemoteProtocolError(OTHER_RELEASE, text)
-    return _Run(trace).through()
+    try:
+        return _Run(trace).through()
+    except RemoteProtocolError:
+        raise
+    except _BUGS as error:
+        # Calls are guarded one by one: here our own checks met a state that no call leaves behind.
+        raise malformed(f"{NO_STATE} ({type(error).__name__})") from error
 
 
 @define
@@ -349,7 +356,7 @@ def _checked(machine: Membership) -> Membership:
     except _BUGS:
         sound = False
     if not sound:
-        raise malformed("what it holds is no state that a machine was ever in")
+        raise malformed(NO_STATE)
     return machine
 
 

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.keys import NodeKey
+from gossipmesh.membership.machine import STALL_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     BootRaised,
@@ -259,19 +260,21 @@ class Shell:
     # --- timers ---
 
     def _set_timer(self, node: SimNode, deadline: float) -> None:
-        if deadline < node.timer:
-            node.timer = deadline
-            self._events.at(max(self.now, deadline), self._fire, node, node.life, deadline)
+        # What was received may move a deadline into the past, by hours. It is due now, and nobody is late for it.
+        due = max(self.now, deadline)
+        if due < node.timer:
+            node.timer = due
+            self._events.at(due, self._fire, node, node.life, due)
 
-    def _fire(self, node: SimNode, life: int, deadline: float) -> None:
-        if node.life != life or node.timer != deadline:
+    def _fire(self, node: SimNode, life: int, due: float) -> None:
+        if node.life != life or node.timer != due:
             return
-        node.timer = float("inf")
         if node.inbox is not None:  # stalled: its deadlines wait until it has read what came in
             return
+        node.timer = float("inf")
         mesh = node.running
         if mesh.deadline <= self.now:
-            self._handle_timer(node, late_s=0.0)
+            self._handle_timer(node, late_s=self.now - due)
         else:
             self._set_timer(node, mesh.deadline)
 
@@ -281,15 +284,21 @@ class Shell:
         node.checker.after_timer(self.perform(node, outputs))
 
     def _resume(self, node: SimNode) -> None:
-        inbox, node.inbox = node.inbox or [], None
+        # It slept for one of the two: the timer is not moved back when the machine's deadline moves on.
+        slept_for = max(node.timer, node.running.deadline)
+        late_s = max(0.0, self.now - slept_for) if self._input_first else 0.0
+        if node.timer <= self.now:
+            node.timer = float("inf")
+        life, inbox, node.inbox = node.life, node.inbox or [], None
         if not self._input_first and node.running.deadline <= self.now:
             self._handle_timer(node, late_s=0.0)
         # First what came in, then the clock, as the daemon's control task has it.
         for event, args in inbox:
             event(*args)
-        deadline = node.running.deadline
-        if deadline <= self.now:
-            self._handle_timer(node, late_s=max(0.0, self.now - deadline))
+            if node.life != life:  # it had said goodbye, and is gone
+                return
+        if node.running.deadline <= self.now or late_s > STALL_S:
+            self._handle_timer(node, late_s=late_s)
         self._set_timer(node, node.running.deadline)
 
 

@@ -107,11 +107,11 @@ def _median(cells: Sequence[Cell], name: str) -> str:
 
 
 def draw(made: Mapping[tuple[str, int], Sequence[Cell]], nodes: int, path: Path) -> None:
-    """Draw false positives of each protocol, all observers and healthy ones, as bars on a broken logarithmic axis."""
+    """Draw false positives of each protocol, at all observers and at healthy ones; the axis is logarithmic from 1."""
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = "lifeguard"
+    matplotlib.rcParams |= {"svg.hashsalt": "lifeguard", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     numbers = sorted({slow for _, slow in made})

@@ -121,34 +121,38 @@ def load(cells: Cells, wanted: Sequence[int], seed: int) -> str:
 
 
 def spreads(cells: Cells, wanted: Mapping[int, int], first: int) -> dict[str, dict[int, list[float]]]:
-    """Measure when the last member knew of a change, in seconds, by way and number of nodes."""
+    """Measure when the last member knew of a change, in seconds, by way and number of nodes; inf if one never did."""
     made: dict[str, dict[int, list[float]]] = {name: {} for name in WAYS}
     for nodes, worlds in wanted.items():
         for name, parameters in WAYS.items():
             for seed in range(first, first + worlds):
                 key = f"spread, {name}, {nodes} nodes, seed {seed}"
                 cell = cells.get(key, partial(_spread, seed, nodes, parameters()))
-                made[name].setdefault(nodes, []).append(cell["all_s"])
+                made[name].setdefault(nodes, []).append(math.inf if cell["all_s"] is None else cell["all_s"])
             say(f"spread, {name}, {nodes} nodes: {worlds} worlds")
     return made
 
 
 def _spread(seed: int, nodes: int, parameters: Parameters) -> Cell:
     known_s = spread(seed, nodes=nodes, parameters=parameters)
-    return {"all_s": known_s[-1], "half_s": statistics.median(known_s)}
+    return {"all_s": known_s[-1] if len(known_s) == nodes - 1 else None, "knew": len(known_s)}
 
 
 def spreads_table(made: Mapping[str, Mapping[int, Sequence[float]]]) -> str:
-    """Give medians and the straight line over log2 N that is nearest to the means."""
+    """Give medians, and the straight line over log2 N that is nearest to the means of the runs in which all knew."""
     ways = list(WAYS)
+    known = {
+        name: {nodes: _finite(each) for nodes, each in by_nodes.items()} for name, by_nodes in made.items()
+    }
     rows = [
         [
             str(nodes),
             str(len(values)),
             f"{statistics.median(values):.2f} s",
-            f"{statistics.mean(values) / LAN.gossip_period_s:.1f}",
+            f"{statistics.mean(known[ways[0]][nodes]) / LAN.gossip_period_s:.1f}",
             f"{statistics.median(made[ways[1]][nodes]):.2f}",
             f"{statistics.median(made[ways[1]][nodes]) / math.log2(nodes):.2f}",
+            " / ".join(str(sum(each == math.inf for each in made[name][nodes])) for name in ways),
         ]
         for nodes, values in made[ways[0]].items()
     ]
@@ -159,14 +163,19 @@ def spreads_table(made: Mapping[str, Mapping[int, Sequence[float]]]) -> str:
         f"... in ticks of {LAN.gossip_period_s:g} s",
         "on probes alone, in periods",
         "... over log2 N",
+        "runs in which somebody never knew, with ticks / without",
     ]
     lines = []
-    for name, by_nodes in made.items():
+    for name, by_nodes in known.items():
         line = fit([(math.log2(nodes), statistics.mean(values)) for nodes, values in by_nodes.items()])
         lines.append(
             f"{name}: {line.at_zero:.2f} s + {line.slope:.3f} s * log2 N, R² = {line.explained:.3f} over the means"
         )
     return table(head, rows) + "\n\n" + "\n".join(lines)
+
+
+def _finite(values: Sequence[float]) -> list[float]:
+    return [each for each in values if each != math.inf]
 
 
 def draw(
@@ -176,7 +185,7 @@ def draw(
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = "swim"
+    matplotlib.rcParams |= {"svg.hashsalt": "swim", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.2), layout="constrained")
@@ -196,7 +205,7 @@ def draw(
     left.axhline(LIMIT, color="#c0392b", linestyle=":", label="e/(e - 1)")
     left.set(xlabel="nodes", ylabel="periods until a crash is probed", ylim=(0, 2.5))
     for name, by_nodes in spread_s.items():
-        means = [statistics.mean(values) for values in by_nodes.values()]
+        means = [statistics.mean(_finite(values)) for values in by_nodes.values()]
         right.plot(list(by_nodes), means, marker="o", label=f"{name}, mean")
     right.set(xlabel="nodes", ylabel="time until everyone knows a change (s)", ylim=(0, None))
     for axes in (left, right):

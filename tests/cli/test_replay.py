@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_a_difference_is_exit_status_1(
     path.write_bytes(recorder.trace(now=4.0, wall=4.0))
     assert replay(path, as_json=False) == 1
     assert "(note_mesh_size), " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf], ids=str)
+def test_a_trace_with_a_time_that_is_none_is_a_usage_error(
+    path: Path, recorder: Recorder, moment: float
+) -> None:
+    path.write_bytes(recorder.trace(now=moment, wall=3.0))
+    with pytest.raises(ConfigError, match="is no trace that this release can replay"):
+        replay(path, as_json=False)
+    recorder.add(encode_call(Packing(), CALLS.index("handle_timer"), (), {"now": moment}, 1))
+    path.write_bytes(recorder.trace(now=3.0, wall=3.0))
+    with pytest.raises(ConfigError, match="is no trace that this release can replay"):
+        replay(path, as_json=False)
 
 
 def test_what_is_no_trace_is_a_usage_error_that_names_it(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def test_a_claim_that_breaks_is_status_1_with_the_seed_and_how_to_run_it_alone(t
         (["--duration", "3", "--scenario", "idle"], "3 has no unit"),
         (["--seeds", "0"], "0 is not in the range"),
         (["--loss", "1.5"], "1.5 is not in the range"),
+        (["--loss", "nan"], "--loss nan: it is a share from 0 to 1"),
+        (["--plot", "/nonexistent/x.png"], "--plot /nonexistent/x.png: there is no directory /nonexistent"),
         (["--plot", "x.gif"], "--plot x.gif: name it *.png, *.svg, *.pdf"),
         (["--plot", "x.png", "--scenario", "all"], "--plot draws one scenario"),
     ],

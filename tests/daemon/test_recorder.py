@@ -58,6 +58,14 @@ def test_without_a_recording_there_is_a_reason(recorder: Recorder) -> None:
         recorder.trace(now=0.0, wall=0.0)
 
 
+def test_what_was_stopped_takes_nothing(recorder: Recorder) -> None:
+    assert not Recorder(segment_bytes=0).add(ENTRY)
+    recorder.stop("the mesh is too large")
+    assert not recorder.add(ENTRY)
+    with pytest.raises(MeshError, match="the mesh is too large"):
+        recorder.trace(now=0.0, wall=0.0)
+
+
 def test_a_bug_leaves_a_file_that_its_owner_alone_may_read(recorder: Recorder, tmp_path: Path) -> None:
     path, said = tmp_path / CRASH_TRACE, list[str]()
     with pytest.raises(KeyError), recorder.kept_on_a_bug(path, clocks, said.append):

@@ -108,7 +108,7 @@ SILENT = Contact(alive_at=99.0, silent_at=99.5, failed_at=100.5)
         pytest.param(OTHERS, Contact(alive_at=100.0), Verdict.ALIVE, id="it answers, whatever all say"),
         pytest.param(OTHERS[:1], Contact(alive_at=99.0), Verdict.UNKNOWN, id="one member's word is no proof"),
         pytest.param(OTHERS[:2], Contact(), Verdict.UNKNOWN, id="fewer than are wanted"),
-        pytest.param(OTHERS[:3], Contact(alive_at=99.0), Verdict.DEAD, id="as many as wanted, and silence"),
+        pytest.param(OTHERS[:3], Contact(alive_at=99.0), Verdict.UNKNOWN, id="only words, however many"),
         pytest.param(
             OTHERS[:1],
             Contact(silent_at=90.0, failed_at=91.0),
@@ -118,18 +118,18 @@ SILENT = Contact(alive_at=99.0, silent_at=99.5, failed_at=100.5)
     ],
 )
 def test_the_verdict(accusers: list[NodeId], contact: Contact, verdict: Verdict) -> None:
-    assert suspicion(8, *accusers).judge(contact, own=US) is verdict
+    assert suspicion(8, *accusers).judge(contact) is verdict
 
 
 def test_in_a_mesh_of_three_the_other_member_alone_buries_nobody() -> None:
-    assert suspicion(3, OTHERS[0]).judge(Contact(), own=US) is Verdict.UNKNOWN
+    assert suspicion(3, OTHERS[0]).judge(Contact()) is Verdict.UNKNOWN
 
 
 def test_an_answer_older_than_the_last_accusation_does_not_settle_it() -> None:
     doubted = suspicion(8, OTHERS[0])
     doubted.add(accusation(OTHERS[1]), now=103.0)
-    assert doubted.judge(Contact(alive_at=102.0), own=US) is Verdict.UNKNOWN
-    assert doubted.judge(Contact(alive_at=103.0), own=US) is Verdict.ALIVE
+    assert doubted.judge(Contact(alive_at=102.0)) is Verdict.UNKNOWN
+    assert doubted.judge(Contact(alive_at=103.0)) is Verdict.ALIVE
 
 
 def test_only_the_word_of_others_since_our_last_answer_counts_against_routing() -> None:

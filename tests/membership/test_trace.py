@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gossipmesh import wire
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.packing import Packing
 from gossipmesh.membership.recorded import CALLS
 from gossipmesh.membership.trace import (
     MAGIC,
     MAX_TRACE,
     Call,
+    _framed,
+    _hash,
     decode_trace_untrusted,
+    encode_call,
     encode_keyframe,
     encode_trace,
     restore_keyframe_untrusted,
@@ -103,6 +109,32 @@ def test_a_right_hash_over_wrong_parts_is_malformed(segments: list[tuple[bytes, 
     assert caught.value.code == MALFORMED
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"\0\0\0\0", b"\0\0\0\0" * 3, _framed(wire.pack([])), b"\0\0\0\0" * 100_000], ids=len
+)
+def test_a_right_hash_over_a_body_without_a_head_is_malformed(body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_trace_untrusted(MAGIC + _hash(body) + body)
+    assert caught.value.code == MALFORMED
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf, 1e300], ids=str)
+def test_a_trace_that_ends_at_no_time_is_malformed(moment: float) -> None:
+    for now, wall in ((moment, 0.0), (0.0, moment)):
+        raw = encode_trace([(b"k", b"")], calls=CALLS, release="1", now=now, wall=wall)
+        with pytest.raises(RemoteProtocolError) as caught:
+            decode_trace_untrusted(raw)
+        assert caught.value.code == MALFORMED
+
+
+@pytest.mark.parametrize("now", [math.nan, math.inf, -math.inf, 1e300], ids=str)
+def test_a_call_at_no_time_is_malformed(now: float) -> None:
+    entry = encode_call(Packing(), CALLS.index("handle_timer"), (), {"now": now}, 0)
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_trace_untrusted(encode_trace([(b"k", entry)], calls=CALLS, release="1", now=0.0, wall=0.0))
+    assert caught.value.code == MALFORMED
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_a_damaged_keyframe_is_a_machine_or_one_error(scene: Scene, seed: int) -> None:
     """The hash of the file is no signature: what somebody made on purpose comes as far as this."""
@@ -117,6 +149,21 @@ def test_a_damaged_keyframe_is_a_machine_or_one_error(scene: Scene, seed: int) -
         restored(scene, bytes(keyframe))
     except RemoteProtocolError as error:
         assert error.code in (MALFORMED, OTHER_RELEASE)
+
+
+def test_a_suspicion_whose_end_is_no_number_is_malformed(scene: Scene) -> None:
+    """Whoever asks such a machine when it is due would ask for ever."""
+    scene.meet(1, 2, 3)
+    scene.us.learn_accusation(scene.accusation(2, scene.record(1).id), now=0.0)
+    suspicion = scene.us._beliefs._suspicions.get(scene.record(1).id)
+    assert suspicion is not None
+    suspicion.started = -math.inf
+    suspicion._min_s = suspicion._max_s = math.inf
+    scene.tape.every = 1
+    scene.us.next_gossip(0, scene.record(1).id)
+    with pytest.raises(RemoteProtocolError) as caught:
+        restored(scene, scene.tape.segments[-1][0])
+    assert caught.value.code == MALFORMED
 
 
 def test_dice_that_are_not_the_ones_named_are_refused(scene: Scene) -> None:

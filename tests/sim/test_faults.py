@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gossipmesh.model import MemberState
@@ -122,6 +124,14 @@ def test_a_slow_member_is_held_and_freed_in_turns_and_is_free_in_the_end() -> No
     world.run(8)
     held = [at for at, is_held in seen if is_held]
     assert held == pytest.approx([0.2, 0.8, 1.2, 1.8, 3.2, 3.8, 4.2, 4.8, 6.2, 6.8], abs=0.11)
+    assert world.nodes["n1"].held is None
+
+
+@pytest.mark.parametrize(("blocked_s", "free_s"), [(0.0, 0.0), (1e-12, 0.0), (2.0, -1.0), (math.nan, 1.0)])
+def test_a_cycle_of_no_time_is_refused(blocked_s: float, free_s: float) -> None:
+    world = mesh()
+    with pytest.raises(ValueError, match="a cycle takes at least 1 ms"):
+        world.slow(["n1"], blocked_s=blocked_s, free_s=free_s, lasting_s=1.0)
     assert world.nodes["n1"].held is None
 
 

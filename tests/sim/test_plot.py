@@ -86,6 +86,20 @@ def test_what_measured_nothing_cannot_be_drawn(
         drawn(report(plan("loss"), range(1, 2), [outcome(1)], wall_s=0.0))
 
 
+def test_a_plot_that_cannot_be_written_is_refused_before_any_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, said in (
+        (tmp_path / "plot.gif", "name it"),
+        (tmp_path / "nowhere" / "plot.svg", "there is no directory"),
+        (file / "plot.svg", "there is no directory"),
+        (tmp_path / ("x" * 300) / "plot.svg", "too long"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            check_plot(path)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_place_that_cannot_be_written_is_one_line(
     plan: Callable[..., Plan], outcome: Callable[..., Outcome], tmp_path: Path
 ) -> None:

@@ -104,6 +104,8 @@ def plan_of(
     Raises:
         ConfigError: ``scenario.unknown``; ``scenario.file``; ``scenario.option``: a number does not fit.
     """
+    if loss is not None and not 0 <= loss <= 1:
+        raise _misfit(f"--loss {loss:g}: it is a share from 0 to 1")
     known = SCENARIOS.get(scenario)
     if known is None:
         file = _read_file(scenario)

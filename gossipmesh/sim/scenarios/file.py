@@ -28,12 +28,16 @@ from attrs import field, frozen
 from gossipmesh.config.durations import format_duration, parse_duration
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.parameters import PROFILES
+from gossipmesh.sim.faults import SHORTEST_CYCLE_S
 
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_FAULTS: Final = 1_000
 MAX_NODES: Final = 10_000
 MAX_DURATION_S: Final = 86_400.0
 MAX_COUNT: Final = 1_000_000
+MAX_SHOWN: Final = 10**18
+MAX_TOLD: Final = 300
+"""Characters of a file's own words in an error."""
 
 Names = tuple[str, ...]
 
@@ -120,7 +124,7 @@ FAULTS: Final[Mapping[str, tuple[_Keys, _Keys]]] = {
 }
 """Each fault, the keys that it must have beside ``at`` and ``do``, and those that it may have."""
 
-_RANGE: Final = re.compile(r"n([0-9]{1,5})-n([0-9]{1,5})")
+_NODES: Final = re.compile(r"n([0-9]{1,5})(?:-n([0-9]{1,5}))?")
 
 
 def read_scenario_untrusted(data: bytes, origin: str) -> ScenarioFile:
@@ -138,7 +142,9 @@ def read_scenario_untrusted(data: bytes, origin: str) -> ScenarioFile:
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError("scenario.file", f"{origin} is no TOML: {error}") from None
+        raise ConfigError("scenario.file", f"{origin} is no TOML: {_one_line(str(error))}") from None
+    except ValueError:  # tomllib lets int() complain by itself
+        raise ConfigError("scenario.file", f"{origin} holds a number of too many digits") from None
     return _Reader(origin).scenario(document)
 
 
@@ -147,6 +153,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     close = difflib.get_close_matches(word, words, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(words)}"
+
+
+def _one_line(text: str) -> str:
+    """Make a file's own words fit an error: printable, and not too many."""
+    short = text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}..."
+    return "".join(letter if letter.isprintable() else "?" for letter in short)
+
+
+def _shown(value: object) -> str:
+    """Give a value as an error shows it; never its whole text, which may be too deep or too long for Python to make."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value) if abs(value) <= MAX_SHOWN else "so long a number"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return repr(value) if isinstance(value, str) else f"{value}"
 
 
 class _Reader:
@@ -162,8 +189,10 @@ class _Reader:
         self._nodes = self._whole("nodes", document["nodes"], least=1, most=MAX_NODES)
         duration_s = self._seconds("duration", document["duration"])
         profile = document.get("profile", "lan")
+        if not isinstance(profile, str):
+            raise self._wrong("profile", f"{_shown(profile)} is not a string")
         if profile not in PROFILES:
-            raise self._unknown("profile", f"there is no {profile!r}", str(profile), PROFILES)
+            raise self._unknown("profile", f"there is no {profile!r}", profile, PROFILES)
         faults = self._tables("fault", document.get("fault", []))
         return ScenarioFile(
             origin=self._origin,
@@ -188,7 +217,7 @@ class _Reader:
         if do is None:
             raise self._wrong("do", "it is missing")
         if not isinstance(do, str) or do not in FAULTS:
-            raise self._unknown("do", f"{do!r} is no fault", str(do), FAULTS)
+            raise self._unknown("do", f"{_shown(do)} is no fault", _shown(do), FAULTS)
         required, optional = FAULTS[do]
         required |= {"at", "do"}
         self._check_keys(table, required | optional, required=required)
@@ -196,7 +225,10 @@ class _Reader:
         if at_s > duration_s:
             raise self._wrong("at", f"it is after the end, duration = {format_duration(duration_s)!r}")
         values = {name: read(self, key, table[key]) for key, (name, read) in _KEYS.items() if key in table}
-        return Fault(at_s=at_s, do=do, **values)
+        fault = Fault(at_s=at_s, do=do, **values)
+        if do == "slow" and fault.blocked_s + fault.free_s < SHORTEST_CYCLE_S:
+            raise self._wrong("blocked", f"with free it is less than {format_duration(SHORTEST_CYCLE_S)}")
+        return fault
 
     def _expectation(self, table: Any) -> Expectation:
         self._place = ", [expect]"
@@ -232,7 +264,7 @@ class _Reader:
 
     def _seconds(self, key: str, value: Any) -> float:
         # TOML has negative numbers and numbers without a unit; both come here as they are written.
-        text = value if isinstance(value, str) else f"{value}"
+        text = value if isinstance(value, str) else _shown(value)
         if text.startswith("-"):
             raise self._wrong(key, f'{text} is negative; a time is 0 or more, such as "10s"')
         try:
@@ -259,17 +291,17 @@ class _Reader:
 
     def _whole(self, key: str, value: Any, *, least: int, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self._wrong(key, f"{value!r} is not a whole number from {least} to {most}")
+            raise self._wrong(key, f"{_shown(value)} is not a whole number from {least} to {most}")
         return value
 
     def _share(self, key: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise self._wrong(key, f"{value!r} is not a share from 0 to 1")
+            raise self._wrong(key, f"{_shown(value)} is not a share from 0 to 1")
         return float(value)
 
     def _truth(self, key: str, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise self._wrong(key, f"{value!r} is neither true nor false")
+            raise self._wrong(key, f"{_shown(value)} is neither true nor false")
         return value
 
     def _words(self, key: str, value: Any) -> Names:
@@ -281,10 +313,11 @@ class _Reader:
         """Read nodes: ``"n3"``, or ``"n0-n5"`` for six of them."""
         names: dict[str, None] = {}
         for word in self._words(key, value):
-            first, last = found.groups() if (found := _RANGE.fullmatch(word)) else (word[1:], word[1:])
-            if not (word.startswith("n") and first.isdecimal() and int(first) <= int(last) < self._nodes):
-                raise self._wrong(key, f"{word!r} is no node; they are n0 to n{self._nodes - 1}")
-            names |= {f"n{number}": None for number in range(int(first), int(last) + 1)}
+            found = _NODES.fullmatch(word)
+            first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+            if not first <= last < self._nodes:
+                raise self._wrong(key, f"{word[:40]!r} is no node; they are n0 to n{self._nodes - 1}")
+            names |= {f"n{number}": None for number in range(first, last + 1)}
         if not names:
             raise self._wrong(key, "it names no node")
         return tuple(names)
@@ -304,7 +337,7 @@ class _Reader:
         return self._wrong(key, f"{what}; {nearest(word, known)}")
 
     def _wrong(self, key: str, what: str) -> ConfigError:
-        return ConfigError("scenario.file", f"{self._origin}{self._place}: {key}: {what}")
+        return ConfigError("scenario.file", f"{self._origin}{self._place}: {_one_line(f'{key}: {what}')}")
 
 
 _KEYS: Final[Mapping[str, tuple[str, Callable[[_Reader, str, Any], Any]]]] = {

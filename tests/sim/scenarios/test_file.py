@@ -109,6 +109,37 @@ def test_the_example_is_a_scenario() -> None:
         ('nodes = 0\nduration = "5s"', "x.toml: nodes: 0 is not a whole number from 1 to 10000"),
         (f"{HEAD}nods = 3", "x.toml: nods: it is unknown here; did you mean nodes?"),
         (f'{HEAD}profile = "lam"', "x.toml: profile: there is no 'lam'; did you mean lan?"),
+        (f'{HEAD}profile = ["lan"]', "x.toml: profile: a list is not a string"),
+        (f"{HEAD}loss = nan", "x.toml: loss: nan is not a share from 0 to 1"),
+        (
+            fault('at = "1s"\ndo = "slow"\nnodes = ["n1"]\nblocked = "0s"\nfree = "0s"\nfor = "1s"'),
+            "x.toml, [[fault]] 1: blocked: with free it is less than 1ms",
+        ),
+        (
+            fault(
+                'at = "1s"\ndo = "slow"\nnodes = ["n1"]\nblocked = "0.000000001ms"\nfree = "0s"\nfor = "1s"'
+            ),
+            "x.toml, [[fault]] 1: blocked: with free it is less than 1ms",
+        ),
+        (f"nodes = {'9' * 5_000}", "x.toml holds a number of too many digits"),
+        (
+            f"duration = '1s'\nnodes = 0x{'f' * 5_000}",
+            "x.toml: nodes: so long a number is not a whole number from 1 to",
+        ),
+        (f"nodes = {'.'.join('a' * 2_000)} = 1", "x.toml is no TOML: "),
+        (
+            f"nodes.{'.'.join('a' * 2_000)} = 1\nduration = '1s'",
+            "x.toml: nodes: a table is not a whole number",
+        ),
+        (
+            fault(f'at = "5s"\ndo = "crash"\nnodes = ["n{"9" * 5_000}"]'),
+            "x.toml, [[fault]] 1: nodes: 'n9999999",
+        ),
+        (
+            fault('at = "5s"\ndo = "crash"\nnodes = ["n\u0663"]'),
+            "x.toml, [[fault]] 1: nodes: 'n\u0663' is no node; they are n0 to n5",
+        ),
+        (f'{HEAD}"a\\nb" = 3', "x.toml: a?b: it is unknown here"),
         (f"{HEAD}fault = 3", "x.toml: fault: write each one as a table of its own, [[fault]]"),
         (
             f"{HEAD}[expect]\nfalse_positive = 0",
