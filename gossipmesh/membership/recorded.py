@@ -40,9 +40,10 @@ CALLS: Final = (
     "handle_timer",
 )
 """Every call that may change the machine. A test sees to it that none is missing."""
-MAX_RECORDED: Final = 1_024
-"""Members, the dead that are remembered among them. A keyframe is made between two calls, and takes some 10 ms for so
-many in a quiet mesh and 20 ms where a quarter are suspect: far below the 100 ms that membership takes for a stall."""
+MAX_RECORDED: Final = 768
+"""Members, the dead that are remembered among them. A keyframe is made between two calls. For so many it takes some
+20 ms of one core with a quarter of them suspect, so a busy host may stretch it several times before membership takes it
+for a stall (100 ms)."""
 UNRECORDABLE: Final = (LocalProtocolError, OverflowError, TypeError, ValueError)
 """What packing raises for what cannot be packed: msgpack has errors of its own for a number that is too large."""
 _NOTHING: Final = object()

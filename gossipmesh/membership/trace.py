@@ -37,8 +37,7 @@ MAX_SEGMENTS: Final = 2
 MAX_ENTRIES: Final = 1024 * 1024
 """Bytes of the entries of one segment."""
 MAX_KEYFRAME: Final = 1024 * 1024
-"""Bytes of a keyframe: more than :data:`MAX_RECORDED <gossipmesh.membership.recorded.MAX_RECORDED>` members with
-records of common length, or some 800 with the longest."""
+"""Bytes of a keyframe: some 1,800 members with records of common length, or 800 with long ones."""
 MAX_ENTRY: Final = 8 * 1024
 MAX_HEAD: Final = 4 * 1024
 MAX_CALLS: Final = 64

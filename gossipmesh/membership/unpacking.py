@@ -26,7 +26,7 @@ MALFORMED: Final = "trace.malformed"
 OTHER_RELEASE: Final = "trace.release"
 MAX_DEPTH: Final = 64
 MAX_WORDS: Final = 2_000_000
-"""Values, and for each 8 bytes of text one more. A keyframe of 1,024 members has some 600,000."""
+"""Values, and for each 8 bytes of text one more. A keyframe of 768 members has some 400,000."""
 WORD_BYTES: Final = 8
 MAX_NUMBER: Final = 2.0**53
 """No time is that large, and sums and products of such numbers stay finite."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,39 @@ def test_the_latest_dead_are_those_declared_last() -> None:
     for number in range(4):
         table.put(member(number, MemberState.DEAD, since=float(number)))
     assert [dead.since for dead in table.latest_dead(2)] == [3.0, 2.0]
+
+
+def table(*members: Member) -> MemberTable:
+    made = MemberTable(rng=random.Random(1))
+    for each in members:
+        made.put(each)
+    return made
+
+
+def moved(of: Member, *, to: Member | None = None, incarnation: int = 1) -> Member:
+    addresses = of.record.addresses if to is None else to.record.addresses
+    return evolve(of, record=evolve(of.record, addresses=addresses, incarnation=incarnation))
+
+
+def test_a_place_goes_to_whoever_has_it_now_and_not_to_who_had_it_once() -> None:
+    old, other = member(1), member(2)
+    held = table(old, other)
+    held.put(moved(other, to=old))
+    assert held.holders(old.record) == [other.id]
+    assert held.rival(old) == moved(other, to=old)
+    held.put(moved(other, incarnation=2))
+    assert held.holders(old.record) == []
+    assert held.rival(old) is None
+
+
+def test_a_holder_that_signs_again_or_is_forgotten_leaves_its_rivals_where_they_are() -> None:
+    old, other, third = member(1), moved(member(2), to=member(1)), moved(member(3), to=member(1))
+    held = table(old, other, third)
+    held.put(moved(old, incarnation=5))
+    assert set(held.holders(old.record)) == {other.id, third.id}
+    held.remove(old.id)
+    assert held.holders(old.record) == [other.id, third.id]
+    held.remove(other.id)
+    assert held.holders(third.record) == []
+    held.remove(third.id)
+    assert held.holders(old.record) == []

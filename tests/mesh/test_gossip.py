@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gossipmesh.channel.datagram import HINT_BYTES, Hint, encode_hint, sender_tag
 from gossipmesh.membership.messages import Ack, ChainNews, ChainRequest, Message, Ping, RecordNews
+from gossipmesh.mesh.gossip import MAX_PROBES
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Exchange, MemberChanged, Output, Refused, SendDatagram
-from gossipmesh.model import Address
+from gossipmesh.model import Address, Serving
 from gossipmesh.sim.world import World
 
 STRANGER = Address("203.0.113.9", 53)
@@ -148,3 +149,13 @@ def test_more_than_a_datagram_holds_is_counted_not_raised() -> None:
     chain = ChainNews(talk.a.chain.raw)
     outputs = talk.a._gossip.seal(talk.b.id, (chain,) * 8)
     assert outputs == [Refused("gossip.too-long")]
+
+
+def test_a_datagram_full_of_pings_is_answered_a_few_times_and_takes_news_once() -> None:
+    talk = Talk()
+    talk.a.set_serving(Serving.DRAINING, now=talk.now, wall=talk.world.wall)
+    outputs = talk.say(talk.b, talk.a, *(Ping(number, talk.a.id, bytes(16)) for number in range(12)))
+    sizes = sorted(len(output.payload) for output in outputs if isinstance(output, SendDatagram))
+    assert len(sizes) == MAX_PROBES
+    assert sizes[0] == sizes[-2] < sizes[-1]
+    assert Refused("gossip.too-many-probes") in outputs

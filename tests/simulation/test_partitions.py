@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from gossipmesh.identity.chain import join_chain
 from gossipmesh.model import MemberState
 from gossipmesh.sim.world import World
 
@@ -79,3 +80,19 @@ def test_a_member_that_reaches_nobody_believes_in_the_mesh_again_when_healed() -
     world.run_until(lambda: believe_each_other(world, ["n4"], others, MemberState.DEAD), within=60)
     world.heal()
     world.run_until(world.complete, within=45)
+
+
+def test_a_member_whose_name_another_took_while_it_was_cut_off_comes_back_all_the_same() -> None:
+    world = World(4)
+    names = world.populate(8)
+    for host in ("w1", "w2"):
+        node = world.add(host, seeds=[names[0]], start=False)
+        node.chain_raw = join_chain(world.token, node.key.seed, "web")
+        world.start(host)
+        world.run(10)
+    world.partition([*names[:4], "w2"], [*names[4:], "w1"])
+    # Its place is taken, so the dead id is kept by nobody on that side ...
+    world.run_until(lambda: all(world.believes(name, "w1") is None for name in names[:4]), within=90)
+    world.repair()
+    # ... and whoever greets it still tells it that its version is buried.
+    world.run_until(lambda: world.everyone_believes("w1", MemberState.ALIVE), within=35)
