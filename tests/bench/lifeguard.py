@@ -111,7 +111,7 @@ def draw(made: Mapping[tuple[str, int], Sequence[Cell]], nodes: int, path: Path)
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "lifeguard", "svg.fonttype": "none"}
+    matplotlib.rcParams.update({"svg.hashsalt": "lifeguard", "svg.fonttype": "none"})
     import matplotlib.pyplot as plt
 
     numbers = sorted({slow for _, slow in made})

@@ -185,7 +185,7 @@ def draw(
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "swim", "svg.fonttype": "none"}
+    matplotlib.rcParams.update({"svg.hashsalt": "swim", "svg.fonttype": "none"})
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.2), layout="constrained")
