@@ -43,7 +43,7 @@ class Parameters:
     simulator only, since any liar could then bury anybody."""
     routing_accusers: int = 2
     """So many verified accusers, of different tokens where there are several, take a member out of rotation until we
-    reach it ourselves: min(this, N-2), and never fewer than 2 in earnest. 1 is for the test that shows why."""
+    reach it ourselves. Never fewer than 2 in earnest, however small the mesh; 1 is for the test that shows why."""
     suspicion_accusers: int = 3
     """Verified accusers, after the first one, that bring suspicion to its least: min(this, N-2), 15 at most."""
     refute_gap_s: float = 10.0

@@ -68,6 +68,21 @@ def test_a_judged_suspicion_begins_again_on_new_evidence_and_a_dropped_one_is_go
     assert held.deadline == math.inf
 
 
+def test_a_member_that_is_suspected_all_the_time_leaves_nothing_behind() -> None:
+    held = Suspicions()
+    for now in range(0, 10_000, 10):
+        doubt = held.open(node(1), lambda at=now: begun(float(at)), now=float(now))
+        for accuser in (2, 3, 4):
+            doubt.add(accused_by(accuser), now=float(now))
+            held.sooner(node(1))
+        assert held.deadline > now
+        held.drop(node(1))
+        held.open(node(9), lambda at=now: begun(float(at)), now=float(now))
+        assert held.deadline > now
+        held.drop(node(9))
+    assert len(held._due) < 30
+
+
 @given(
     steps=st.lists(
         st.tuples(
