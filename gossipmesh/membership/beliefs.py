@@ -41,7 +41,7 @@ FRESH_S: Final = 300.0
 """The dead are shown an accusation no older than this: an old one is refused, and they would never refute it."""
 AT_ONCE_UP_TO: Final = 1_024
 """In a mesh of at most this many, all look at once at whom one accuses."""
-MAX_TOLD: Final = 4
+MAX_ACCUSATIONS_TOLD: Final = 4
 """Accusations of one suspect told beside a request to probe it: as many as change how long it may be silent."""
 UDP_FAILURES: Final = 3
 """Probes in a row that only TCP answered, after which UDP counts as blocked."""
@@ -103,7 +103,7 @@ class Beliefs:
         suspicion = self._suspicions.get(subject)
         if suspicion is None or not self._table.lives(subject):
             return ()
-        return tuple(AccusationNews(raw) for raw in suspicion.raws[:MAX_TOLD])
+        return tuple(AccusationNews(raw) for raw in suspicion.raws[:MAX_ACCUSATIONS_TOLD])
 
     # Records: the owner's word.
 

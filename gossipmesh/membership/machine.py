@@ -52,7 +52,7 @@ STALL_S: Final = 0.1
 """A deadline reached later than this means that we were not running, not that a peer was silent."""
 GOSSIP_TO_DEAD_S: Final = 30.0
 """For this long the dead are still told that they were accused: those of them that live refute it."""
-MAX_TOLD: Final = 1_024
+MAX_TOLD_AT_ONCE: Final = 1_024
 """Members that are told news within one gossip period; each at most once."""
 MAX_DEAD_TOLD: Final = 3
 """Dead members told per gossip tick."""
@@ -303,7 +303,7 @@ class Membership:
         # News goes out a certain number of times. One that pings us in a row must not get all of them.
         while self._told and next(iter(self._told.values())) + self._parameters.gossip_period_s <= now:
             del self._told[next(iter(self._told))]
-        if target in self._told or len(self._told) >= MAX_TOLD:
+        if target in self._told or len(self._told) >= MAX_TOLD_AT_ONCE:
             return ()
         news = self._piggyback.take(room, target, beside=beside)
         if news:
