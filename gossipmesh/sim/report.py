@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from gossipmesh.sim.scenarios.plan import Outcome, Plan
-from gossipmesh.sim.statistics import count_for_people, statistic
+from gossipmesh.sim.statistics import count_for_people, short, statistic
 
 SECONDS: Final = {
     "first_suspicion_s": "crash to first suspicion",
@@ -121,7 +121,7 @@ def rows(made: Report) -> list[tuple[str, ...]]:
             shown.append((words, *times, str(found.runs)))
     for name, (words, unit) in (RATES | LOAD).items():
         if (found := statistic(made.values(name))) is not None:
-            rates = (f"{value:.3g} {unit}" for value in (found.median, found.p99, found.max))
+            rates = (f"{short(value)} {unit}" for value in (found.median, found.p99, found.max))
             shown.append((words, *rates, str(found.runs)))
     return shown
 

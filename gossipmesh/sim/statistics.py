@@ -45,3 +45,8 @@ def count_for_people(count: int, runs: int) -> str:
     if count == 0 and runs > 0:
         return f"0 (at most {3 / runs:.2g} a run)"
     return str(count)
+
+
+def short(value: float) -> str:
+    """Show a number to people in about three digits, large ones in full and with thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from gossipmesh.sim.statistics import short
+
 Document = dict[str, Any]
 Figure = Callable[[Document], float | None]
 
@@ -109,6 +111,44 @@ FORGE: Final = Runs("forge", long=True)
 CUT: Final = Runs("asymmetric")
 ONE_SLOW: Final = Runs("slow", ("--slow-members", "1"), long=True)
 
+
+def slow_rows(slow: str, runs: Runs, *, asked: int, memberlist: str) -> tuple[Row, Row, Row]:
+    """Give the rows about so many slow members; ``asked`` is for 128 nodes."""
+    return (
+        Row(
+            f"false positives, {slow} slow, most in a run",
+            runs,
+            most_in_a_run("false_positives"),
+            "",
+            {128: asked},
+            memberlist,
+        ),
+        Row(
+            "... at healthy observers, in all runs",
+            runs,
+            total("false_positives", "healthy"),
+            "",
+            at(0, 0, 0),
+            "0",
+        ),
+        Row(
+            "... out of rotation at healthy observers",
+            runs,
+            total("routability_false_positives", "healthy"),
+            "",
+        ),
+    )
+
+
+def loss_rows(percent: str, runs: Runs, *, asked: dict[int, float], memberlist: str) -> tuple[Row, Row]:
+    """Give the rows about so much loss."""
+    name = f"false positives at {percent} % loss, most in a run"
+    return (
+        Row(name, runs, most_in_a_run("false_positives"), "", asked, memberlist),
+        Row("... out of rotation, in all runs", runs, total("routability_false_positives", "all"), ""),
+    )
+
+
 ROWS: Final = (
     Row(
         "crash to first detection, median",
@@ -144,68 +184,10 @@ ROWS: Final = (
         asked=at(8, 8, 15),
         memberlist="92 to 120 s in 5 of 8 runs",
     ),
-    Row(
-        "false positives, 16 slow, most in a run",
-        SLOW_16,
-        most_in_a_run("false_positives"),
-        "",
-        {128: 10},
-        "3 to 18",
-    ),
-    Row(
-        "... at healthy observers, in all runs",
-        SLOW_16,
-        total("false_positives", "healthy"),
-        "",
-        at(0, 0, 0),
-        "0",
-    ),
-    Row(
-        "... out of rotation at healthy observers",
-        SLOW_16,
-        total("routability_false_positives", "healthy"),
-        "",
-    ),
-    Row(
-        "false positives, 32 slow, most in a run",
-        SLOW_32,
-        most_in_a_run("false_positives"),
-        "",
-        {128: 25},
-        "18 to 24",
-    ),
-    Row(
-        "... at healthy observers, in all runs",
-        SLOW_32,
-        total("false_positives", "healthy"),
-        "",
-        at(0, 0, 0),
-        "0",
-    ),
-    Row(
-        "... out of rotation at healthy observers",
-        SLOW_32,
-        total("routability_false_positives", "healthy"),
-        "",
-    ),
-    Row(
-        "false positives at 10 % loss, in all runs",
-        LOSS_10,
-        total("false_positives", "all"),
-        "",
-        at(0, 0, 0),
-        "0",
-    ),
-    Row("... out of rotation", LOSS_10, total("routability_false_positives", "all"), ""),
-    Row(
-        "false positives at 30 % loss, most in a run",
-        LOSS_30,
-        most_in_a_run("false_positives"),
-        "",
-        at(2, 0, 0),
-        "1 in 2 min",
-    ),
-    Row("... out of rotation, in all runs", LOSS_30, total("routability_false_positives", "all"), ""),
+    *slow_rows("16", SLOW_16, asked=10, memberlist="3 to 18"),
+    *slow_rows("32", SLOW_32, asked=25, memberlist="18 to 24"),
+    *loss_rows("10", LOSS_10, asked=at(0, 0, 0), memberlist="0"),
+    *loss_rows("30", LOSS_30, asked=at(2, 0, 0), memberlist="1 in 2 min"),
     Row(
         "50/50 partition to healed, max",
         PARTITION,
@@ -284,7 +266,7 @@ class Results:
 def cell(row: Row, nodes: int, document: Document) -> str:
     """Give what was got, what was asked, and whether that was missed or runs failed."""
     got, asked = row.figure(document), row.asked.get(nodes)
-    text = "-" if got is None else f"{got:.3g} {row.unit}".rstrip()
+    text = "-" if got is None else f"{short(got)} {row.unit}".rstrip()
     if asked is not None:
         missed = got is None or got > asked
         text += f" ({'**missed**, ' if missed else ''}asked: {asked:g})"
