@@ -17,6 +17,7 @@ from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer, encode_credentials
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership import outputs as believed
+from gossipmesh.membership.machine import STALL_S
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
 from gossipmesh.mesh.exchanges import encode_refusal
@@ -207,7 +208,7 @@ class Mesh:
         self._now, self._wall = now, wall
         effects: list[Effect] = []
         outputs: list[Output] = []
-        if late_s > 0 or now >= self._membership.deadline:
+        if late_s > STALL_S or now >= self._membership.deadline:
             effects += self._membership.handle_timer(now=now, late_s=late_s)
         if now >= self._reconciling.deadline:
             outputs += self._reconciling.handle_timer(now=now)
