@@ -1,18 +1,21 @@
 """The state directory: what a node remembers between two starts.
 
-=============  ==============================================================================================
-``version``    the layout's number
-``lock``       held while a daemon runs; says its process id
-``node.key``   the node's signing seed, 32 bytes: whoever has it is this node
-``boot``       how often this identity was started; the upper half of every incarnation
-``chain``      the proof of membership
-``bundle0``    the mesh's first trust bundle, whose hash is the mesh id; ``bundles``: those that replaced it
-``root.key``   only where this node started its mesh: the key that makes tokens
-``peers``      the last known members' chains and records, to find the mesh again when no seed answers;
-               ``peers.damaged`` is one that could not be read
-=============  ==============================================================================================
+===============  ============================================================================================
+``version``      the layout's number
+``lock``         held while a daemon runs; says its process id
+``node.key``     the node's signing seed, 32 bytes: whoever has it is this node
+``boot``         how often this identity was started; the upper half of every incarnation
+``chain``        the proof of membership
+``bundle0``      the mesh's first trust bundle, whose hash is the mesh id; ``bundles``: those that replaced it
+``root.key``     only where this node started its mesh: the key that makes tokens
+``peers``        the last known members' chains and records, to find the mesh again when no seed answers;
+                 ``peers.damaged`` is one that could not be read
+``crash.trace``  what membership was told before the last bug that ended this daemon
+===============  ============================================================================================
 
-Law: the boot counter is on the disk before anybody hears of it, so that no two starts ever share an incarnation.
+Law: the boot counter of a start is on the disk before anybody hears of it, so that no two starts ever share an
+incarnation. One that had to rise above somebody else's use of this key goes to the disk at once, but is not waited
+for: a node that ends in between meets that record again, and rises again.
 """
 
 from __future__ import annotations

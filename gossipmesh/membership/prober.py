@@ -237,7 +237,7 @@ class Prober:
         if errand is not None and errand.target == sender:
             del self._errands[seq]
             answer = Tell(errand.asker, Ack(errand.asker_seq, self._root()))
-            rtt_s = self._measure(sender, now - errand.asked_at)
+            rtt_s = self._measure(sender, min(now, errand.ends_at) - errand.asked_at)
             return [answer, Reached(sender, errand.asked_at, udp, rtt_s)]
         probe = self._probes.get(seq)
         if probe is None:
@@ -245,7 +245,9 @@ class Prober:
         if sender == probe.target:
             del self._probes[seq]
             self._succeed(probe)
-            return [Reached(sender, probe.asked_at, udp, self._measure(sender, now - probe.asked_at))]
+            # An ack that lay in the inbox while we did not run came in time: the rest of the wait was ours.
+            rtt_s = self._measure(sender, min(now, probe.ends_at) - probe.asked_at)
+            return [Reached(sender, probe.asked_at, udp, rtt_s)]
         if sender in probe.helpers and sender not in probe.acks:
             first = not probe.acks
             self._succeed(probe)

@@ -37,8 +37,6 @@ LEGAL: Final = frozenset(
         # At once, where a handshake at its address proves the key of another member that claims the address.
         (MemberState.ALIVE, MemberState.DEAD),
         (MemberState.ALIVE, MemberState.LEFT),
-        # Without a suspicion: its address proved the key of another.
-        (MemberState.ALIVE, MemberState.DEAD),
         (MemberState.SUSPECT, MemberState.ALIVE),
         (MemberState.SUSPECT, MemberState.DEAD),
         (MemberState.SUSPECT, MemberState.LEFT),

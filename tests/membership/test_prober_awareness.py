@@ -169,3 +169,12 @@ def test_an_errand_takes_no_longer_because_the_helper_doubts_itself() -> None:
     [ping] = us.receive(PingRequest(7, BOB), CAROL, now=0.0)
     assert isinstance(ping, Tell)
     assert us.deadline <= LAN.probe_timeout_max_s < math.inf
+
+
+def test_a_stall_of_our_own_is_no_long_round_trip() -> None:
+    us, _ = prober(BOB, parameters=evolve(LAN, stream_probe=False))
+    seq = ask(us, BOB, 10.0)
+    [reached] = us.receive(Ack(seq, ROOT), BOB, now=70.0)
+    assert isinstance(reached, Reached)
+    assert reached.rtt_s is not None
+    assert reached.rtt_s <= LAN.probe_period_s
