@@ -2,11 +2,16 @@
 
     noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in
     secure.py        a byte stream as records: handshake, authentication, record framing, rekeying, END
+    hop_values.py    how the values of the hot path are made
+    hop_headers.py   headers: what they may be, checked and remembered
     hop_messages.py  the heads and ends of requests that travel in records, as values
+    hop_whole.py     a whole request or answer as one message
     hop_frames.py    how parts of many requests lie in one record
     hop_stream.py    one request inside a channel: its two directions and its credit
     hop_events.py    what the multiplexer reports
-    hop.py           the multiplexer: many streams in one channel, fairness, cancelling, going away
+    hop_outbox.py    what waits to be sent, in the order in which it goes: fairness
+    hop_sending.py   what is asked of the multiplexer
+    hop.py           the multiplexer: many streams in one channel, cancelling, going away
     datagram.py      pairwise sealed gossip datagrams: header, keys, replay windows, hints
 
 The law: bytes in, values out. Nothing here opens a socket, looks at a clock, rolls dice or writes a log; keys and

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.channel.hop_values import value
 
 
-def _size(data: bytes) -> str:
-    return f"<{len(data)} bytes>"
+def _size(data: bytes | None) -> str:
+    return "None" if data is None else f"<{len(data)} bytes>"
 
 
-@frozen
+@value
 class RequestOpened:
     """The initiator opened a stream (acceptor only)."""
 
     stream: int
     head: RequestHead
+    body: bytes | None = field(default=None, repr=_size)
+    """All of the body, where the request came whole: its direction has ended, and no StreamEnded follows. None: what
+    there is of it follows."""
 
 
-@frozen
+@value
 class ResponseStarted:
     """A response head came (initiator only); again for each interim one."""
 
@@ -27,7 +31,17 @@ class ResponseStarted:
     head: ResponseHead
 
 
-@frozen
+@value
+class ResponseWhole:
+    """A whole response came (initiator only), perhaps after interim heads: nothing follows but, perhaps, a reset."""
+
+    stream: int
+    head: ResponseHead
+    body: bytes = field(repr=_size)
+    end: End
+
+
+@value
 class DataReceived:
     """Body bytes came. Call ``consume`` as the app takes them, or the stream stalls."""
 
@@ -35,7 +49,7 @@ class DataReceived:
     data: bytes = field(repr=_size)
 
 
-@frozen
+@value
 class StreamEnded:
     """The other side's direction is complete: everything it sent was reported before this."""
 
@@ -43,7 +57,7 @@ class StreamEnded:
     end: End
 
 
-@frozen
+@value
 class StreamReset:
     """The stream is of no more use, for ``flag``; ``refused`` says that nobody began to handle its request."""
 
@@ -51,14 +65,14 @@ class StreamReset:
     flag: str
 
 
-@frozen
+@value
 class CreditGained:
     """More may be sent on a stream; or, where ``stream`` is None, the channel has credit for all of them again."""
 
     stream: int | None
 
 
-@frozen
+@value
 class GoneAway:
     """The other side takes, or opens, no stream above ``last``. The ``refused`` ones nobody began to handle."""
 
@@ -66,7 +80,7 @@ class GoneAway:
     refused: tuple[int, ...] = ()
 
 
-@frozen
+@value
 class PongReceived:
     """The other side answered the ping with this number."""
 
@@ -76,6 +90,7 @@ class PongReceived:
 HopEvent = (
     RequestOpened
     | ResponseStarted
+    | ResponseWhole
     | DataReceived
     | StreamEnded
     | StreamReset

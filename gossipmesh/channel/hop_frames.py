@@ -15,7 +15,7 @@ from gossipmesh.errors import RemoteProtocolError
 HEAD: Final = 1
 """A request's head from the initiator, response heads from the acceptor."""
 DATA: Final = 2
-"""Body bytes, never none; the only kind that needs credit."""
+"""Body bytes, never none; they need credit."""
 END: Final = 3
 """Nothing more comes in this direction; trailers and load."""
 RESET: Final = 4
@@ -28,6 +28,10 @@ PING: Final = 7
 """A u64 to be sent back ..."""
 PONG: Final = 8
 """... with this."""
+CALL: Final = 9
+"""A whole request from the initiator: head, body and end. Its body needs credit as DATA does."""
+ANSWER: Final = 10
+"""A whole response from the acceptor, perhaps after interim heads. Its body needs credit as DATA does."""
 
 HEADER: Final = struct.Struct(">IBH")
 U32: Final = struct.Struct(">I")
@@ -35,7 +39,7 @@ U64: Final = struct.Struct(">Q")
 
 MAX_PAYLOAD: Final = MAX_RECORD_BODY - HEADER.size
 MAX_CHUNK: Final = 16_384
-"""The largest DATA payload: what a bulk body may put before a small request that came later."""
+"""The largest DATA payload while several bodies wait: what each may put before a small request that came later."""
 LEAST_CHUNK: Final = 1_024
 """Less room than this in a record is left empty, rather than filled with the start of a larger body."""
 
@@ -114,16 +118,20 @@ class RecordPacker:
 
     def add(self, stream: int, kind: int, payload: bytes = b"") -> None:
         """Append one frame, in a new record if the present one has no room for it."""
-        frame = encode_frame(stream, kind, payload)
-        if len(frame) > self._room:
+        size = HEADER.size + len(payload)
+        if size > self._room:
             self._close()
-        self._parts.append(frame)
-        self._room -= len(frame)
-        self._left -= len(frame)
+        # Two parts, so that a large payload is copied once, when the record is joined.
+        self._parts += (HEADER.pack(stream, kind, len(payload)), payload)
+        self._room -= size
+        self._left -= size
 
-    def chunk_room(self, wanted: int) -> int:
-        """Give how many of ``wanted`` body bytes the next DATA frame should carry: 1 to :data:`MAX_CHUNK`."""
-        wanted = min(wanted, MAX_CHUNK)
+    def chunk_room(self, wanted: int, *, alone: bool = False) -> int:
+        """Give how many of ``wanted`` body bytes the next DATA frame should carry: 1 to :data:`MAX_CHUNK`.
+
+        Where no other body waits (``alone``) it may be what is left of the limit, up to :data:`MAX_PAYLOAD`.
+        """
+        wanted = min(wanted, max(MAX_CHUNK, min(MAX_PAYLOAD, self._left)) if alone else MAX_CHUNK)
         room = self._room - HEADER.size
         return wanted if wanted <= room or room < LEAST_CHUNK else room
 
@@ -134,6 +142,6 @@ class RecordPacker:
 
     def _close(self) -> None:
         if self._parts:
-            self._records.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self._records.append(b"".join(self._parts))
             self._parts.clear()
             self._room = MAX_RECORD_BODY

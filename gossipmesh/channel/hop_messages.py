@@ -10,6 +10,11 @@ Shapes (elements that a later release appends are ignored)::
     RequestHead   [service, method, target, [name, value, name, value ...], deadline ms, attempt, request id, source]
     ResponseHead  [status, [name, value ...]]
     End           [[name, value ...], requests in flight, requests queued]
+
+and, where they are complete when they begin (:mod:`gossipmesh.channel.hop_whole`)::
+
+    Call          [body, service, method, target, lines, deadline ms, attempt, request id, source]
+    Answer        [body, status, lines, requests in flight, requests queued]
 """
 
 from __future__ import annotations
@@ -17,15 +22,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
-
+from gossipmesh.channel import hop_headers
+from gossipmesh.channel.hop_headers import are_tokens, are_values, check_number
+from gossipmesh.channel.hop_values import value
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.wire import Fields, Value, pack, unpack_untrusted
 
 MAX_HEAD: Final = 65_000
 """A head or trailers, encoded. It fits one frame, and a frame never spans two records."""
-MAX_HEADERS: Final = 320
-"""Headers of one head: more than the proxy takes from an app, so that there is room for those it adds itself."""
 MAX_METHOD: Final = 32
 MAX_REQUEST_ID: Final = 128
 MAX_DEADLINE_MS: Final = 2**32 - 1
@@ -40,18 +44,18 @@ UPSTREAM_CLOSED: Final = "UC"
 UNWANTED: Final = "UR"
 """The flag of a stream whose destination has answered without taking all of the request, or without answering."""
 
-Headers = tuple[tuple[bytes, bytes], ...]
+REQUEST_LINE: Final = "a method that is no token, or a target that is not printable"
+"""What is wrong with a request line that is none."""
+MAX_HEADERS: Final = hop_headers.MAX_HEADERS
+Headers = hop_headers.Headers
 
 _MALFORMED: Final = "hop.malformed"
-_TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
-_METHOD: Final = re.compile(_TOKEN)
-_NAMES: Final = re.compile(rb"%b(?:,%b)*" % (_TOKEN, _TOKEN))
+_METHOD: Final = re.compile(hop_headers.TOKEN)
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_BREAKS: Final = re.compile(rb"[\r\n\0]")
 _FLAG: Final = re.compile(rb"[A-Za-z-]{1,%d}" % MAX_FLAG)
 
 
-@frozen
+@value
 class RequestHead:
     """One request as it travels: what the caller asked, and what the mesh knows about the asking."""
 
@@ -70,7 +74,7 @@ class RequestHead:
     """The service that the caller speaks as, or none. The destination checks it against the caller's chain."""
 
 
-@frozen
+@value
 class ResponseHead:
     """One response head. Interim ones (1xx except 101) may come before the final one."""
 
@@ -83,7 +87,7 @@ class ResponseHead:
         return self.status >= 200 or self.status == 101
 
 
-@frozen
+@value
 class End:
     """The end of one direction of a stream; of a response also how busy its server is, for the balancer."""
 
@@ -94,6 +98,11 @@ class End:
     """Requests that wait for their turn there."""
 
 
+def is_request_line(method: bytes, target: bytes) -> bool:
+    """Tell whether a request may have this method and this target."""
+    return _METHOD.fullmatch(method) is not None and _TARGET.fullmatch(target) is not None
+
+
 def encode_request_head(head: RequestHead) -> bytes:
     """Encode a request's head.
 
@@ -101,8 +110,8 @@ def encode_request_head(head: RequestHead) -> bytes:
         LocalProtocolError: ``hop.head-too-long`` (answer 431), or ``hop.head`` for a field that no HTTP message
             may have.
     """
-    if not (_METHOD.fullmatch(head.method) and _TARGET.fullmatch(head.target)):
-        raise LocalProtocolError("hop.head", "a method that is no token, or a target that is not printable")
+    if not is_request_line(head.method, head.target):
+        raise LocalProtocolError("hop.head", REQUEST_LINE)
     return _encode(
         [
             head.service.encode(),
@@ -127,8 +136,8 @@ def decode_request_head_untrusted(payload: bytes) -> RequestHead:
     service = fields.name()
     method = fields.binary(1, MAX_METHOD)
     target = fields.binary(1, MAX_HEAD)
-    if not (_METHOD.fullmatch(method) and _TARGET.fullmatch(target)):
-        raise RemoteProtocolError(_MALFORMED, "a method that is no token, or a target that is not printable")
+    if not is_request_line(method, target):
+        raise RemoteProtocolError(_MALFORMED, REQUEST_LINE)
     return RequestHead(
         service=service,
         method=method,
@@ -219,21 +228,10 @@ def _fields(payload: bytes) -> Fields:
     return Fields(unpack_untrusted(payload, code=_MALFORMED, max_bytes=MAX_HEAD), code=_MALFORMED)
 
 
-def _plain(names: list[bytes], values: list[bytes]) -> bool:
-    if not names:
-        return True
-    # One match over all names costs half of one each. A comma is in no token, hence the count: the name "a,b"
-    # would pass for two.
-    joined = b",".join(names)
-    tokens = joined.count(b",") == len(names) - 1 and _NAMES.fullmatch(joined) is not None
-    return tokens and _BREAKS.search(b"".join(values)) is None
-
-
 def _flatten(headers: Headers) -> list[Value]:
-    if len(headers) > MAX_HEADERS:
-        raise LocalProtocolError("hop.head-too-long", f"{len(headers)} headers; {MAX_HEADERS} are allowed")
-    if not _plain([name for name, _ in headers], [value for _, value in headers]):
-        raise LocalProtocolError("hop.head", "a header name that is no token, or a value with CR, LF or NUL")
+    check_number(headers)
+    if not (are_tokens([name for name, _ in headers]) and are_values([text for _, text in headers])):
+        raise hop_headers.not_plain()
     return [part for header in headers for part in header]
 
 
@@ -241,8 +239,8 @@ def _headers(fields: Fields) -> Headers:
     parts = fields.array(2 * MAX_HEADERS)
     strings = [part for part in parts if type(part) is bytes]
     names, values = strings[::2], strings[1::2]
-    if len(strings) != len(parts) or len(names) != len(values) or not _plain(names, values):
-        raise RemoteProtocolError(
-            _MALFORMED, "headers are pairs of a token and a value without CR, LF or NUL"
-        )
+    if len(strings) != len(parts) or len(names) != len(values):
+        raise hop_headers.malformed_headers()
+    if not (are_tokens(names) and are_values(values)):
+        raise hop_headers.malformed_headers()
     return tuple(zip(names, values, strict=True))

@@ -8,6 +8,7 @@ The law:
 
 - A sender never sends more than it was given credit for, so what lies between two apps is bounded.
 - Credit of a stream is given back as its app takes bytes, half a window at a time.
+- A whole message takes its body's credit as its parts would, and gives none back: its direction is over with it.
 - Every stream begins with :data:`INITIAL_WINDOW`; one whose app reads gets :data:`STREAM_WINDOW` while the daemon's
   :class:`ReceiveBudget` lasts, so that windows shrink, rather than requests fail, when many are open.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
@@ -24,6 +26,8 @@ INITIAL_WINDOW: Final = 64 * 1024
 """Bytes that may be sent on a new stream, in either direction, before its reader has taken any."""
 STREAM_WINDOW: Final = 256 * 1024
 """Bytes that may be under way on a stream whose reader keeps up."""
+CHANNEL_WINDOW: Final = 4 * 1024 * 1024
+"""Body bytes of one direction of a channel that may be under way."""
 RECEIVE_BUDGET: Final = 64 * 1024 * 1024
 """Bytes by which all the streams of one daemon together may have grown beyond their initial windows."""
 MAX_INTERIM_HEADS: Final = 16
@@ -59,6 +63,37 @@ class ReceiveBudget:
         self._left += size
 
 
+class ChannelWindow:
+    """What the other side may still send in all streams of a channel together."""
+
+    __slots__ = ("_credit", "due")
+
+    def __init__(self) -> None:
+        self._credit = CHANNEL_WINDOW
+        self.due = False
+        """Whether enough came for credit to be worth a frame."""
+
+    def receive(self, size: int) -> None:
+        """Take ``size`` body bytes.
+
+        Raises:
+            RemoteProtocolError: ``hop.credit``, for more than there was credit for.
+        """
+        if size > self._credit:
+            raise RemoteProtocolError("hop.credit", f"{size} bytes past the channel's credit")
+        self._credit -= size
+        # Whoever reads the stream: only the stream's own credit waits for its reader.
+        self.due = 2 * self._credit <= CHANNEL_WINDOW
+
+    def take_credit(self) -> int:
+        """Give the credit to send now."""
+        # Counted as given only here: counted when it fell due, two such times before one frame would differ.
+        credit = CHANNEL_WINDOW - self._credit
+        self._credit = CHANNEL_WINDOW
+        self.due = False
+        return credit
+
+
 class Sending(enum.Enum):
     """How far our own direction of a stream is."""
 
@@ -66,6 +101,8 @@ class Sending(enum.Enum):
     OPEN = "open"
     ENDING = "ending"
     """Its END waits behind what was accepted before."""
+    WHOLE = "ending whole"
+    """The whole message waits to be sent."""
     RESETTING = "resetting"
     """Its RESET waits to be sent."""
     CLOSED = "closed"
@@ -81,6 +118,17 @@ class Receiving(enum.Enum):
     CLOSED = "closed"
 
 
+# Python 3.11 looks a member up in Python code; these are read many times for every request.
+_HEAD_DUE: Final = Sending.HEAD_DUE
+_OPEN: Final = Sending.OPEN
+_CLOSED: Final = Sending.CLOSED
+_WHOLE: Final = Sending.WHOLE
+_THEIR_HEAD_DUE: Final = Receiving.HEAD_DUE
+_THEIRS_OPEN: Final = Receiving.OPEN
+_DISCARDING: Final = Receiving.DISCARDING
+_THEIRS_CLOSED: Final = Receiving.CLOSED
+
+
 class HopStreamState:
     """The state of one stream at one side of a channel.
 
@@ -90,46 +138,33 @@ class HopStreamState:
         budget: shared with all other streams of this daemon.
     """
 
-    __slots__ = (
-        "_budget",
-        "_grown",
-        "_interim_heads",
-        "_owed",
-        "_receive_credit",
-        "_unconsumed",
-        "ending",
-        "flag",
-        "heads",
-        "number",
-        "outgoing",
-        "receiving",
-        "send_credit",
-        "sending",
-        "unannounced",
-    )
+    # What most streams never change is the class's, so that making a stream costs little.
+    ending = b""
+    flag = b""
+    whole_size = 0
+    """Body bytes of a whole message that waits to be sent."""
+    send_credit = INITIAL_WINDOW
+    _receive_credit = INITIAL_WINDOW
+    _unconsumed = 0
+    _owed = 0
+    _grown = 0
+    _interim_heads = 0
 
     def __init__(self, number: int, *, opened_by_us: bool, budget: ReceiveBudget) -> None:
         self.number = number
-        self.sending = Sending.OPEN if opened_by_us else Sending.HEAD_DUE
-        self.receiving = Receiving.HEAD_DUE if opened_by_us else Receiving.OPEN
+        self.sending = _OPEN if opened_by_us else _HEAD_DUE
+        self.receiving = _THEIR_HEAD_DUE if opened_by_us else _THEIRS_OPEN
         self.unannounced = opened_by_us
         """Whether the other side has not heard of this stream: its first head waits in :attr:`heads`."""
-        self.heads: list[bytes] = []
+        self.heads: list[tuple[int, bytes]] = []
+        """Kind and payload of heads, or of the whole message, that wait to be sent."""
         self.outgoing = bytearray()
-        self.ending = b""
-        self.flag = b""
-        self.send_credit = INITIAL_WINDOW
         self._budget = budget
-        self._receive_credit = INITIAL_WINDOW
-        self._unconsumed = 0
-        self._owed = 0
-        self._grown = 0
-        self._interim_heads = 0
 
     @property
     def over(self) -> bool:
         """Whether neither side sends anything more on this stream, except credit that comes too late."""
-        return self.sending is Sending.CLOSED and self.receiving is Receiving.CLOSED
+        return self.sending is _CLOSED and self.receiving is _THEIRS_CLOSED
 
     # --- our own direction -------------------------------------------------------------------------------------
 
@@ -139,11 +174,18 @@ class HopStreamState:
         Raises:
             LocalProtocolError: ``hop.order``, after the final one or where no response is due.
         """
-        if self.sending is not Sending.HEAD_DUE:
+        if self.sending is not _HEAD_DUE:
             raise LocalProtocolError("hop.order", f"a response head on a stream that is {self.sending.value}")
-        self.heads.append(payload)
+        self.heads.append((frames.HEAD, payload))
         if head.final:
-            self.sending = Sending.OPEN
+            self.sending = _OPEN
+
+    def send_whole(self, kind: int, payload: bytes, body_size: int) -> None:
+        """Accept a whole message, whose body has ``body_size`` bytes, where a head is due and credit was looked at."""
+        self.heads.append((kind, payload))
+        self.whole_size = body_size
+        self.send_credit -= body_size
+        self.sending = _WHOLE
 
     def send_data(self, data: bytes | memoryview, channel_credit: int) -> int:
         """Accept as much of ``data`` as both credits allow, and give how much that is.
@@ -151,7 +193,7 @@ class HopStreamState:
         Raises:
             LocalProtocolError: ``hop.order``, before the head or after the end.
         """
-        if self.sending is not Sending.OPEN:
+        if self.sending is not _OPEN:
             raise LocalProtocolError("hop.order", f"body bytes on a stream that is {self.sending.value}")
         size = min(len(data), self.send_credit, channel_credit)
         self.outgoing += data if size == len(data) else memoryview(data)[:size]
@@ -164,8 +206,15 @@ class HopStreamState:
         Raises:
             LocalProtocolError: ``hop.order``, before the head or after the end.
         """
-        if self.sending is not Sending.OPEN:
+        if self.sending is not _OPEN:
             raise LocalProtocolError("hop.order", f"an end on a stream that is {self.sending.value}")
+        self.ending = payload
+        self.sending = Sending.ENDING
+
+    def send_rest(self, body: bytes, payload: bytes) -> None:
+        """Accept all of the body, for which credit was looked at, and with it the end, encoded as ``payload``."""
+        self.outgoing += body
+        self.send_credit -= len(body)
         self.ending = payload
         self.sending = Sending.ENDING
 
@@ -173,8 +222,8 @@ class HopStreamState:
         """Have a RESET sent, and ignore what still comes."""
         self.flag = flag
         self.sending = Sending.RESETTING
-        if self.receiving is not Receiving.CLOSED:
-            self.receiving = Receiving.DISCARDING
+        if self.receiving is not _THEIRS_CLOSED:
+            self.receiving = _DISCARDING
 
     def discard(self, flag: bytes) -> bool:
         """Ignore what still comes, and have a RESET sent behind our end; tell whether that was sent already.
@@ -182,20 +231,21 @@ class HopStreamState:
         Raises:
             LocalProtocolError: ``hop.order``, before our end.
         """
-        if self.sending is not Sending.ENDING and self.sending is not Sending.CLOSED:
+        if self.sending not in (Sending.ENDING, _WHOLE, _CLOSED):
             raise LocalProtocolError("hop.order", f"discarding a stream that is {self.sending.value}")
-        if self.receiving is Receiving.CLOSED or self.receiving is Receiving.DISCARDING:
+        if self.receiving is _THEIRS_CLOSED or self.receiving is _DISCARDING:
             return False
-        self.receiving = Receiving.DISCARDING
+        self.receiving = _DISCARDING
         self.flag = flag
-        if self.sending is Sending.ENDING:
+        if self.sending is not _CLOSED:
             return False
         self.sending = Sending.RESETTING
         return True
 
     def drop_output(self) -> int:
         """Forget what waits to be sent, and give how many body bytes that was."""
-        size = len(self.outgoing)
+        size = len(self.outgoing) + self.whole_size
+        self.whole_size = 0
         self.heads.clear()
         self.outgoing.clear()
         self.ending = b""
@@ -231,12 +281,12 @@ class HopStreamState:
         Raises:
             RemoteProtocolError: ``hop.order``, after the final head, or for too many interim ones.
         """
-        if self.receiving is Receiving.DISCARDING:
+        if self.receiving is _DISCARDING:
             return False
-        if self.receiving is not Receiving.HEAD_DUE:
+        if self.receiving is not _THEIR_HEAD_DUE:
             raise self._out_of_order("a head")
         if head.final:
-            self.receiving = Receiving.OPEN
+            self.receiving = _THEIRS_OPEN
         elif self._interim_heads == MAX_INTERIM_HEADS:
             raise self._out_of_order(f"more than {MAX_INTERIM_HEADS} interim heads")
         else:
@@ -249,13 +299,13 @@ class HopStreamState:
         Raises:
             RemoteProtocolError: ``hop.order``, before the head or after the end; ``hop.credit``, past the credit.
         """
-        if self.receiving is not Receiving.OPEN and self.receiving is not Receiving.DISCARDING:
+        if self.receiving is not _THEIRS_OPEN and self.receiving is not _DISCARDING:
             raise self._out_of_order("body bytes")
         if size > self._receive_credit:
-            raise RemoteProtocolError("hop.credit", f"stream {self.number}: {size} bytes past its credit")
+            raise self._past_credit(size)
         self._receive_credit -= size
         self._unconsumed += size
-        return self.receiving is Receiving.OPEN
+        return self.receiving is _THEIRS_OPEN
 
     def receive_end(self) -> bool:
         """Take the end of the other side's direction; tell whether anybody still wants to know.
@@ -263,17 +313,35 @@ class HopStreamState:
         Raises:
             RemoteProtocolError: ``hop.order``, before the head or a second time.
         """
-        if self.receiving is not Receiving.OPEN and self.receiving is not Receiving.DISCARDING:
+        if self.receiving is not _THEIRS_OPEN and self.receiving is not _DISCARDING:
             raise self._out_of_order("an end")
-        wanted = self.receiving is Receiving.OPEN
-        self.receiving = Receiving.CLOSED
+        wanted = self.receiving is _THEIRS_OPEN
+        self.receiving = _THEIRS_CLOSED
         return wanted
+
+    def receive_whole(self, head: ResponseHead, size: int) -> bool:
+        """Take a whole response with a body of ``size`` bytes; tell whether anybody still wants it.
+
+        Raises:
+            RemoteProtocolError: ``hop.order``, after the final head; ``hop.credit``, past the credit.
+        """
+        wanted = self.receive_head(head)
+        if size > self._receive_credit:
+            raise self._past_credit(size)
+        self._unconsumed += size
+        self.receiving = _THEIRS_CLOSED
+        return wanted
+
+    def receive_whole_request(self, size: int) -> None:
+        """Take the whole request, with a body of ``size`` bytes, that opened this stream."""
+        self._unconsumed = size
+        self.receiving = _THEIRS_CLOSED
 
     def receive_reset(self, flag: bytes) -> bool:
         """Take a RESET, which ends the other direction and asks for the end of ours; tell whether it is news."""
-        wanted = self.receiving is not Receiving.DISCARDING
-        self.receiving = Receiving.CLOSED
-        if self.sending is not Sending.CLOSED and self.sending is not Sending.RESETTING:
+        wanted = self.receiving is not _DISCARDING
+        self.receiving = _THEIRS_CLOSED
+        if self.sending is not _CLOSED and self.sending is not Sending.RESETTING:
             self.reset(flag)
         return wanted
 
@@ -291,7 +359,7 @@ class HopStreamState:
     @property
     def credit_due(self) -> bool:
         """Whether enough was taken for credit to be worth a frame. Never once the other side has ended."""
-        return self.receiving is Receiving.OPEN and 2 * self._owed >= INITIAL_WINDOW + self._grown
+        return self.receiving is _THEIRS_OPEN and 2 * self._owed >= INITIAL_WINDOW + self._grown
 
     def take_credit(self) -> int:
         """Give the credit to send now, the window's growth included where the budget allows it."""
@@ -306,6 +374,9 @@ class HopStreamState:
         """Give the budget back what this stream took of it. What its reader has not fetched is not counted on."""
         self._budget.give(self._grown)
         self._grown = 0
+
+    def _past_credit(self, size: int) -> RemoteProtocolError:
+        return RemoteProtocolError("hop.credit", f"stream {self.number}: {size} bytes past its credit")
 
     def _out_of_order(self, what: str) -> RemoteProtocolError:
         return RemoteProtocolError("hop.order", f"stream {self.number}: {what} while {self.receiving.value}")

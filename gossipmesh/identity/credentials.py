@@ -6,7 +6,11 @@ is ever made from the other.
 It also says what time it is. A clock that is far off makes good chains look expired or not yet begun, and whoever
 runs that machine should read about the clock, not about chains.
 
-Wire: ``msgpack([bundle n, bin chain, bin record, unix seconds])``.
+And it says what this release can do that an earlier one could not: a bit for each such feature, so that neighbouring
+releases speak as well as both of them can. One that says nothing has none.
+
+Wire: ``msgpack([bundle n, bin chain, bin record, unix seconds, features])``; the last element may be missing, and
+elements that a later release appends are ignored.
 """
 
 from __future__ import annotations
@@ -26,21 +30,32 @@ from gossipmesh.model import NodeId
 
 MAX_CREDENTIALS: Final = MAX_CHAIN + MAX_RECORD + 32
 MALFORMED: Final = "credentials.malformed"
+WHOLE_MESSAGES: Final = 1
+"""Feature: understands whole requests and answers in one frame (:mod:`gossipmesh.channel.hop_whole`)."""
+FEATURES: Final = WHOLE_MESSAGES
+"""What this release can do."""
+MAX_FEATURES: Final = 2**32 - 1
 
 
 @frozen
 class Peer:
-    """The proved other side of a channel. ``bundle_n`` is its newest trust bundle's number."""
+    """The proved other side of a channel. ``bundle_n`` is its newest trust bundle's number.
+
+    ``features`` are bits, those among them that we do not know too.
+    """
 
     id: NodeId
     chain: VerifiedChain
     record: MemberRecord
     bundle_n: int
+    features: int = 0
 
 
-def encode_credentials(bundle_n: int, chain: bytes, record: bytes, *, wall: float) -> bytes:
-    """Give the payload that shows a node's newest bundle number, raw chain, raw record and clock."""
-    return wire.pack([bundle_n, chain, record, int(wall)])
+def encode_credentials(
+    bundle_n: int, chain: bytes, record: bytes, *, wall: float, features: int = FEATURES
+) -> bytes:
+    """Give the payload that shows a node's newest bundle number, raw chain, raw record, clock and features."""
+    return wire.pack([bundle_n, chain, record, int(wall), features])
 
 
 def verify_credentials_untrusted(
@@ -64,11 +79,12 @@ def verify_credentials_untrusted(
     raw_chain = fields.binary(1, MAX_CHAIN)
     record = checks.decode_record(fields.binary(1, MAX_RECORD))
     _check_clock(fields.integer(0, MAX_WALL), wall)
+    features = fields.integer(0, MAX_FEATURES) if fields.left else 0
     if record.dh_key != remote_static:
         raise TrustError("credentials.dh", "a peer's record names another channel key than the one it uses")
     chain = _verify_chain(raw_chain, bundle_n, trust, wall, checks)
     checks.verify_record(record, chain, trust.mesh_id, wall=wall)
-    return Peer(record.id, chain, record, bundle_n)
+    return Peer(record.id, chain, record, bundle_n, features)
 
 
 def _check_clock(theirs: int, ours: float) -> None:

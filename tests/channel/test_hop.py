@@ -134,7 +134,7 @@ def test_a_turn_is_limited_and_loses_nothing(lab: ModuleType) -> None:
             for event in pair.orders.receive_record_untrusted(record)
             if isinstance(event, DataReceived)
         )
-    assert (turns, received) == (2, INITIAL_WINDOW)
+    assert (turns, received) == (4, INITIAL_WINDOW)
 
 
 def test_a_ping_is_answered_and_a_flood_of_them_only_once(lab: ModuleType) -> None:

@@ -1,0 +1,296 @@
+"""One side of a hop channel as its own side sees it: the streams, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gossipmesh.channel import hop_frames as frames
+from gossipmesh.channel import hop_messages as messages
+from gossipmesh.channel import hop_whole as whole
+from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.channel.hop_outbox import Outbox
+from gossipmesh.channel.hop_stream import (
+    CHANNEL_WINDOW,
+    ChannelWindow,
+    HopStreamState,
+    ReceiveBudget,
+    Receiving,
+    Sending,
+)
+from gossipmesh.channel.noise import Role
+from gossipmesh.errors import LocalProtocolError, MeshError
+
+MAX_STREAMS: Final = 1_024
+"""Streams of one channel that are not over."""
+LAST_STREAM: Final = 2**32 - 1
+"""The last number; a channel that comes to it is used up."""
+
+_HEAD_DUE: Final = Sending.HEAD_DUE
+_PLAIN_END: Final = messages.encode_end(End())
+
+
+class StreamLimit(MeshError):
+    """This channel opens no stream, and nothing was sent.
+
+    ``hop.stream-limit``: not while so many are open; ``hop.gone-away``: never again.
+    """
+
+
+class SendingSide:
+    """What is asked of a multiplexer; :class:`~gossipmesh.channel.hop.HopMux` adds what is received."""
+
+    def __init__(self, role: Role, *, budget: ReceiveBudget | None, compact: bool) -> None:
+        self._initiator = role is Role.INITIATOR
+        self._compact = compact
+        self._budget = ReceiveBudget() if budget is None else budget
+        self._streams: dict[int, HopStreamState] = {}
+        self._newest = 0
+        self._last = LAST_STREAM
+        self._gone_away = self._broken = False
+        self._send_credit = CHANNEL_WINDOW
+        self._window = ChannelWindow()
+        self._outbox = Outbox(self._window, self._close_sending)
+        self._held: dict[int, bytes] = {}
+        """Bodies of whole requests that wait for the channel's credit, by stream."""
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that are not over, those included whose end still waits to be sent."""
+        return len(self._streams)
+
+    @property
+    def gone_away(self) -> bool:
+        """Whether either side has said GOAWAY; the channel can be closed once no stream is open."""
+        return self._gone_away
+
+    @property
+    def send_credit(self) -> int:
+        """Body bytes that the channel may still accept, whatever their streams may."""
+        return self._send_credit
+
+    @property
+    def has_output(self) -> bool:
+        """Whether :meth:`take_records` would give anything."""
+        return self._outbox.waiting
+
+    def open_stream(self, head: RequestHead, body: bytes | None = None) -> int:
+        """Begin a request and give its stream's number (initiator only).
+
+        Args:
+            head: the request's head.
+            body: all of the body, at most :data:`~gossipmesh.channel.hop_whole.MAX_WHOLE` bytes, of a request without
+                trailers: our direction ends with it. None: what there is follows by :meth:`send_data` and
+                :meth:`send_end`.
+
+        Raises:
+            StreamLimit: ``hop.stream-limit`` or ``hop.gone-away``.
+            LocalProtocolError: ``hop.head-too-long`` or ``hop.head``; ``hop.whole`` for a body that is too long;
+                ``hop.role`` at the acceptor.
+        """
+        if not self._initiator:
+            raise LocalProtocolError("hop.role", "only the side that opened the channel opens streams")
+        if self._gone_away or self._broken or self._newest == LAST_STREAM:
+            raise StreamLimit("hop.gone-away", "this channel takes no more streams")
+        if len(self._streams) >= MAX_STREAMS:
+            raise StreamLimit("hop.stream-limit", f"{MAX_STREAMS} streams are open on this channel")
+        if body is not None:
+            return self._open_whole(head, body)
+        return self._open_with_head(messages.encode_request_head(head)).number
+
+    def _open_whole(self, head: RequestHead, body: bytes) -> int:
+        size = len(body)
+        _check_whole(size)
+        if self._compact and size <= self._send_credit:
+            payload = whole.encode_call(head, body)
+            if payload is not None:
+                stream = self._add(self._newest + 1)
+                self._newest = number = stream.number
+                stream.send_whole(frames.CALL, payload, size)
+                self._send_credit -= size
+                self._outbox.heads[number] = stream
+                return number
+        stream = self._open_with_head(messages.encode_request_head(head))
+        if size <= self._send_credit:
+            self._send_rest(stream, body)
+        else:
+            stream.send_end(_PLAIN_END)
+            self._held[stream.number] = body
+        return stream.number
+
+    def _open_with_head(self, payload: bytes) -> HopStreamState:
+        self._newest += 1
+        stream = self._add(self._newest)
+        stream.heads.append((frames.HEAD, payload))
+        self._outbox.heads[stream.number] = stream
+        return stream
+
+    def answer(self, number: int, head: ResponseHead, body: bytes, end: End) -> bool:
+        """Answer a request with a whole response (acceptor only); tell whether credit allows it.
+
+        Nothing was done where it does not: :meth:`send_head`, :meth:`send_data` and :meth:`send_end` do it then.
+
+        Args:
+            number: the stream.
+            head: the final head.
+            body: all of the body, at most :data:`~gossipmesh.channel.hop_whole.MAX_WHOLE` bytes.
+            end: the load; without trailers.
+
+        Raises:
+            LocalProtocolError: ``hop.order``; ``hop.head-too-long`` or ``hop.head``; ``hop.whole`` for what cannot be
+                a whole response.
+        """
+        stream = self._open(number)
+        if stream.sending is not _HEAD_DUE:
+            raise LocalProtocolError("hop.order", f"an answer on a stream that is {stream.sending.value}")
+        size = len(body)
+        _check_whole(size)
+        if not head.final or end.trailers:
+            raise LocalProtocolError("hop.whole", "a whole response has a final head and no trailers")
+        if size > self._send_credit or size > stream.send_credit:
+            return False
+        payload = whole.encode_answer(head, body, end) if self._compact else None
+        if payload is None:
+            self.send_head(number, head)
+            stream.send_data(body, size)
+            self._send_credit -= size
+            self.send_end(number, end)
+            return True
+        stream.send_whole(frames.ANSWER, payload, size)
+        self._send_credit -= size
+        self._outbox.heads[number] = stream
+        return True
+
+    def send_head(self, number: int, head: ResponseHead) -> None:
+        """Answer a request with an interim or the final head (acceptor only).
+
+        Raises:
+            LocalProtocolError: ``hop.order``, ``hop.head-too-long`` or ``hop.head``.
+        """
+        stream = self._open(number)
+        stream.send_head(head, messages.encode_response_head(head))
+        self._outbox.heads[number] = stream
+
+    def send_data(self, number: int, data: bytes | memoryview) -> int:
+        """Accept body bytes as far as credit goes, and give how many; the rest stays with the caller.
+
+        Raises:
+            LocalProtocolError: ``hop.order``, before the head, after the end, or on a stream that is over.
+        """
+        stream = self._open(number)
+        accepted = stream.send_data(data, self._send_credit)
+        if accepted:
+            self._send_credit -= accepted
+            self._outbox.bodies.setdefault(number, stream)
+        return accepted
+
+    def send_end(self, number: int, end: End) -> None:
+        """End our direction, behind all that was accepted before.
+
+        Raises:
+            LocalProtocolError: ``hop.order``, ``hop.head-too-long`` or ``hop.head``.
+        """
+        stream = self._open(number)
+        stream.send_end(messages.encode_end(end))
+        self._outbox.bodies.setdefault(number, stream)
+
+    def reset(self, number: int, flag: str) -> None:
+        """Give a stream up, both ways; on one that is over already, do nothing.
+
+        Raises:
+            LocalProtocolError: ``hop.flag``.
+        """
+        payload = messages.encode_flag(flag)
+        stream = self._streams.get(number)
+        if stream is None or stream.sending is Sending.RESETTING:
+            return
+        if stream.unannounced:
+            self._forget(stream)
+        elif not (stream.sending is Sending.CLOSED and stream.receiving is Receiving.DISCARDING):
+            self._drop_output(stream)
+            stream.reset(payload)
+            self._outbox.resets[number] = stream
+
+    def discard(self, number: int) -> None:
+        """Want no more of a stream whose own direction has ended: what was accepted still goes, then a RESET.
+
+        Raises:
+            LocalProtocolError: ``hop.order``, if our direction has not ended.
+        """
+        stream = self._streams.get(number)
+        if stream is not None and stream.discard(messages.encode_flag(messages.UNWANTED)):
+            self._outbox.resets[number] = stream
+
+    def consume(self, number: int, size: int) -> None:
+        """Note that the app took ``size`` bytes of a stream: the other side may send as many more.
+
+        Raises:
+            LocalProtocolError: ``hop.consume``, for more than was received.
+        """
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.consume(size)
+            if stream.credit_due:
+                self._outbox.credits[number] = stream
+
+    def go_away(self) -> None:
+        """Open no more streams, or take no more: what is open now lives until it ends."""
+        if not self._gone_away:
+            self._gone_away = True
+            self._last = LAST_STREAM if self._initiator else self._newest
+            self._outbox.control[frames.GOAWAY] = frames.U32.pack(self._newest)
+
+    def ping(self, nonce: int) -> None:
+        """Ask the other side to answer with ``nonce``, a u64. Of several that wait to be sent the last one goes."""
+        self._outbox.control[frames.PING] = frames.U64.pack(nonce)
+
+    def take_records(self, limit: int) -> list[bytes]:
+        """Give what is ready as the bodies of records, in order: about ``limit`` bytes, at most two frames more.
+
+        What they hold counts as sent. What the limit left behind comes with the next call.
+        """
+        return self._outbox.take_records(limit)
+
+    def _send_held(self) -> None:
+        for number in list(self._held):
+            if len(self._held[number]) > self._send_credit:
+                break
+            self._send_rest(self._streams[number], self._held.pop(number))
+
+    def _send_rest(self, stream: HopStreamState, body: bytes) -> None:
+        """Send the body of a whole request whose head went before it, and its end."""
+        self._send_credit -= len(body)
+        stream.send_rest(body, _PLAIN_END)
+        self._outbox.bodies[stream.number] = stream
+
+    def _add(self, number: int) -> HopStreamState:
+        stream = HopStreamState(number, opened_by_us=self._initiator, budget=self._budget)
+        self._streams[number] = stream
+        return stream
+
+    def _open(self, number: int) -> HopStreamState:
+        stream = self._streams.get(number)
+        if stream is None:
+            raise LocalProtocolError("hop.order", f"stream {number} is over")
+        return stream
+
+    def _close_sending(self, stream: HopStreamState) -> None:
+        stream.sending = Sending.CLOSED
+        if stream.over:
+            self._forget(stream)
+
+    def _forget(self, stream: HopStreamState) -> None:
+        self._drop_output(stream)
+        self._outbox.resets.pop(stream.number, None)
+        stream.release()
+        del self._streams[stream.number]
+
+    def _drop_output(self, stream: HopStreamState) -> None:
+        # What was accepted and is never sent gives the channel its credit back: the other side cannot.
+        self._send_credit += stream.drop_output()
+        self._outbox.drop(stream.number)
+        self._held.pop(stream.number, None)
+
+
+def _check_whole(size: int) -> None:
+    if size > whole.MAX_WHOLE:
+        raise LocalProtocolError("hop.whole", f"{size} body bytes; a whole message has {whole.MAX_WHOLE}")
