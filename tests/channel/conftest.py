@@ -160,9 +160,9 @@ ALL = 2**30
 class Pair:
     """An initiator, an acceptor, and what is under way between them."""
 
-    def __init__(self) -> None:
-        self.web = HopMux(Role.INITIATOR)
-        self.orders = HopMux(Role.RESPONDER)
+    def __init__(self, *, compact: bool = False) -> None:
+        self.web = HopMux(Role.INITIATOR, compact=compact)
+        self.orders = HopMux(Role.RESPONDER, compact=compact)
         self._wires: dict[HopMux, deque[bytes]] = {self.web: deque(), self.orders: deque()}
 
     def other(self, side: HopMux) -> HopMux:

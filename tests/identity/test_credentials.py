@@ -6,10 +6,17 @@ import random
 
 import pytest
 
+from gossipmesh import wire
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import join_chain, verify_chain_untrusted
-from gossipmesh.identity.credentials import MAX_CREDENTIALS, encode_credentials, verify_credentials_untrusted
+from gossipmesh.identity.credentials import (
+    FEATURES,
+    MAX_CREDENTIALS,
+    WHOLE_MESSAGES,
+    encode_credentials,
+    verify_credentials_untrusted,
+)
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MemberRecord, sign_record
@@ -57,6 +64,41 @@ def test_what_a_node_shows_proves_who_it_is() -> None:
     assert (peer.id, peer.bundle_n) == (NODE.id, 3)
     assert peer.chain == verify_chain_untrusted(CHAIN, TRUST, wall=NOW)
     assert peer.record == record()
+
+
+def elements(*more: int | bytes) -> bytes:
+    """Give credentials as an earlier release made them, and then ``more``."""
+    return wire.pack([0, CHAIN, record().signed.raw, NOW, *more])
+
+
+def test_a_node_says_what_its_release_can_do() -> None:
+    assert FEATURES & WHOLE_MESSAGES
+    assert verify_credentials_untrusted(payload(), DH, TRUST, wall=NOW).features == FEATURES
+    assert payload() == elements(FEATURES)
+
+
+def test_a_release_that_says_nothing_can_do_nothing_more() -> None:
+    assert verify_credentials_untrusted(elements(), DH, TRUST, wall=NOW).features == 0
+
+
+def test_what_a_later_release_can_do_or_appends_is_no_error() -> None:
+    later = verify_credentials_untrusted(elements(2**31 | FEATURES, b"new", 7), DH, TRUST, wall=NOW)
+    assert later.features & WHOLE_MESSAGES
+    assert later.id == NODE.id
+
+
+def test_an_earlier_release_reads_the_four_elements_that_it_knows() -> None:
+    fields = wire.Fields(wire.unpack_untrusted(payload(3), code="old", max_bytes=MAX_CREDENTIALS), code="old")
+    assert fields.integer() == 3
+    assert fields.binary(1, MAX_CREDENTIALS) == CHAIN
+    assert fields.binary(1, MAX_CREDENTIALS) == record().signed.raw
+    assert fields.integer() == NOW
+    assert fields.left == 1
+
+
+def test_features_are_a_number() -> None:
+    for wrong in (b"1", 2**32):
+        assert refused(elements(wrong)) == "credentials.malformed"
 
 
 def test_another_channel_key_than_the_records_is_refused() -> None:
@@ -108,6 +150,7 @@ def test_every_truncation_is_refused_and_no_bit_flip_proves_anything_else() -> N
             peer = verify_credentials_untrusted(bytes(flipped), DH, TRUST, wall=NOW)
         except RemoteProtocolError:
             continue
-        # Bundle number and clock are outside every signature; the handshake that carries them is authenticated.
+        # Bundle number, clock and features are outside every signature; the handshake that carries them is
+        # authenticated.
         assert (peer.id, peer.chain, peer.record) == (proved.id, proved.chain, proved.record)
-        assert bit // 8 == 1 or bit // 8 >= len(data) - 4
+        assert bit // 8 == 1 or bit // 8 >= len(data) - 5
