@@ -3,15 +3,22 @@
 PyNaCl's raw bindings differ in what they check: ``crypto_scalarmult`` reads past a short key, ``crypto_sign_open``
 takes any key length, an AEAD of under 16 bytes raises a builtin error, a low-order point a runtime one. Here every
 failure is a :class:`RemoteProtocolError`. Entropy never comes from here: private keys are made of bytes handed in.
+
+The AEADs are called without those bindings, which check each argument by way of a function, clear what they are about
+to write, and copy it twice. To seal a record of 300 bytes took 10.0 us with them and takes 3.2 without, one of 64 KiB
+139 and 113 (one run, on a machine that had other work). What they check is checked here: the exact lengths of key and
+nonce, and that a sealed message has room for its tag; cffi itself takes nothing but bytes where bytes are expected.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import nacl.bindings as sodium
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 from nacl.exceptions import CryptoError
 
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
@@ -21,6 +28,9 @@ SIGNATURE: Final = 64
 TAG: Final = 16
 XNONCE: Final = 24
 NONCE: Final = 12
+
+# Importing `nacl.bindings` has initialised libsodium. What is allocated here is written over whole, or not read.
+_allocate: Final[Callable[[str, int], Any]] = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 def _exactly(value: bytes, size: int, what: str) -> None:
@@ -88,7 +98,7 @@ def aead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> 
     """Seal with ChaCha20-Poly1305 (RFC 8439): ciphertext and 16-byte tag."""
     _exactly(key, KEY, "an AEAD key")
     _exactly(nonce, NONCE, "an AEAD nonce")
-    return sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, nonce, key)
+    return _seal(lib.crypto_aead_chacha20poly1305_ietf_encrypt, key, nonce, plaintext, associated)
 
 
 def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
@@ -99,19 +109,14 @@ def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> byt
     """
     _exactly(key, KEY, "an AEAD key")
     _exactly(nonce, NONCE, "an AEAD nonce")
-    if len(sealed) < TAG:
-        raise RemoteProtocolError("crypto.aead", "a sealed message is too short")
-    try:
-        return sodium.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
-    except CryptoError:
-        raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+    return _open_untrusted(lib.crypto_aead_chacha20poly1305_ietf_decrypt, key, nonce, sealed, associated)
 
 
 def xaead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
     """Seal with XChaCha20-Poly1305 (24-byte nonce): ciphertext and 16-byte tag."""
     _exactly(key, KEY, "an AEAD key")
     _exactly(nonce, XNONCE, "an AEAD nonce")
-    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, associated, nonce, key)
+    return _seal(lib.crypto_aead_xchacha20poly1305_ietf_encrypt, key, nonce, plaintext, associated)
 
 
 def xaead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
@@ -122,9 +127,21 @@ def xaead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> by
     """
     _exactly(key, KEY, "an AEAD key")
     _exactly(nonce, XNONCE, "an AEAD nonce")
-    if len(sealed) < TAG:
+    return _open_untrusted(lib.crypto_aead_xchacha20poly1305_ietf_decrypt, key, nonce, sealed, associated)
+
+
+def _seal(cipher: Any, key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    size = len(plaintext)
+    sealed = _allocate("unsigned char[]", size + TAG)
+    cipher(sealed, ffi.NULL, plaintext, size, associated, len(associated), ffi.NULL, nonce, key)
+    return bytes(ffi.buffer(sealed))
+
+
+def _open_untrusted(cipher: Any, key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+    size = len(sealed)
+    if size < TAG:
         raise RemoteProtocolError("crypto.aead", "a sealed message is too short")
-    try:
-        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
-    except CryptoError:
-        raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+    opened = _allocate("unsigned char[]", size - TAG)
+    if cipher(opened, ffi.NULL, ffi.NULL, sealed, size, associated, len(associated), nonce, key):
+        raise RemoteProtocolError("crypto.aead", "a sealed message does not open")
+    return bytes(ffi.buffer(opened))
