@@ -22,9 +22,14 @@ Value = int | bytes | list["Value"] | tuple["Value", ...]
 """What may be packed."""
 
 
+# One for all: to make one costs as much as to pack a head. It holds nothing from one call to the next, not even after
+# a failure, and nothing else runs while it packs: there are no callbacks.
+_packer: Final = msgpack.Packer(use_bin_type=True)
+
+
 def pack(value: Value) -> bytes:
     """Encode integers, bytes and arrays of them."""
-    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    packed: bytes = _packer.pack(value)
     return packed
 
 

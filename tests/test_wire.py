@@ -22,6 +22,13 @@ def test_what_is_packed_comes_back(value: object) -> None:
     assert unpack_untrusted(pack(value), code="t") == value  # type: ignore[arg-type]
 
 
+def test_what_cannot_be_packed_leaves_nothing_behind() -> None:
+    for wrong in ([1, 2**64], [b"x", object()], [1, [-(2**63) - 1]]):
+        with pytest.raises((OverflowError, TypeError)):
+            pack(wrong)  # type: ignore[arg-type]
+        assert unpack_untrusted(pack([1]), code="t") == [1]
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_give_a_value_or_the_one_error(data: bytes) -> None:
     try:

@@ -37,8 +37,9 @@ from gossipmesh.errors import RemoteProtocolError
 
 __all__ = ["CHANNEL_WINDOW", "MAX_STREAMS", "HopMux", "StreamLimit"]
 
-_Receive = Callable[[int, Any], HopEvent | None]
-_ON_CHANNEL: Final = frozenset({frames.GOAWAY, frames.PING, frames.PONG})
+_Reader = tuple[Callable[[bytes], Any], Callable[[int, Any], HopEvent | None], bool | None]
+"""For a kind of frame: how to read its payload, what to do with it then, and whether it is one of the channel's own,
+not a stream's; None: it may be either."""
 
 
 class HopMux(SendingSide):
@@ -53,22 +54,23 @@ class HopMux(SendingSide):
     def __init__(self, role: Role, *, budget: ReceiveBudget | None = None, compact: bool = False) -> None:
         super().__init__(role, budget=budget, compact=compact)
         self._peer_last = LAST_STREAM
-        # For each kind: how to read its payload, and what to do with it then.
-        self._kinds: Final[dict[int, tuple[Callable[[bytes], Any], _Receive]]] = {
-            frames.DATA: (bytes, self._receive_data),
-            frames.END: (messages.decode_end_untrusted, self._receive_end),
-            frames.RESET: (messages.decode_flag_untrusted, self._receive_reset),
-            frames.WINDOW: (frames.decode_u32_untrusted, self._receive_window),
-            frames.GOAWAY: (frames.decode_u32_untrusted, self._receive_goaway),
-            frames.PING: (frames.decode_u64_untrusted, self._receive_ping),
-            frames.PONG: (frames.decode_u64_untrusted, self._receive_pong),
+        head: _Reader = (messages.decode_request_head_untrusted, self._receive_request, False)
+        if self._initiator:
+            head = (messages.decode_response_head_untrusted, self._receive_response, False)
+        self._kinds: Final[dict[int, _Reader]] = {
+            frames.HEAD: head,
+            frames.DATA: (bytes, self._receive_data, False),
+            frames.END: (messages.decode_end_untrusted, self._receive_end, False),
+            frames.RESET: (messages.decode_flag_untrusted, self._receive_reset, False),
+            frames.WINDOW: (frames.decode_u32_untrusted, self._receive_window, None),
+            frames.GOAWAY: (frames.decode_u32_untrusted, self._receive_goaway, True),
+            frames.PING: (frames.decode_u64_untrusted, self._receive_ping, True),
+            frames.PONG: (frames.decode_u64_untrusted, self._receive_pong, True),
         }
         if self._initiator:
-            self._kinds[frames.HEAD] = (messages.decode_response_head_untrusted, self._receive_response)
-            self._kinds[frames.ANSWER] = (whole.decode_answer_untrusted, self._receive_answer)
+            self._kinds[frames.ANSWER] = (whole.decode_answer_untrusted, self._receive_answer, False)
         else:
-            self._kinds[frames.HEAD] = (messages.decode_request_head_untrusted, self._receive_request)
-            self._kinds[frames.CALL] = (whole.decode_call_untrusted, self._receive_call)
+            self._kinds[frames.CALL] = (whole.decode_call_untrusted, self._receive_call, False)
 
     def receive_record_untrusted(self, body: bytes) -> list[HopEvent]:
         """Take one record's body and give what it means.
@@ -79,8 +81,17 @@ class HopMux(SendingSide):
         """
         if self._broken:
             raise RemoteProtocolError("hop.broken", "the other side broke the protocol before")
+        kinds = self._kinds
         try:
-            steps = [self._decode_untrusted(frame) for frame in frames.split_frames_untrusted(body)]
+            steps = []
+            for number, kind, payload in frames.split_frames_untrusted(body):
+                reader = kinds.get(kind)
+                if reader is None:
+                    raise RemoteProtocolError("hop.malformed", f"a frame of kind {kind}")
+                decode, receive, on_channel = reader
+                if on_channel is (number != 0):
+                    raise RemoteProtocolError("hop.malformed", f"a frame of kind {kind} on stream {number}")
+                steps.append((receive, number, decode(payload)))
             return [
                 event for receive, number, value in steps if (event := receive(number, value)) is not None
             ]
@@ -88,22 +99,13 @@ class HopMux(SendingSide):
             self._broken = True
             raise
 
-    def _decode_untrusted(self, frame: frames.Frame) -> tuple[_Receive, int, Any]:
-        number, kind, payload = frame
-        reader = self._kinds.get(kind)
-        if reader is None:
-            raise RemoteProtocolError("hop.malformed", f"a frame of kind {kind}")
-        if kind != frames.WINDOW and (number == 0) is not (kind in _ON_CHANNEL):
-            raise RemoteProtocolError("hop.malformed", f"a frame of kind {kind} on stream {number}")
-        decode, receive = reader
-        return receive, number, decode(payload)
-
     def _receive_request(self, number: int, head: RequestHead) -> HopEvent | None:
         return None if self._accept(number) is None else events.RequestOpened(number, head)
 
     def _receive_call(self, number: int, call: tuple[RequestHead, bytes]) -> HopEvent | None:
         head, body = call
-        self._window.receive(len(body))
+        if body:
+            self._window.receive(len(body))
         stream = self._accept(number)
         if stream is None:
             return None
@@ -126,7 +128,8 @@ class HopMux(SendingSide):
 
     def _receive_answer(self, number: int, answer: tuple[ResponseHead, bytes, End]) -> HopEvent | None:
         head, body, end = answer
-        self._window.receive(len(body))
+        if body:
+            self._window.receive(len(body))
         stream = self._named(number)
         if stream is None:
             return None

@@ -37,6 +37,10 @@ HEADER: Final = struct.Struct(">IBH")
 U32: Final = struct.Struct(">I")
 U64: Final = struct.Struct(">Q")
 
+_HEADER_SIZE: Final = HEADER.size
+_pack_header: Final = HEADER.pack
+_unpack_header: Final = HEADER.unpack_from
+
 MAX_PAYLOAD: Final = MAX_RECORD_BODY - HEADER.size
 MAX_CHUNK: Final = 16_384
 """The largest DATA payload while several bodies wait: what each may put before a small request that came later."""
@@ -61,14 +65,14 @@ def split_frames_untrusted(body: bytes) -> list[Frame]:
     frames: list[Frame] = []
     at, size = 0, len(body)
     while at < size:
-        if size - at < HEADER.size:
+        start = at + _HEADER_SIZE
+        if start > size:
             raise RemoteProtocolError("hop.malformed", "a record ends inside a frame's header")
-        stream, kind, length = HEADER.unpack_from(body, at)
-        at += HEADER.size
-        if size - at < length:
+        stream, kind, length = _unpack_header(body, at)
+        at = start + length
+        if at > size:
             raise RemoteProtocolError("hop.malformed", "a record ends inside a frame")
-        frames.append((stream, kind, body[at : at + length]))
-        at += length
+        frames.append((stream, kind, body[start:at]))
     return frames
 
 
@@ -107,7 +111,7 @@ class RecordPacker:
 
     def __init__(self, limit: int) -> None:
         self._records: list[bytes] = []
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray | memoryview] = []
         self._room = MAX_RECORD_BODY
         self._left = limit
 
@@ -116,13 +120,14 @@ class RecordPacker:
         """Whether the limit is reached; what is not packed yet belongs to the next turn."""
         return self._left <= 0
 
-    def add(self, stream: int, kind: int, payload: bytes = b"") -> None:
+    def add(self, stream: int, kind: int, payload: bytes | bytearray | memoryview = b"") -> None:
         """Append one frame, in a new record if the present one has no room for it."""
-        size = HEADER.size + len(payload)
+        length = len(payload)
+        size = _HEADER_SIZE + length
         if size > self._room:
             self._close()
         # Two parts, so that a large payload is copied once, when the record is joined.
-        self._parts += (HEADER.pack(stream, kind, len(payload)), payload)
+        self._parts += (_pack_header(stream, kind, length), payload)
         self._room -= size
         self._left -= size
 

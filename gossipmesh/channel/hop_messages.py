@@ -50,8 +50,9 @@ MAX_HEADERS: Final = hop_headers.MAX_HEADERS
 Headers = hop_headers.Headers
 
 _MALFORMED: Final = "hop.malformed"
-_METHOD: Final = re.compile(hop_headers.TOKEN)
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_USUAL: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+_is_method: Final = re.compile(hop_headers.TOKEN).fullmatch
+_is_target: Final = re.compile(rb"[\x21-\x7e]+").fullmatch
 _FLAG: Final = re.compile(rb"[A-Za-z-]{1,%d}" % MAX_FLAG)
 
 
@@ -100,7 +101,7 @@ class End:
 
 def is_request_line(method: bytes, target: bytes) -> bool:
     """Tell whether a request may have this method and this target."""
-    return _METHOD.fullmatch(method) is not None and _TARGET.fullmatch(target) is not None
+    return (method in _USUAL or _is_method(method) is not None) and _is_target(target) is not None
 
 
 def encode_request_head(head: RequestHead) -> bytes:

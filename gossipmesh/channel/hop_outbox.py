@@ -81,12 +81,13 @@ class Outbox:
 
     def _take_heads(self, packer: frames.RecordPacker) -> None:
         waiting, self.heads = self.heads, {}
+        add = packer.add
         for number, stream in waiting.items():
             if packer.full:
                 self.heads[number] = stream
                 continue
             for kind, payload in stream.heads:
-                packer.add(number, kind, payload)
+                add(number, kind, payload)
             stream.heads.clear()
             stream.unannounced = False
             if stream.sending is _WHOLE:

@@ -6,7 +6,6 @@ from typing import Final
 
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel import hop_messages as messages
-from gossipmesh.channel import hop_whole as whole
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_outbox import Outbox
 from gossipmesh.channel.hop_stream import (
@@ -17,6 +16,7 @@ from gossipmesh.channel.hop_stream import (
     Receiving,
     Sending,
 )
+from gossipmesh.channel.hop_whole import MAX_WHOLE, encode_answer, encode_call
 from gossipmesh.channel.noise import Role
 from gossipmesh.errors import LocalProtocolError, MeshError
 
@@ -26,6 +26,8 @@ LAST_STREAM: Final = 2**32 - 1
 """The last number; a channel that comes to it is used up."""
 
 _HEAD_DUE: Final = Sending.HEAD_DUE
+_CLOSED: Final = Sending.CLOSED
+_THEIRS_CLOSED: Final = Receiving.CLOSED
 _PLAIN_END: Final = messages.encode_end(End())
 
 
@@ -99,9 +101,10 @@ class SendingSide:
 
     def _open_whole(self, head: RequestHead, body: bytes) -> int:
         size = len(body)
-        _check_whole(size)
+        if size > MAX_WHOLE:
+            raise _too_long(size)
         if self._compact and size <= self._send_credit:
-            payload = whole.encode_call(head, body)
+            payload = encode_call(head, body)
             if payload is not None:
                 stream = self._add(self._newest + 1)
                 self._newest = number = stream.number
@@ -143,12 +146,13 @@ class SendingSide:
         if stream.sending is not _HEAD_DUE:
             raise LocalProtocolError("hop.order", f"an answer on a stream that is {stream.sending.value}")
         size = len(body)
-        _check_whole(size)
+        if size > MAX_WHOLE:
+            raise _too_long(size)
         if not head.final or end.trailers:
             raise LocalProtocolError("hop.whole", "a whole response has a final head and no trailers")
         if size > self._send_credit or size > stream.send_credit:
             return False
-        payload = whole.encode_answer(head, body, end) if self._compact else None
+        payload = encode_answer(head, body, end) if self._compact else None
         if payload is None:
             self.send_head(number, head)
             stream.send_data(body, size)
@@ -205,7 +209,7 @@ class SendingSide:
             return
         if stream.unannounced:
             self._forget(stream)
-        elif not (stream.sending is Sending.CLOSED and stream.receiving is Receiving.DISCARDING):
+        elif not (stream.sending is _CLOSED and stream.receiving is Receiving.DISCARDING):
             self._drop_output(stream)
             stream.reset(payload)
             self._outbox.resets[number] = stream
@@ -274,13 +278,14 @@ class SendingSide:
         return stream
 
     def _close_sending(self, stream: HopStreamState) -> None:
-        stream.sending = Sending.CLOSED
-        if stream.over:
+        stream.sending = _CLOSED
+        if stream.receiving is _THEIRS_CLOSED:
             self._forget(stream)
 
     def _forget(self, stream: HopStreamState) -> None:
-        self._drop_output(stream)
-        self._outbox.resets.pop(stream.number, None)
+        if stream.sending is not _CLOSED:  # Else everything was sent: nothing of it waits anywhere.
+            self._drop_output(stream)
+            self._outbox.resets.pop(stream.number, None)
         stream.release()
         del self._streams[stream.number]
 
@@ -291,6 +296,5 @@ class SendingSide:
         self._held.pop(stream.number, None)
 
 
-def _check_whole(size: int) -> None:
-    if size > whole.MAX_WHOLE:
-        raise LocalProtocolError("hop.whole", f"{size} body bytes; a whole message has {whole.MAX_WHOLE}")
+def _too_long(size: int) -> LocalProtocolError:
+    return LocalProtocolError("hop.whole", f"{size} body bytes; a whole message has at most {MAX_WHOLE}")

@@ -34,6 +34,9 @@ MAX_INTERIM_HEADS: Final = 16
 """Response heads before the final one; heads need no credit, so their number is bounded."""
 
 
+Buffer = bytes | bytearray | memoryview
+
+
 class ReceiveBudget:
     """What the streams of all channels of one daemon share: by how much their windows may grow in all.
 
@@ -139,6 +142,8 @@ class HopStreamState:
     """
 
     # What most streams never change is the class's, so that making a stream costs little.
+    outgoing: Buffer = b""
+    """Body bytes that wait to be sent: a view of what was accepted, or a buffer of their own once more is added."""
     ending = b""
     flag = b""
     whole_size = 0
@@ -158,7 +163,6 @@ class HopStreamState:
         """Whether the other side has not heard of this stream: its first head waits in :attr:`heads`."""
         self.heads: list[tuple[int, bytes]] = []
         """Kind and payload of heads, or of the whole message, that wait to be sent."""
-        self.outgoing = bytearray()
         self._budget = budget
 
     @property
@@ -196,8 +200,7 @@ class HopStreamState:
         if self.sending is not _OPEN:
             raise LocalProtocolError("hop.order", f"body bytes on a stream that is {self.sending.value}")
         size = min(len(data), self.send_credit, channel_credit)
-        self.outgoing += data if size == len(data) else memoryview(data)[:size]
-        self.send_credit -= size
+        self._append(data, size)
         return size
 
     def send_end(self, payload: bytes) -> None:
@@ -213,10 +216,19 @@ class HopStreamState:
 
     def send_rest(self, body: bytes, payload: bytes) -> None:
         """Accept all of the body, for which credit was looked at, and with it the end, encoded as ``payload``."""
-        self.outgoing += body
-        self.send_credit -= len(body)
+        self._append(body, len(body))
         self.ending = payload
         self.sending = Sending.ENDING
+
+    def _append(self, data: bytes | memoryview, size: int) -> None:
+        self.send_credit -= size
+        view = memoryview(data)[:size]
+        if not self.outgoing and type(view.obj) is bytes:
+            self.outgoing = view  # Nobody can change these: a large body is copied first into its record.
+            return
+        if type(self.outgoing) is not bytearray:
+            self.outgoing = bytearray(self.outgoing)
+        self.outgoing += view
 
     def reset(self, flag: bytes) -> None:
         """Have a RESET sent, and ignore what still comes."""
@@ -247,19 +259,22 @@ class HopStreamState:
         size = len(self.outgoing) + self.whole_size
         self.whole_size = 0
         self.heads.clear()
-        self.outgoing.clear()
+        self.outgoing = b""
         self.ending = b""
         return size
 
-    def take_chunk(self, size: int) -> bytes:
+    def take_chunk(self, size: int) -> Buffer:
         """Give the next ``size`` bytes that wait to be sent."""
-        if size >= len(self.outgoing):
-            chunk = bytes(self.outgoing)
-            self.outgoing.clear()
-            return chunk
-        with memoryview(self.outgoing) as view:
+        outgoing = self.outgoing
+        if size >= len(outgoing):
+            self.outgoing = b""
+            return outgoing
+        if type(outgoing) is not bytearray:
+            self.outgoing = outgoing[size:]
+            return outgoing[:size]
+        with memoryview(outgoing) as view:
             chunk = bytes(view[:size])
-        del self.outgoing[:size]
+        del outgoing[:size]
         return chunk
 
     # --- the other side's direction ----------------------------------------------------------------------------
@@ -372,8 +387,9 @@ class HopStreamState:
 
     def release(self) -> None:
         """Give the budget back what this stream took of it. What its reader has not fetched is not counted on."""
-        self._budget.give(self._grown)
-        self._grown = 0
+        if self._grown:
+            self._budget.give(self._grown)
+            self._grown = 0
 
     def _past_credit(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError("hop.credit", f"stream {self.number}: {size} bytes past its credit")

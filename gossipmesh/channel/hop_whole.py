@@ -69,8 +69,9 @@ def decode_call_untrusted(payload: bytes) -> tuple[RequestHead, bytes]:
     Raises:
         RemoteProtocolError: ``hop.malformed``, for any other bytes.
     """
-    values = _decode_untrusted(payload, _CALL)
-    body, service, method, target, lines, deadline_ms, attempt, request_id, source = values
+    body, service, method, target, lines, deadline_ms, attempt, request_id, source = _decode_untrusted(
+        payload, _CALL
+    )
     if (
         len(body) > MAX_WHOLE
         or len(method) > MAX_METHOD
@@ -126,10 +127,13 @@ def _encode(values: list[Value], body_size: int) -> bytes | None:
 
 def _decode_untrusted(payload: bytes, types: list[type]) -> list[Any]:
     values = unpack_untrusted(payload, code=_MALFORMED, max_bytes=MAX_WHOLE_HEAD + MAX_WHOLE)
-    # One comparison of all types; `type(True) is bool`, which is none of them.
-    if type(values) is not list or list(map(type, values[: len(types)])) != types:
-        raise RemoteProtocolError(_MALFORMED, "other elements than those of a whole message")
-    return values[: len(types)]
+    if type(values) is list:
+        if len(values) > len(types):
+            del values[len(types) :]
+        # One comparison of all types; `type(True) is bool`, which is none of them.
+        if [*map(type, values)] == types:
+            return values
+    raise RemoteProtocolError(_MALFORMED, "other elements than those of a whole message")
 
 
 @lru_cache(maxsize=1_024)
