@@ -96,8 +96,7 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
 
 def aead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
     """Seal with ChaCha20-Poly1305 (RFC 8439): ciphertext and 16-byte tag."""
-    _exactly(key, KEY, "an AEAD key")
-    _exactly(nonce, NONCE, "an AEAD nonce")
+    _check_lengths(key, nonce, NONCE)
     return _seal(lib.crypto_aead_chacha20poly1305_ietf_encrypt, key, nonce, plaintext, associated)
 
 
@@ -107,15 +106,13 @@ def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> byt
     Raises:
         RemoteProtocolError: ``crypto.aead``, for anything else.
     """
-    _exactly(key, KEY, "an AEAD key")
-    _exactly(nonce, NONCE, "an AEAD nonce")
+    _check_lengths(key, nonce, NONCE)
     return _open_untrusted(lib.crypto_aead_chacha20poly1305_ietf_decrypt, key, nonce, sealed, associated)
 
 
 def xaead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
     """Seal with XChaCha20-Poly1305 (24-byte nonce): ciphertext and 16-byte tag."""
-    _exactly(key, KEY, "an AEAD key")
-    _exactly(nonce, XNONCE, "an AEAD nonce")
+    _check_lengths(key, nonce, XNONCE)
     return _seal(lib.crypto_aead_xchacha20poly1305_ietf_encrypt, key, nonce, plaintext, associated)
 
 
@@ -125,9 +122,14 @@ def xaead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> by
     Raises:
         RemoteProtocolError: ``crypto.aead``, for anything else.
     """
-    _exactly(key, KEY, "an AEAD key")
-    _exactly(nonce, XNONCE, "an AEAD nonce")
+    _check_lengths(key, nonce, XNONCE)
     return _open_untrusted(lib.crypto_aead_xchacha20poly1305_ietf_decrypt, key, nonce, sealed, associated)
+
+
+def _check_lengths(key: bytes, nonce: bytes, nonce_size: int) -> None:
+    if len(key) != KEY or len(nonce) != nonce_size:
+        _exactly(key, KEY, "an AEAD key")
+        _exactly(nonce, nonce_size, "an AEAD nonce")
 
 
 def _seal(cipher: Any, key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:

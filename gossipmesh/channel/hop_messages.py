@@ -24,7 +24,7 @@ from typing import Final
 
 from gossipmesh.channel import hop_headers
 from gossipmesh.channel.hop_headers import are_tokens, are_values, check_number
-from gossipmesh.channel.hop_values import value
+from gossipmesh.channel.values import value
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.wire import Fields, Value, pack, unpack_untrusted
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import struct
 from typing import Final, Literal
 
 from gossipmesh import crypto
@@ -23,8 +24,8 @@ MAX_MESSAGE: Final = 65_535
 MAX_NONCE: Final = 2**64 - 2
 """The last nonce a message may use; 2**64 - 1 is kept for rekeying (section 5.1)."""
 
-_REKEY_NONCE: Final = (2**64 - 1).to_bytes(8, "little")
-_NONCE_PREFIX: Final = bytes(4)
+_pack_nonce: Final = struct.Struct("<4xQ").pack
+_REKEY_NONCE: Final = _pack_nonce(2**64 - 1)
 _SEALED_KEY: Final = crypto.KEY + crypto.TAG
 
 _Token = Literal["e", "s", "ee", "es", "se"]
@@ -61,9 +62,7 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise LocalProtocolError("noise.nonce", "a cipher has sealed as many messages as it may")
-        sealed = crypto.aead_seal(
-            self._key, _NONCE_PREFIX + nonce.to_bytes(8, "little"), plaintext, associated
-        )
+        sealed = crypto.aead_seal(self._key, _pack_nonce(nonce), plaintext, associated)
         self.nonce = nonce + 1
         return sealed
 
@@ -77,17 +76,13 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise RemoteProtocolError("noise.nonce", "a peer sealed more messages than a cipher may")
-        plaintext = crypto.aead_open(
-            self._key, _NONCE_PREFIX + nonce.to_bytes(8, "little"), sealed, associated
-        )
+        plaintext = crypto.aead_open(self._key, _pack_nonce(nonce), sealed, associated)
         self.nonce = nonce + 1
         return plaintext
 
     def rekey(self) -> None:
         """Replace the key by a one-way function of itself (section 4.2); the nonce goes on counting."""
-        self._key = crypto.aead_seal(self._key, _NONCE_PREFIX + _REKEY_NONCE, bytes(crypto.KEY), b"")[
-            : crypto.KEY
-        ]
+        self._key = crypto.aead_seal(self._key, _REKEY_NONCE, bytes(crypto.KEY), b"")[: crypto.KEY]
 
     def copy(self) -> CipherState:
         """Give an equal cipher that changes independently."""

@@ -18,7 +18,7 @@ The law:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from attrs import field, frozen
 
 from gossipmesh import crypto
 from gossipmesh.channel.noise import CipherState, Handshake, Role
+from gossipmesh.channel.values import value
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
 PROLOGUE: Final = b"gossipmesh/1"
@@ -54,6 +55,7 @@ REKEY_EVERY: Final = 2**20
 
 _LENGTH: Final = 2
 _MIN_FRAME: Final = crypto.TAG + 1
+_KINDS: Final = [bytes([kind]) for kind in range(256)]
 
 PeerT = TypeVar("PeerT")
 Part: TypeAlias = bytes | bytearray | memoryview
@@ -70,7 +72,7 @@ class HandshakeDone(Generic[PeerT]):
     peer: PeerT
 
 
-@frozen
+@value
 class Record:
     """One record of the other side, exactly as it was sent. ``kind`` is 1 to 255."""
 
@@ -165,7 +167,7 @@ class SecureChannel(Generic[PeerT]):
         """
         if not 0 < kind < 256:
             raise LocalProtocolError("channel.kind", f"a record's type is from 1 to 255, not {kind}")
-        self._seal(b"".join((kind.to_bytes(1, "big"), *parts)))
+        self._seal(b"".join((_KINDS[kind], *parts)))
 
     def send_end(self) -> None:
         """Say that we send no more records. What arrives is still received.
@@ -174,7 +176,7 @@ class SecureChannel(Generic[PeerT]):
             LocalProtocolError: ``channel.order``, before the handshake is finished or if it was said already.
             RemoteProtocolError: the channel has failed.
         """
-        self._seal(END.to_bytes(1, "big"))
+        self._seal(_KINDS[END])
         self._we_ended = True
 
     def bytes_to_send(self) -> bytes:
@@ -183,7 +185,8 @@ class SecureChannel(Generic[PeerT]):
         Raises:
             RemoteProtocolError: the channel has failed.
         """
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure()
         data = b"".join(self._outgoing)
         self._outgoing.clear()
         self._unsent = 0
@@ -198,18 +201,15 @@ class SecureChannel(Generic[PeerT]):
                 failed, and what the same call had opened before is dropped with it.
             LocalProtocolError: ``channel.order``, for no bytes at all: the end of the stream is :meth:`receive_eof`.
         """
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure()
         if not data:
             raise LocalProtocolError(
                 "channel.order", "no bytes were received; an end of stream is receive_eof()"
             )
         events: list[Event[PeerT]] = []
         try:
-            for frame in self._cut_frames_untrusted(data):
-                if self._opening is not None:
-                    events.append(self._open_untrusted(self._opening, frame))
-                elif (done := self._receive_handshake_untrusted(frame)) is not None:
-                    events.append(done)
+            self._receive_frames_untrusted(data, events)
             if self._peer_ended and self._incomplete:
                 raise RemoteProtocolError("channel.after-end", "bytes after the end of their direction")
         except RemoteProtocolError as error:
@@ -250,35 +250,39 @@ class SecureChannel(Generic[PeerT]):
         self._outgoing += (size.to_bytes(_LENGTH, "big"), frame)
         self._unsent += _LENGTH + size
 
-    def _cut_frames_untrusted(self, data: bytes) -> Iterator[bytes]:
-        """Give the frames that ``data`` completes, and keep the rest of it.
+    def _receive_frames_untrusted(self, data: bytes, events: list[Event[PeerT]]) -> None:
+        """Take the frames that ``data`` completes, and keep the rest of it.
 
         Each byte is copied at most once beside its frame, however small the pieces are: only an incomplete frame is
         kept, and it grows in place.
         """
-        start = 0
-        incomplete = self._incomplete
-        if incomplete:
-            if len(incomplete) < _LENGTH:
-                incomplete += data[:1]
-                start = 1
-            wanted = _LENGTH + self._frame_size_untrusted(incomplete, 0) - len(incomplete)
-            incomplete += data[start : start + wanted]
-            if len(data) - start < wanted:
-                return
-            start += wanted
-            with memoryview(incomplete) as view:
-                frame = bytes(view[_LENGTH:])
-            incomplete.clear()
-            yield frame
+        start = self._complete_untrusted(data, events) if self._incomplete else 0
         end = len(data)
         while end - start >= _LENGTH:
             stop = start + _LENGTH + self._frame_size_untrusted(data, start)
             if stop > end:
                 break
-            yield data[start + _LENGTH : stop]
+            self._receive_frame_untrusted(data[start + _LENGTH : stop], events)
             start = stop
-        incomplete += data[start:]
+        if start < end:
+            self._incomplete += data[start:]
+
+    def _complete_untrusted(self, data: bytes, events: list[Event[PeerT]]) -> int:
+        """Add to the incomplete frame what belongs to it, and give where the next one starts."""
+        start = 0
+        incomplete = self._incomplete
+        if len(incomplete) < _LENGTH:
+            incomplete += data[:1]
+            start = 1
+        wanted = _LENGTH + self._frame_size_untrusted(incomplete, 0) - len(incomplete)
+        incomplete += data if start == 0 and len(data) <= wanted else data[start : start + wanted]
+        if len(data) - start < wanted:
+            return len(data)
+        with memoryview(incomplete) as view:
+            frame = bytes(view[_LENGTH:])
+        incomplete.clear()
+        self._receive_frame_untrusted(frame, events)
+        return start + wanted
 
     def _frame_size_untrusted(self, data: bytes | bytearray, start: int) -> int:
         # Checked as soon as it is read, before anything is kept of the frame that it announces.
@@ -291,7 +295,12 @@ class SecureChannel(Generic[PeerT]):
             )
         return size
 
-    def _open_untrusted(self, cipher: CipherState, frame: bytes) -> Record | Ended:
+    def _receive_frame_untrusted(self, frame: bytes, events: list[Event[PeerT]]) -> None:
+        cipher = self._opening
+        if cipher is None:
+            if (done := self._receive_handshake_untrusted(frame)) is not None:
+                events.append(done)
+            return
         if self._peer_ended:
             raise RemoteProtocolError("channel.after-end", "a record after the end of its direction")
         try:
@@ -302,11 +311,12 @@ class SecureChannel(Generic[PeerT]):
             cipher.rekey()
         kind = plaintext[0]
         if kind != END:
-            return Record(kind, plaintext[1:])
+            events.append(Record(kind, plaintext[1:]))
+            return
         if len(plaintext) != 1:
             raise RemoteProtocolError("channel.malformed", "an END record with a body")
         self._peer_ended = True
-        return Ended()
+        events.append(Ended())
 
     def _receive_handshake_untrusted(self, frame: bytes) -> HandshakeDone[PeerT] | None:
         self._max_frame -= len(frame) + _LENGTH
