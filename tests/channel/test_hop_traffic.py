@@ -63,7 +63,7 @@ class Traffic:
                 self.sent[self.pair.orders, stream] += body
                 self.ended.add((self.pair.orders, stream))
 
-    def begin_answer(self, choice: int) -> None:
+    def send_head(self, choice: int) -> None:
         waiting = sorted(self.answering - self.begun - self.dead)
         if waiting:
             stream = waiting[choice % len(waiting)]
@@ -162,7 +162,7 @@ class Traffic:
 steps = st.tuples(
     st.sampled_from(
         [
-            *("open", "ask_whole", "begin_answer", "answer_whole", "send", "send", "send"),
+            *("open", "ask_whole", "send_head", "answer_whole", "send", "send", "send"),
             *("end", "reset", "read", "deliver", "deliver", "deliver"),
         ]
     ),
