@@ -17,6 +17,7 @@ from gossipmesh.channel.hop_events import (
     PongReceived,
     RequestOpened,
     ResponseStarted,
+    ResponseWhole,
     StreamEnded,
     StreamReset,
 )
@@ -245,8 +246,19 @@ class HopConnection:
                 if (stream := self._streams.get(number)) is not None:
                     stream.deliver_end(end)
                     self._forget_if_over(stream)
-            case RequestOpened(number, head):
+            case ResponseWhole(number, head, body, end):
+                if (stream := self._streams.get(number)) is not None:
+                    stream.deliver_head(head)
+                    if body:
+                        stream.deliver_data(body)
+                    stream.deliver_end(end)
+                    self._forget_if_over(stream)
+            case RequestOpened(number, head, whole):
                 stream = self._streams[number] = HopStream(self, number, head)
+                if whole is not None:
+                    if whole:
+                        stream.deliver_data(whole)
+                    stream.deliver_end(End())
                 self._watching.unpark()
                 self._workers.start(stream)
             case CreditGained(number):
