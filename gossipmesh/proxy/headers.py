@@ -7,12 +7,35 @@ rely on the other one having done so. References are to RFC 9110 (semantics) and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from gossipmesh.channel.hop_messages import MAX_METHOD, Headers
 from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.proxy.kinds import (
+    CHECKED,
+    CODING,
+    CONNECTION,
+    EXPECT,
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    FRAMING_ALIAS,
+    HOP,
+    HOST,
+    NOT_IN_TRAILERS,
+    OURS,
+    TE,
+    TO_APP,
+    TO_MESH,
+    UPGRADE,
+    Rule,
+    canonical,
+    kind_of,
+)
 
 Pairs = list[tuple[bytes, bytes]]
 """Headers under work; finished ones are :data:`~gossipmesh.channel.hop_messages.Headers`."""
@@ -21,87 +44,17 @@ SOURCE_HEADER: Final = b"x-gossipmesh-source"
 """The service that the caller speaks as; absent if it speaks as none."""
 NODE_HEADER: Final = b"x-gossipmesh-node"
 """The caller's node, by name."""
-OURS: Final = b"x-gossipmesh-"
-"""Every name that starts so is the mesh's own: what arrives under one is dropped."""
 
-_HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"proxy-connection",
-        b"keep-alive",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"http2-settings",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-    }
-)
-_FRAMING: Final = frozenset(
-    {
-        b"content-length",
-        b"transfer-encoding",
-        b"host",
-        b"connection",
-        b"keep-alive",
-        b"te",
-        b"trailer",
-        b"upgrade",
-        b"expect",
-    }
-)
-"""Names that frame or route a message; another spelling of one is refused."""
-_FORWARDED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+_ERROR: Final = OURS + b"error"
 _KEPT: Final = frozenset({b"host", b"content-length", b"via"})
 """What a Connection token cannot remove, besides the forwarded and our own headers."""
-_NOT_IN_TRAILERS: Final = (
-    _FRAMING
-    | _HOP_BY_HOP
-    | _FORWARDED
-    | frozenset(
-        {
-            # RFC 9110, section 6.5.1: routing, authentication, request modifiers, response control, content format.
-            b"via",
-            b"authorization",
-            b"www-authenticate",
-            b"cookie",
-            b"set-cookie",
-            b"cache-control",
-            b"max-forwards",
-            b"range",
-            b"content-encoding",
-            b"content-type",
-            b"content-range",
-            b"location",
-            b"retry-after",
-            b"vary",
-            b"age",
-            b"expires",
-            b"date",
-        }
-    )
+_NAME: Final = itemgetter(0)
+_COMMON: Final = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b"upgrade", b"Upgrade", b"TE"})
+"""What Connection mostly says; none of it names a header that would stay without being named."""
+_VIA: Final = frozenset(
+    bytes(letters) for letters in ((v, i, a) for v in b"vV" for i in b"iI" for a in b"aA")
 )
-_ODD: Final = re.compile(rb"[^0-9a-z-]")
-
-
-def canonical(name: bytes) -> bytes:
-    """Give the name that CGI, WSGI and their kin see: lower case, everything but letters and digits alike.
-
-    They turn ``Content_Length`` and ``Content-Length`` into one variable, so a header that we leave alone could
-    stand in the app for one that we check.
-    """
-    return _ODD.sub(b"-", name.lower())
-
-
-def _aliases(lower: bytes, names: frozenset[bytes]) -> bool:
-    """Tell whether a name, in lower case, is another spelling of one of ``names``."""
-    return _ODD.search(lower) is not None and canonical(lower) in names
-
-
-def _is_ours(lower: bytes) -> bool:
-    # The first look is the cheap one: this runs for every header of every message.
-    return b"gossipmesh" in lower and canonical(lower).startswith(OURS)
+"""Each way to write this name: there are so few that it need not be made lower case."""
 
 
 def values_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -126,17 +79,21 @@ def check_framing_untrusted(headers: Headers, *, version: bytes) -> None:
         RemoteProtocolError: ``http.framing`` for Content-Length beside Transfer-Encoding, or for the latter in
             HTTP/1.0; ``http.alias`` for another spelling of a name that frames or routes.
     """
-    names = {name.lower() for name, _ in headers}
-    if b"transfer-encoding" in names:
-        if b"content-length" in names:
+    if not CHECKED.others.issuperset(map(_NAME, headers)):
+        _check_framing(headers, version)
+
+
+def _check_framing(headers: Headers, version: bytes) -> None:
+    kinds = [kind_of(name) for name, _ in headers]
+    if any(kind & CODING for kind in kinds):
+        if any(name.lower() == b"content-length" for name, _ in headers):
             raise RemoteProtocolError("http.framing", "Content-Length and Transfer-Encoding in one message")
         if version < b"1.1":
             raise RemoteProtocolError("http.framing", "Transfer-Encoding in an HTTP/1.0 message")
-    for name in names:
-        if _aliases(name, _FRAMING):
-            raise RemoteProtocolError(
-                "http.alias", f"{name.decode('ascii')!r} reads like another header's name"
-            )
+    for (name, _), kind in zip(headers, kinds, strict=True):
+        if kind & FRAMING_ALIAS:
+            text = f"{name.lower().decode('ascii')!r} reads like another header's name"
+            raise RemoteProtocolError("http.alias", text)
 
 
 def check_request_untrusted(method: bytes, version: bytes, headers: Headers) -> None:
@@ -149,15 +106,16 @@ def check_request_untrusted(method: bytes, version: bytes, headers: Headers) -> 
     """
     if method == b"PRI":
         raise RemoteProtocolError("http.preface", "this is HTTP/2, which is not spoken here")
-    if version not in (b"1.0", b"1.1"):
+    if version not in (b"1.1", b"1.0"):
         raise RemoteProtocolError("http.version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if len(method) > MAX_METHOD:
         # Longer ones would be refused at the other end of a channel that other requests share.
         raise RemoteProtocolError("http.method", f"a method of more than {MAX_METHOD} letters")
-    check_framing_untrusted(headers, version=version)
-    # RFC 9110, section 10.1.1: HTTP/1.0 has no expectations.
-    if version == b"1.1" and any(token != b"100-continue" for token in tokens_of(headers, b"expect")):
-        raise RemoteProtocolError("http.expectation", "the only expectation that can be met is 100-continue")
+    if not CHECKED.others.issuperset(map(_NAME, headers)):
+        _check_framing(headers, version)
+        # RFC 9110, section 10.1.1: HTTP/1.0 has no expectations.
+        if version == b"1.1" and any(token != b"100-continue" for token in tokens_of(headers, b"expect")):
+            raise RemoteProtocolError("http.expectation", "the only expectation that can be met is 100-continue")
 
 
 def strip_connection(headers: Headers) -> Pairs:
@@ -166,22 +124,47 @@ def strip_connection(headers: Headers) -> Pairs:
     ``TE: trailers`` stays: whether trailers are wanted concerns both ends. A Connection token cannot remove what
     frames, routes or identifies the message.
     """
-    named = {token for token in tokens_of(headers, b"connection") if not _is_protected(token)}
-    kept = []
+    kept, concerned = _divide(headers, HOP)
+    return _stripped(kept, concerned) if concerned else kept
+
+
+def _divide(headers: Headers, rule: Rule) -> tuple[Pairs, list[tuple[int, bytes]]]:
+    """Part the headers that do not concern a rule from those that do: kind and value of each."""
+    others = rule.others
+    if others.issuperset(map(_NAME, headers)):
+        return list(headers), []
+    kept: Pairs = []
+    concerned = []
+    for header in headers:
+        name = header[0]
+        if name in others or not (kind := kind_of(name)) & rule.kinds:
+            kept.append(header)
+        else:
+            concerned.append((kind, header[1]))
+    return kept, concerned
+
+
+def _stripped(kept: Pairs, concerned: list[tuple[int, bytes]]) -> Pairs:
+    """Finish :func:`strip_connection`: take out what Connection names, and keep the wish for trailers."""
     trailers_wanted = False
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"te":
+    for kind, value in concerned:
+        if kind & CONNECTION and value not in _COMMON:
+            kept = _without_named(kept, value)
+        elif kind & TE:
             trailers_wanted = trailers_wanted or _wants_trailers(value)
-        elif lower not in _HOP_BY_HOP and lower not in named and not _is_ours(lower):
-            kept.append((name, value))
     if trailers_wanted:
         kept.append((b"TE", b"trailers"))
     return kept
 
 
+def _without_named(headers: Pairs, connection: bytes) -> Pairs:
+    tokens = tokens_of([(b"connection", connection)], b"connection")
+    named = {token for token in tokens if not _is_protected(token)}
+    return [header for header in headers if header[0].lower() not in named]
+
+
 def _is_protected(token: bytes) -> bool:
-    return token in _KEPT or token in _FORWARDED or token.startswith(OURS)
+    return token in _KEPT or token in FORWARDED or token.startswith(OURS)
 
 
 def _wants_trailers(value: bytes) -> bool:
@@ -189,7 +172,14 @@ def _wants_trailers(value: bytes) -> bool:
 
 
 def request_to_mesh(
-    headers: Headers, *, host: bytes, version: bytes, via: str, caller: str, chunked: bool
+    headers: Headers,
+    *,
+    host: bytes,
+    version: bytes,
+    via: str,
+    caller: str,
+    chunked: bool,
+    upgrade: bytes = b"",
 ) -> Pairs:
     """Give what the outbound side sends of a request's headers.
 
@@ -205,27 +195,44 @@ def request_to_mesh(
         via: this node's name.
         caller: the app's IP address.
         chunked: whether the body's length is unknown.
+        upgrade: the protocols that the app asks to go over to, or none.
     """
-    forwarded_for = [*values_of(headers, b"x-forwarded-for"), caller.encode()]
+    others = TO_MESH.others
     result: Pairs = []
-    seen = set()
-    for name, value in strip_connection(headers):
-        lower = name.lower()
-        seen.add(lower)
-        if lower == b"host":
-            result.append((name, host))
-        elif lower not in (b"expect", b"x-forwarded-for") and not _aliases(lower, _FORWARDED):
-            result.append((name, value))
-    if b"host" not in seen:
+    concerned = []
+    seen = 0
+    forwarded_for = caller.encode()
+    for header in headers:
+        name, value = header
+        if name in others:
+            result.append(header)
+            continue
+        kind = kind_of(name)
+        seen |= kind
+        if kind & HOST:
+            result.append(header if value == host else (name, host))
+        elif kind & FORWARDED_FOR:
+            concerned.append((kind, value))
+        elif kind & (FORWARDED_PROTO | FORWARDED_HOST) or not kind & TO_MESH.kinds:
+            result.append(header)
+        elif kind & (CONNECTION | TE):
+            concerned.append((kind, value))
+    if concerned:
+        result = _stripped(result, concerned)
+        before = [value for kind, value in concerned if kind & FORWARDED_FOR]
+        forwarded_for = b", ".join((*before, forwarded_for))
+    if not seen & HOST:
         result.insert(0, (b"Host", host))
-    result.append((b"X-Forwarded-For", b", ".join(forwarded_for)))
-    if b"x-forwarded-proto" not in seen:
+    result.append((b"X-Forwarded-For", forwarded_for))
+    if not seen & FORWARDED_PROTO:
         result.append((b"X-Forwarded-Proto", b"http"))
-    if b"x-forwarded-host" not in seen:
+    if not seen & FORWARDED_HOST:
         result.append((b"X-Forwarded-Host", host))
     result.append((b"Via", via_entry(version, via)))
     if chunked:
         result.append((b"Transfer-Encoding", b"chunked"))
+    if upgrade and (protocols := _upgradable([upgrade])):
+        result.append((b"Upgrade", protocols))
     return result
 
 
@@ -237,14 +244,24 @@ def request_to_app(headers: Headers, *, source: str, node: str) -> Pairs:
         source: the service that the caller speaks as, verified, or empty.
         node: the caller's node, from its verified chain.
     """
-    result = [(name, value) for name, value in strip_connection(headers) if name.lower() != b"expect"]
-    if any(name == b"TE" for name, _ in result):
-        # RFC 9110, section 10.1.4: TE is for the next hop, so Connection must name it.
-        result.append((b"Connection", b"TE"))
+    result, concerned = _divide(headers, TO_APP)
+    chunked = False
+    if concerned:
+        result = _stripped(result, concerned)
+        options = [b"TE"] if result and result[-1] == (b"TE", b"trailers") else []
+        protocols = _upgradable([value for kind, value in concerned if kind & UPGRADE])
+        if protocols:
+            options.append(b"Upgrade")
+        if options:
+            # RFC 9110, sections 7.8 and 10.1.4: both are for the next hop, so Connection must name them.
+            result.append((b"Connection", b", ".join(options)))
+        if protocols:
+            result.append((b"Upgrade", protocols))
+        chunked = any(kind & CODING and value.strip(b" \t,") for kind, value in concerned)
     if source:
         result.append((SOURCE_HEADER, source.encode()))
     result.append((NODE_HEADER, node.encode()))
-    if tokens_of(headers, b"transfer-encoding"):
+    if chunked:
         result.append((b"Transfer-Encoding", b"chunked"))
     return result
 
@@ -253,14 +270,16 @@ def response_to_mesh(headers: Headers, *, status: int) -> Pairs:
     """Give what the inbound side sends of a response's headers.
 
     Content-Length survives wherever it may stand, on answers to HEAD and on 304 as well; 1xx and 204 must not have
-    it (RFC 9110, section 8.6).
+    it (RFC 9110, section 8.6). A 101 keeps its Upgrade, which says what is spoken from now on.
     """
-    bare = status < 200 or status == 204
-    return [
-        (name, value)
-        for name, value in strip_connection(headers)
-        if not (bare and name.lower() == b"content-length")
-    ]
+    result, concerned = _divide(headers, HOP)
+    if concerned:
+        result = _stripped(result, concerned)
+    if status < 200 or status == 204:
+        result = [header for header in result if header[0].lower() != b"content-length"]
+    if status == 101:
+        result.extend((b"Upgrade", value) for kind, value in concerned if kind & UPGRADE)
+    return result
 
 
 def response_to_caller(headers: Headers, *, status: int, via: str) -> Pairs:
@@ -268,8 +287,34 @@ def response_to_caller(headers: Headers, *, status: int, via: str) -> Pairs:
 
     ``x-gossipmesh-error`` stays: the app behind a service cannot set it, since the far daemon strips it.
     """
-    errors = [(name, value) for name, value in headers if name.lower() == OURS + b"error"]
-    return [*response_to_mesh(headers, status=status), *errors, (b"Via", via_entry(b"1.1", via))]
+    result, concerned = _divide(headers, HOP)
+    if concerned:
+        result = response_to_mesh(headers, status=status)
+        result.extend((name, value) for name, value in headers if name.lower() == _ERROR)
+        if status == 101:
+            # RFC 9110, section 7.8: Upgrade is for the next hop, so Connection must name it.
+            result.append((b"Connection", b"Upgrade"))
+    elif status < 200 or status == 204:
+        result = response_to_mesh(headers, status=status)
+    result.append((b"Via", via_entry(b"1.1", via)))
+    return result
+
+
+def _upgradable(values: list[bytes]) -> bytes:
+    """Give the protocols to ask for. ``h2c`` is never among them: HTTP/2 would walk around every rule on requests."""
+    members = [member.strip(b" \t") for member in b",".join(values).split(b",")]
+    return b", ".join(member for member in members if member and member.lower() != b"h2c")
+
+
+def switches_to_what_was_asked(asked: bytes, headers: Headers) -> bool:
+    """Tell whether a 101 goes over to protocols that were asked for, and to at least one (RFC 9110, section 7.8).
+
+    Args:
+        asked: the Upgrade of the request.
+        headers: of the 101.
+    """
+    taken = tokens_of(headers, b"upgrade")
+    return bool(taken) and set(taken) <= set(tokens_of([(b"upgrade", asked)], b"upgrade"))
 
 
 def filter_trailers(trailers: Headers) -> Headers:
@@ -277,13 +322,17 @@ def filter_trailers(trailers: Headers) -> Headers:
 
     A recipient may merge trailers into the headers (RFC 9110, section 6.5.1), long after they were checked.
     """
+    if not trailers:
+        return ()
+    names = [canonical(name) for name, _ in trailers]
     return tuple(
-        (name, value)
-        for name, value in trailers
-        if canonical(name) not in _NOT_IN_TRAILERS and not _is_ours(name.lower())
+        header
+        for name, header in zip(names, trailers, strict=True)
+        if name not in NOT_IN_TRAILERS and not name.startswith(OURS)
     )
 
 
+@lru_cache(maxsize=16)
 def via_entry(version: bytes, node: str) -> bytes:
     """Give this node's entry for Via (RFC 9110, section 7.6.3)."""
     return version + b" " + node.encode()
@@ -295,5 +344,7 @@ def visits(headers: Headers, node: str) -> int:
     More than once is legal: two services of one node may call each other by way of a third, and frameworks copy
     headers from call to call. Without end is a loop.
     """
+    if _VIA.isdisjoint(map(_NAME, headers)):
+        return 0
     entries = tokens_of(headers, b"via")
     return sum(entry.split()[1:2] == [node.encode()] for entry in entries)

@@ -1,0 +1,194 @@
+"""What a header is to a proxy, told by its name, and remembered by the name as it was written. Pure but for that memory.
+
+Almost every header of almost every message is nothing special, and the same few hundred names come again and again.
+So each rule keeps the set of names that it has nothing to do with: one look into it settles most headers, without a
+lower-case copy. The memory is bounded, and forgetting costs time only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+OURS: Final = b"x-gossipmesh-"
+"""Every name that starts so is the mesh's own: what arrives under one is dropped."""
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"close",  # No header: a name that is reserved, because Connection would name it (RFC 9110, section 18.4).
+        b"proxy-connection",
+        b"keep-alive",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+    }
+)
+FRAMING: Final = frozenset(
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"host",
+        b"connection",
+        b"keep-alive",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"expect",
+    }
+)
+"""Names that frame or route a message; another spelling of one is refused."""
+FORWARDED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+NOT_IN_TRAILERS: Final = (
+    FRAMING
+    | HOP_BY_HOP
+    | FORWARDED
+    | frozenset(
+        {
+            # RFC 9110, section 6.5.1: routing, authentication, request modifiers, response control, content format.
+            b"via",
+            b"authorization",
+            b"www-authenticate",
+            b"cookie",
+            b"set-cookie",
+            b"cache-control",
+            b"max-forwards",
+            b"range",
+            b"content-encoding",
+            b"content-type",
+            b"content-range",
+            b"location",
+            b"retry-after",
+            b"vary",
+            b"age",
+            b"expires",
+            b"date",
+        }
+    )
+)
+MAX_NAMES: Final = 2_048
+"""Names that are remembered; one more, and all are forgotten: whoever sends odd ones gains no more than that."""
+MAX_NAME: Final = 64
+"""Bytes of a name that is remembered."""
+
+# What a name may be, as bits: one name may be several of these.
+HOST: Final = 1 << 0
+CONNECTION: Final = 1 << 1
+TE: Final = 1 << 2
+UPGRADE: Final = 1 << 3
+CODING: Final = 1 << 4
+"""Transfer-Encoding."""
+DROPPED: Final = 1 << 5
+"""About one connection alone, or spoken in our name: never passed on as it is."""
+EXPECT: Final = 1 << 6
+FORWARDED_FOR: Final = 1 << 7
+FORWARDED_PROTO: Final = 1 << 8
+FORWARDED_HOST: Final = 1 << 9
+FORWARDED_ALIAS: Final = 1 << 10
+"""Another spelling of one of those three."""
+FRAMING_ALIAS: Final = 1 << 11
+"""Another spelling of a name that frames or routes."""
+REQUEST_ID: Final = 1 << 12
+TRACE_PARENT: Final = 1 << 13
+TRACE_STATE: Final = 1 << 14
+
+_EXACT: Final = {
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"te": TE,
+    b"upgrade": UPGRADE | DROPPED,
+    b"transfer-encoding": CODING | DROPPED,
+    b"expect": EXPECT,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-request-id": REQUEST_ID,
+    b"traceparent": TRACE_PARENT,
+    b"tracestate": TRACE_STATE,
+} | dict.fromkeys(HOP_BY_HOP - {b"connection", b"te", b"upgrade", b"transfer-encoding"}, DROPPED)
+_ODD: Final = re.compile(rb"[^0-9a-z-]")
+
+
+def canonical(name: bytes) -> bytes:
+    """Give the name that CGI, WSGI and their kin see: lower case, everything but letters and digits alike.
+
+    They turn ``Content_Length`` and ``Content-Length`` into one variable, so a header that we leave alone could
+    stand in the app for one that we check.
+    """
+    return _ODD.sub(b"-", name.lower())
+
+
+class Rule:
+    """One rule's view of names: which kinds concern it, and the names that are known not to.
+
+    Args:
+        kinds: the bits that concern it.
+    """
+
+    def __init__(self, kinds: int) -> None:
+        self.kinds: Final = kinds
+        self.others: Final[set[bytes]] = set()
+        """Names as received, of none of these kinds; only ever some of them, so a name that is missing says nothing."""
+
+
+TO_MESH: Final = Rule(
+    HOST
+    | CONNECTION
+    | TE
+    | DROPPED
+    | EXPECT
+    | FORWARDED_FOR
+    | FORWARDED_PROTO
+    | FORWARDED_HOST
+    | FORWARDED_ALIAS
+)
+TO_APP: Final = Rule(CONNECTION | TE | DROPPED | EXPECT)
+HOP: Final = Rule(CONNECTION | TE | DROPPED)
+CHECKED: Final = Rule(CODING | FRAMING_ALIAS | EXPECT)
+TRACED: Final = Rule(REQUEST_ID | TRACE_PARENT | TRACE_STATE)
+
+_RULES: Final = (TO_MESH, TO_APP, HOP, CHECKED, TRACED)
+_KNOWN: Final[dict[bytes, int]] = {}
+
+
+def kind_of(name: bytes) -> int:
+    """Give what a header is, as bits; 0 for most. From now on the rules that it does not concern know that."""
+    kind = _KNOWN.get(name)
+    if kind is None:
+        kind = _judge(name)
+        if len(name) <= MAX_NAME:
+            _remember(name, kind)
+    return kind
+
+
+def remembered() -> int:
+    """Give how many names are remembered."""
+    return len(_KNOWN)
+
+
+def _judge(name: bytes) -> int:
+    lower = name.lower()
+    kind = _EXACT.get(lower, 0)
+    plain = canonical(lower)
+    if plain.startswith(OURS):
+        kind |= DROPPED
+    if plain != lower:
+        if plain in FRAMING:
+            kind |= FRAMING_ALIAS
+        if plain in FORWARDED:
+            kind |= FORWARDED_ALIAS
+    return kind
+
+
+def _remember(name: bytes, kind: int) -> None:
+    if len(_KNOWN) >= MAX_NAMES:
+        _KNOWN.clear()
+        for rule in _RULES:
+            rule.others.clear()
+    _KNOWN[name] = kind
+    for rule in _RULES:
+        if not kind & rule.kinds:
+            rule.others.add(name)

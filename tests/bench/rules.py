@@ -1,0 +1,232 @@
+"""What the proxy's pure rules cost: CPU microseconds per call, heads that all differ, one core, the best of a few rounds.
+
+    python tests/bench/rules.py [NAME]...
+
+Each case is called once per head with its own path, query, id, cookie and trace, so that a memo of whole heads or
+of their values gains nothing. The cost of the loop around it is taken off.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gossipmesh.channel.hop_messages import Headers
+from gossipmesh.config.model import LogConfig
+from gossipmesh.daemon.logs import AccessLog
+from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.policy.decision import Source, decide
+from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.headers import (
+    check_framing_untrusted,
+    check_request_untrusted,
+    filter_trailers,
+    request_to_app,
+    request_to_mesh,
+    response_to_caller,
+    response_to_mesh,
+    visits,
+)
+from gossipmesh.proxy.names import name_request
+from gossipmesh.proxy.tracing import trace, trace_id_of
+from gossipmesh.routing.balancer import RoundRobin
+from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.snapshot import Snapshot
+
+HEADS: Final = 4_000
+ROUNDS: Final = 9
+
+Case = Callable[[int], object]
+
+
+def request_head(number: int) -> Headers:
+    """Give a request's nine headers, as an app of some size sends them."""
+    return (
+        (b"Host", b"hello.mesh"),
+        (b"User-Agent", b"python-httpx/0.27.2"),
+        (b"Accept", b"*/*"),
+        (b"Accept-Encoding", b"gzip, deflate, br"),
+        (b"Accept-Language", b"en"),
+        (b"Cookie", b"session=%032x; theme=dark" % (number * 7)),
+        (b"Authorization", b"Bearer %024x" % (number * 13)),
+        (b"X-Request-Id", b"%08x-2f9a-4d3e-8c1b-%012x" % (number, number * 31)),
+        (b"traceparent", b"00-%032x-%016x-01" % (number + 1, number + 1)),
+    )
+
+
+def hop_head(number: int) -> Headers:
+    """Give those headers as they come out of the mesh: thirteen."""
+    return tuple(
+        request_to_mesh(
+            request_head(number),
+            host=b"hello.mesh",
+            version=b"1.1",
+            via="web-1",
+            caller="127.0.0.1",
+            chunked=False,
+        )
+    )
+
+
+def response_head(number: int) -> Headers:
+    """Give a response's six headers."""
+    return (
+        (b"Date", b"Tue, 04 Mar 2025 10:00:%02d GMT" % (number % 60)),
+        (b"Server", b"uvicorn"),
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % (number % 1_000)),
+        (b"ETag", b'"%016x"' % number),
+        (b"Cache-Control", b"no-store"),
+    )
+
+
+def report(number: int) -> RequestReport:
+    """Give the report on a request that went well."""
+    return RequestReport(
+        direction=Direction.OUTBOUND,
+        request_id=f"{number:08x}-2f9a-4d3e-8c1b-{number:012x}",
+        trace_id=f"{number:032x}",
+        source="web",
+        service="hello",
+        method="GET",
+        path=f"/things/{number}",
+        code=200,
+        flag="",
+        bytes_in=0,
+        bytes_out=number % 1_000,
+        duration_s=0.001 + number * 1.1e-7,
+        attempts=1,
+        endpoint="hello-1",
+    )
+
+
+def header_cases() -> dict[str, Case]:
+    """Give the rules on headers."""
+    heads = [request_head(number) for number in range(HEADS)]
+    hops = [hop_head(number) for number in range(HEADS)]
+    answers = [response_head(number) for number in range(HEADS)]
+    targets = [b"/things/%d?q=%x" % (number, number * 7) for number in range(HEADS)]
+    absolutes = [b"http://hello.mesh" + target for target in targets]
+    return {
+        "check_request": lambda n: check_request_untrusted(b"GET", b"1.1", heads[n]),
+        "check_framing (13)": lambda n: check_framing_untrusted(hops[n], version=b"1.1"),
+        "trace": lambda n: trace(heads[n], os.urandom),
+        "trace_id_of (13)": lambda n: trace_id_of(hops[n]),
+        "name_request": lambda n: name_request(b"GET", targets[n], b"hello.mesh", fixed=None),
+        "name_request absolute": lambda n: name_request(b"GET", absolutes[n], b"hello.mesh", fixed=None),
+        "visits": lambda n: visits(heads[n], "web-1"),
+        "request_to_mesh": lambda n: request_to_mesh(
+            heads[n], host=b"hello.mesh", version=b"1.1", via="web-1", caller="127.0.0.1", chunked=False
+        ),
+        "request_to_app": lambda n: request_to_app(hops[n], source="web", node="web-1"),
+        "response_to_mesh": lambda n: response_to_mesh(answers[n], status=200),
+        "response_to_caller": lambda n: response_to_caller(answers[n], status=200, via="web-1"),
+        "filter_trailers ()": lambda n: filter_trailers(()),
+    }
+
+
+def routing_cases() -> dict[str, Case]:
+    """Give the plan of one request that is answered, and its parts."""
+    service = Service("hello", 8080)
+    endpoints = tuple(
+        Endpoint(f"n{index}", NodeId(bytes([40 * index + 9]) * 32), Address("10.0.0.1", 7946), service)
+        for index in range(5)
+    )
+    snapshot = Snapshot(NodeId(bytes(32)), {"hello": endpoints})
+    balancer = RoundRobin(NodeId(bytes(32)))
+    answered = AttemptOutcome(OutcomeKind.ANSWERED, status=200)
+    node, services, groups = NodeId(b"w" * 32), frozenset({"web"}), frozenset[str]()
+
+    def attempt(_: int) -> None:
+        plan = Plan.for_request(snapshot, "hello", b"GET", balancer, max_attempts=3)
+        plan.next_attempt(now=1.0)
+        plan.record(answered, now=1.5)
+
+    def decided(_: int) -> None:
+        decide(Source(node, "web", services, groups), "hello", b"GET", b"/", True)
+
+    return {
+        "plan, one attempt": attempt,
+        "round robin": lambda _: balancer.pick("hello", endpoints),
+        "outcome": lambda _: AttemptOutcome(OutcomeKind.ANSWERED, status=200),
+        "source and decide": decided,
+    }
+
+
+def telling_cases() -> dict[str, Case]:
+    """Give what is told about each request."""
+    metrics = Metrics()
+    reports = [report(number) for number in range(HEADS)]
+
+    def counted(number: int) -> None:
+        metrics.request(
+            direction="outbound",
+            service="hello",
+            method="GET",
+            code=200,
+            flag="",
+            duration_s=number * 1e-6,
+        )
+        metrics.attempt()
+        metrics.authorized("allow", "default")
+
+    return {"metrics": counted, "report": report} | access_cases(reports)
+
+
+def access_cases(reports: list[RequestReport]) -> dict[str, Case]:
+    """Give lines of the access log."""
+    from gossipmesh.daemon.logs import AccessEntry
+
+    log = AccessLog(LogConfig(), io.StringIO())
+
+    def written(number: int) -> None:
+        told = reports[number]
+        log.write(
+            AccessEntry(
+                time=1_900_000_000 + number * 0.001,
+                request_id=told.request_id,
+                trace_id=told.trace_id,
+                direction=told.direction.value,
+                source=told.source,
+                service=told.service,
+                method=told.method,
+                path=told.path,
+                code=told.code,
+                flag=told.flag,
+                bytes_in=told.bytes_in,
+                bytes_out=told.bytes_out,
+                duration_ms=told.duration_s * 1_000,
+                attempts=told.attempts,
+                endpoint=told.endpoint,
+            )
+        )
+
+    return {"access line": written}
+
+
+def cost_us(case: Case) -> float:
+    """Give the microseconds of CPU that one call costs: the least of some rounds, less the loop's own."""
+    best = {name: float("inf") for name in ("case", "loop")}
+    for _ in range(ROUNDS):
+        for name, function in (("loop", lambda n: None), ("case", case)):
+            started = time.process_time_ns()
+            for number in range(HEADS):
+                function(number)
+            best[name] = min(best[name], time.process_time_ns() - started)
+    return (best["case"] - best["loop"]) / HEADS / 1_000
+
+
+def main(wanted: list[str]) -> None:
+    """Print one line per case whose name has one of ``wanted`` in it, or all."""
+    for name, case in (header_cases() | routing_cases() | telling_cases()).items():
+        if not wanted or any(word in name for word in wanted):
+            print(f"{name:24} {cost_us(case):7.2f} us")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
