@@ -3,7 +3,8 @@
 Law: every label value is one of a known set, or one of at most a fixed number of distinct values; what is past
 that counts under ``OTHER``. A path or a name that a stranger chose never becomes a label.
 
-An increment is a dictionary look-up and an addition: the children of each metric are kept by their label values.
+An increment is a dictionary look-up and an addition: the children of each metric are kept by their label values. What
+every request counts is counted by :mod:`.counts` and reaches the library only when somebody asks for the text.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from gossipmesh.daemon.counts import Count, Counts, Duration, Durations, Total
 from gossipmesh.model import MemberState
 
 OTHER: Final = "OTHER"
@@ -114,17 +116,22 @@ class Metrics:
             return Histogram(name, text, labels, namespace="gossipmesh", registry=registry, buckets=buckets)
 
         request = ("direction", "service", "method")
-        self._requests = _Children(counter("requests", "Requests answered.", *request, "code", "flag"))
-        self._durations = _Children(
-            histogram("request_duration_seconds", "From head to last byte.", REQUEST_BUCKETS_S, *request)
+        self._requests = Counts("gossipmesh_requests", "Requests answered.", (*request, "code", "flag"))
+        self._durations = Durations(
+            "gossipmesh_request_duration_seconds", "From head to last byte.", REQUEST_BUCKETS_S, request
         )
-        self._attempts = counter("attempts", "Tries to answer requests, the first ones included.")
+        self._attempts = Total(
+            "gossipmesh_attempts", "Tries to answer requests, the first ones included."
+        )
+        self._authz = Counts("gossipmesh_authz", "Authorization decisions.", ("decision", "rule"))
+        for counts in (self._requests, self._durations, self._attempts):
+            registry.register(counts)
         self._retries = _Children(counter("retries", "Tries after a failed one.", "reason"))
         self._endpoints = gauge("endpoints", "Endpoints known, by service.", "service", "state")
         self._inflight = gauge("inflight_requests", "Requests being answered now, both directions.")
         self._channels = _Children(gauge("channels", "Channels to peers.", "state"))
         self._handshakes = _Children(counter("handshakes", "Handshakes ended, by result.", "result"))
-        self._authz = _Children(counter("authz", "Authorization decisions.", "decision", "rule"))
+        registry.register(self._authz)
         self._members = _Children(gauge("members", "Members, this node included.", "state"))
         self._datagrams = _Children(counter("gossip_datagrams", "Gossip datagrams.", "direction", "kind"))
         self._bytes = _Children(counter("gossip_bytes", "Bytes of gossip datagrams.", "direction"))
@@ -146,9 +153,12 @@ class Metrics:
         self._channel_label = _Distinct(MAX_KINDS)
         self._rule_label = _Distinct(MAX_RULES)
         self._shown_endpoints: set[tuple[str, str]] = set()
+        # By what was passed, where that is what is counted: so there are no more of them than label values.
+        self._known_requests: dict[tuple[str, str, str | bytes, int, str], tuple[Count, Duration]] = {}
+        self._known_decisions: dict[tuple[str, str], Count] = {}
 
     def request(
-        self, *, direction: str, service: str, method: str, code: int, flag: str, duration_s: float
+        self, *, direction: str, service: str, method: str | bytes, code: int, flag: str, duration_s: float
     ) -> None:
         """Count one answered request.
 
@@ -160,12 +170,22 @@ class Metrics:
             flag: the value of ``x-gossipmesh-error``, or empty.
             duration_s: from the request's head to the answer's last byte.
         """
-        direction = _among(direction, DIRECTIONS)
-        service = self._service_label(service)
-        method = _among(method, METHODS)
-        status = str(code) if code in CODES else OTHER
-        self._requests(direction, service, method, status, _among(flag, FLAGS)).inc()
-        self._durations(direction, service, method).observe(duration_s)
+        key = (direction, service, method, code, flag)
+        known = self._known_requests.get(key)
+        count, duration = known if known is not None else self._counted_as(*key)
+        count.value += 1
+        duration.observe(duration_s)
+
+    def _counted_as(
+        self, direction: str, service: str, method: str | bytes, code: int, flag: str
+    ) -> tuple[Count, Duration]:
+        name = method if isinstance(method, str) else method.decode("ascii", "replace")
+        labels = (_among(direction, DIRECTIONS), self._service_label(service), _among(name, METHODS))
+        result = (str(code) if code in CODES else OTHER, _among(flag, FLAGS))
+        found = self._requests(*labels, *result), self._durations(*labels)
+        if OTHER not in labels and OTHER not in result:
+            self._known_requests[direction, service, method, code, flag] = found
+        return found
 
     def set_in_flight(self, count: int) -> None:
         """Say how many requests are being answered now, in both directions."""
@@ -173,7 +193,7 @@ class Metrics:
 
     def attempt(self) -> None:
         """Count one try to answer a request."""
-        self._attempts.inc()
+        self._attempts.value += 1
 
     def retry(self, reason: str) -> None:
         """Count one more try after a failed one; ``reason`` is the flag of the failure."""
@@ -181,7 +201,13 @@ class Metrics:
 
     def authorized(self, decision: str, rule: str) -> None:
         """Count a decision, ``allow`` or ``deny``, and the rule that made it."""
-        self._authz(_among(decision, DECISIONS), self._rule_label(rule)).inc()
+        count = self._known_decisions.get((decision, rule))
+        if count is None:
+            labels = _among(decision, DECISIONS), self._rule_label(rule)
+            count = self._authz(*labels)
+            if labels == (decision, rule):
+                self._known_decisions[labels] = count
+        count.value += 1
 
     def handshake(self, result: str) -> None:
         """Count a handshake that ended: ``ok``, or the code of the error that ended it."""

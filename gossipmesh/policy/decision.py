@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
-
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, value
 
 DEFAULT_RULE: Final = "default"
 """Names the rule that decided where no written rule did: the default that the trust bundle carries."""
 
 
-@frozen
+@value
 class Source:
     """Who asks, as the channel proved it.
 
@@ -27,12 +25,16 @@ class Source:
     groups: frozenset[str] = frozenset()
 
 
-@frozen
+@value
 class Decision:
     """What was decided, and by which rule."""
 
     allow: bool
     rule: str
+
+
+_ALLOWED_BY_DEFAULT: Final = Decision(True, DEFAULT_RULE)
+_DENIED_BY_DEFAULT: Final = Decision(False, DEFAULT_RULE)
 
 
 def decide(source: Source, service: str, method: bytes, target: bytes, default_allow: bool) -> Decision:
@@ -48,4 +50,4 @@ def decide(source: Source, service: str, method: bytes, target: bytes, default_a
         target: the request's target in origin form, as received and as it will be forwarded.
         default_allow: the trust bundle's default.
     """
-    return Decision(default_allow, DEFAULT_RULE)
+    return _ALLOWED_BY_DEFAULT if default_allow else _DENIED_BY_DEFAULT

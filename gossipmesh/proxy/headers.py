@@ -26,6 +26,7 @@ from gossipmesh.proxy.kinds import (
     FRAMING_ALIAS,
     HOP,
     HOST,
+    KINDS,
     NOT_IN_TRAILERS,
     OURS,
     TE,
@@ -34,7 +35,6 @@ from gossipmesh.proxy.kinds import (
     UPGRADE,
     Rule,
     canonical,
-    kind_of,
 )
 
 Pairs = list[tuple[bytes, bytes]]
@@ -84,7 +84,7 @@ def check_framing_untrusted(headers: Headers, *, version: bytes) -> None:
 
 
 def _check_framing(headers: Headers, version: bytes) -> None:
-    kinds = [kind_of(name) for name, _ in headers]
+    kinds = [KINDS[name] for name, _ in headers]
     if any(kind & CODING for kind in kinds):
         if any(name.lower() == b"content-length" for name, _ in headers):
             raise RemoteProtocolError("http.framing", "Content-Length and Transfer-Encoding in one message")
@@ -137,7 +137,7 @@ def _divide(headers: Headers, rule: Rule) -> tuple[Pairs, list[tuple[int, bytes]
     concerned = []
     for header in headers:
         name = header[0]
-        if name in others or not (kind := kind_of(name)) & rule.kinds:
+        if name in others or not (kind := KINDS[name]) & rule.kinds:
             kept.append(header)
         else:
             concerned.append((kind, header[1]))
@@ -207,7 +207,7 @@ def request_to_mesh(
         if name in others:
             result.append(header)
             continue
-        kind = kind_of(name)
+        kind = KINDS[name]
         seen |= kind
         if kind & HOST:
             result.append(header if value == host else (name, host))

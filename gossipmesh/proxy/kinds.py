@@ -151,22 +151,27 @@ CHECKED: Final = Rule(CODING | FRAMING_ALIAS | EXPECT)
 TRACED: Final = Rule(REQUEST_ID | TRACE_PARENT | TRACE_STATE)
 
 _RULES: Final = (TO_MESH, TO_APP, HOP, CHECKED, TRACED)
-_KNOWN: Final[dict[bytes, int]] = {}
 
 
-def kind_of(name: bytes) -> int:
-    """Give what a header is, as bits; 0 for most. From now on the rules that it does not concern know that."""
-    kind = _KNOWN.get(name)
-    if kind is None:
+class _Kinds(dict[bytes, int]):
+    """Kinds by name as received; one that is missing is judged, and told to the rules that it does not concern."""
+
+    def __missing__(self, name: bytes) -> int:
         kind = _judge(name)
         if len(name) <= MAX_NAME:
-            _remember(name, kind)
-    return kind
+            if len(self) >= MAX_NAMES:
+                self.clear()
+                for rule in _RULES:
+                    rule.others.clear()
+            self[name] = kind
+            for rule in _RULES:
+                if not kind & rule.kinds:
+                    rule.others.add(name)
+        return kind
 
 
-def remembered() -> int:
-    """Give how many names are remembered."""
-    return len(_KNOWN)
+KINDS: Final = _Kinds()
+"""What a header is, as bits, by its name as received: ``KINDS[name]``, 0 for most."""
 
 
 def _judge(name: bytes) -> int:
@@ -181,14 +186,3 @@ def _judge(name: bytes) -> int:
         if plain in FORWARDED:
             kind |= FORWARDED_ALIAS
     return kind
-
-
-def _remember(name: bytes, kind: int) -> None:
-    if len(_KNOWN) >= MAX_NAMES:
-        _KNOWN.clear()
-        for rule in _RULES:
-            rule.others.clear()
-    _KNOWN[name] = kind
-    for rule in _RULES:
-        if not kind & rule.kinds:
-            rule.others.add(name)

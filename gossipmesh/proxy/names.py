@@ -5,10 +5,12 @@
                                           wins over Host (RFC 9112, section 3.2.2), which is rewritten to it
 ``GET /x`` and ``Host: hello.mesh``       to the proxy's own port, also as plain ``hello``
 ``GET /x`` on an upstream's own port      the port says which service; Host is passed on as it came
+``CONNECT db:5432``                       a service that speaks tcp, and the port that it declares
 ========================================  ==================================================================
 
-A port behind the name is not looked at: a service has one declared port, known from its signed record alone, and an
-app that found the proxy by DNS writes the proxy's own port there.
+Elsewhere a port behind the name is not looked at: a service has one declared port, known from its signed record alone,
+and an app that found the proxy by DNS writes the proxy's own port there. What is a name outside the mesh, and whether
+a request may go there, is :mod:`.outside`.
 """
 
 from __future__ import annotations
@@ -16,41 +18,70 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
-
 from gossipmesh.errors import RequestError
-from gossipmesh.model import is_name
+from gossipmesh.model import Protocol, Service, is_name, value
+from gossipmesh.proxy.outside import MAX_PORT, REFUSED, External, outside
 
 DOMAIN: Final = ".mesh"
+MAX_AUTHORITIES: Final = 1_024
+"""Authorities whose service is remembered; one more, and all are forgotten."""
+MAX_AUTHORITY: Final = 128
+"""Bytes of an authority that is remembered."""
 
 _AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
 """uri-host [ ":" port ] (RFC 9110, section 7.2); no userinfo, no path, no fragment, no spaces."""
 _ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_AUTHORITY_FORM: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+):([0-9]{1,5})")
+"""uri-host ":" port, both of them there (RFC 9112, section 3.2.3)."""
+_SERVICES: Final[dict[bytes, str]] = {}
+"""The service of each valid authority that was seen, empty for one outside the mesh."""
 
 
-@frozen
+@value
 class Named:
     """What a request asks for."""
 
     service: str
+    """Empty for a host outside the mesh."""
     target: bytes
     """In origin form (``/path?query``), or ``*`` for OPTIONS; byte for byte as received."""
     host: bytes
     """The Host header that the app gets."""
+    outside: tuple[str, int] | None = None
+    """Host and port outside the mesh, where the request may go there."""
 
 
-def name_request(method: bytes, target: bytes, host: bytes | None, *, fixed: str | None) -> Named:
+@value
+class Tunnel:
+    """What a CONNECT asks for."""
+
+    service: str
+    """Empty for a host outside the mesh."""
+    port: int
+    outside: tuple[str, int] | None = None
+    """Host and port outside the mesh, where the request may go there."""
+
+
+def name_request(
+    method: bytes,
+    target: bytes,
+    host: bytes | None,
+    *,
+    fixed: str | None,
+    external: External = REFUSED,
+) -> Named:
     """Tell which service a request names, and give its target in origin form.
 
     Args:
-        method: as received.
+        method: as received; for CONNECT there is :func:`name_tunnel`.
         target: the request target in whichever form it came.
         host: the Host header's value, or None if there is none (HTTP/1.0 only; h11 refuses it in 1.1).
         fixed: the service of the port that it came in on, or None for the proxy's own port.
+        external: what becomes of names outside the mesh.
 
     Raises:
         RequestError: 405 ``AZ`` for CONNECT; 400 ``DPE`` for what is not valid; 403 ``NR`` for a name outside the
-            mesh; 404 ``NR`` for one that no service can have.
+            mesh that may not be gone to; 404 ``NR`` for one that no service can have.
     """
     if method == b"CONNECT":
         raise RequestError(
@@ -58,16 +89,58 @@ def name_request(method: bytes, target: bytes, host: bytes | None, *, fixed: str
         )
     if b"#" in target:
         raise RequestError("DPE", 400, "a request target has no fragment")
-    target, authority = _split_target(method, target)
-    if authority is not None:
-        host = authority
+    if not target.startswith(b"/"):
+        target, authority = _split_target(method, target)
+        if authority is not None:
+            host = authority
+    if host and fixed is None:
+        service = _SERVICES.get(host)
+        if service is None:
+            service = _service_of(host)
+        if service:
+            return Named(service, target, host)
+        return Named("", target, host, outside(host, external))
     if host is not None and _AUTHORITY.fullmatch(host) is None:
         raise RequestError("DPE", 400, "Host is not a host name with an optional port")
     if fixed is not None:
         return Named(fixed, target, host if host is not None else fixed.encode())
-    if not host:
-        raise RequestError("DPE", 400, "no service is named: write http://NAME/ or Host: NAME.mesh")
-    return Named(service_of_authority(host), target, host)
+    raise RequestError("DPE", 400, "no service is named: write http://NAME/ or Host: NAME.mesh")
+
+
+def name_tunnel(
+    target: bytes, host: bytes | None, *, fixed: str | None, external: External = REFUSED
+) -> Tunnel:
+    """Tell where a CONNECT wants to go (RFC 9110, section 9.3.6). Host says the same or is not looked at.
+
+    Whether it may go to that port of that service is for :func:`check_tunnel` to say.
+
+    Raises:
+        RequestError: 405 ``AZ`` on a port that is one service's own; else as :func:`name_request`.
+    """
+    if fixed is not None:
+        raise RequestError("AZ", 405, f"this port is for requests to {fixed}; CONNECT goes to the proxy's own")
+    match = _AUTHORITY_FORM.fullmatch(target)
+    if match is None or not 0 < (port := int(match[2])) <= MAX_PORT:
+        raise RequestError("DPE", 400, "the target of a CONNECT is HOST:PORT")
+    if host is not None and _AUTHORITY.fullmatch(host) is None:
+        raise RequestError("DPE", 400, "Host is not a host name with an optional port")
+    if service := _service_of(target):
+        return Tunnel(service, port)
+    return Tunnel("", port, outside(target, external, default_port=None))
+
+
+def check_tunnel(service: Service, port: int) -> None:
+    """Refuse a CONNECT to a service that speaks http, or to another port than the one that it declares.
+
+    Raises:
+        RequestError: 405 ``AZ``.
+    """
+    if service.protocol is not Protocol.TCP:
+        text = f"{service.name} speaks http: CONNECT would walk around every rule on requests; send them as they are"
+        raise RequestError("AZ", 405, text)
+    if port != service.port:
+        text = f"{service.name} declares port {service.port}, and CONNECT leads to no other"
+        raise RequestError("AZ", 405, text)
 
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
@@ -95,18 +168,29 @@ def service_of_authority(authority: bytes) -> str:
     Raises:
         RequestError: 403 ``NR`` for a host outside the mesh, 404 ``NR`` for a name that no service can have.
     """
+    service = _service_of(authority)
+    if not service:
+        outside(authority, REFUSED)
+    return service
+
+
+def _service_of(authority: bytes) -> str:
+    """Give the service that ``HOST[:PORT]`` names, or nothing for a host outside the mesh.
+
+    Raises:
+        RequestError: 400 ``DPE`` if it is not valid, 404 ``NR`` for a name that no service can have.
+    """
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         raise RequestError("DPE", 400, "Host is not a host name with an optional port")
     host = match[1].decode("ascii").lower().removesuffix(".")
     name = host.removesuffix(DOMAIN)
     if "." in name or name.startswith("["):
-        raise RequestError(
-            "NR",
-            403,
-            f"{host} is not in the mesh, and requests to the outside are refused here; "
-            "list it in the app's no_proxy to let it go there directly",
-        )
-    if not is_name(name):
+        name = ""
+    elif not is_name(name):
         raise RequestError("NR", 404, f"{name!r} cannot be a service: names are [a-z0-9-]{{1,63}}")
+    if len(authority) <= MAX_AUTHORITY:
+        if len(_SERVICES) >= MAX_AUTHORITIES:
+            _SERVICES.clear()
+        _SERVICES[authority] = name
     return name

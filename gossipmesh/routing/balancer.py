@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.routing.snapshot import Ring
 
 MAX_REMEMBERED: Final = 4_096
 """Services whose last choice is remembered; beyond it the one that was longest without a request starts anew."""
@@ -38,18 +40,28 @@ class RoundRobin:
 
     def pick(self, service: str, candidates: Sequence[Endpoint]) -> Endpoint:
         """Give the candidate that follows the last one taken for ``service``, in the order of ids."""
-        last = self._last.get(service, self._origin)
-        # One pass, no sort: this runs once per request.
-        lowest = following = None
-        for candidate in candidates:
-            if lowest is None or candidate.id < lowest.id:
-                lowest = candidate
-            if candidate.id > last and (following is None or candidate.id < following.id):
-                following = candidate
-        chosen = following or lowest
-        assert chosen is not None, "a balancer is asked only where there is a choice"
-        self._last[service] = chosen.id
-        self._last.move_to_end(service)
-        if len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
+        turns = self._last
+        last = turns.get(service, self._origin)
+        if type(candidates) is Ring:
+            place = bisect_right(candidates.ids, last)
+            chosen = candidates[place if place < len(candidates) else 0]
+        else:
+            chosen = _following(last, candidates)
+        turns[service] = chosen.id
+        turns.move_to_end(service)
+        if len(turns) > MAX_REMEMBERED:
+            turns.popitem(last=False)
         return chosen
+
+
+def _following(last: NodeId, candidates: Sequence[Endpoint]) -> Endpoint:
+    # One pass, no sort: what is left for a retry is in no order that anybody promised.
+    lowest = following = None
+    for candidate in candidates:
+        if lowest is None or candidate.id < lowest.id:
+            lowest = candidate
+        if candidate.id > last and (following is None or candidate.id < following.id):
+            following = candidate
+    chosen = following or lowest
+    assert chosen is not None, "a balancer is asked only where there is a choice"
+    return chosen

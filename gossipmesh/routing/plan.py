@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
-
-from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.model import Endpoint, value
 from gossipmesh.routing.balancer import Balancer
-from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.snapshot import Ring, Snapshot
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
@@ -41,7 +40,7 @@ class OutcomeKind(enum.Enum):
     """A response began."""
 
 
-@frozen
+@value
 class AttemptOutcome:
     """How one attempt ended: ``flag`` (``UF``, ``UR``, ``UT`` ...) for failures, ``status`` for answers."""
 
@@ -50,7 +49,7 @@ class AttemptOutcome:
     status: int = 0
 
 
-@frozen
+@value
 class Attempt:
     """One try of a request that has ended."""
 
@@ -68,27 +67,41 @@ class Plan:
     what it gives and tell :meth:`record` how that ended.
     """
 
+    __slots__ = (
+        "_balancer",
+        "_candidates",
+        "_current",
+        "_deadline",
+        "_known",
+        "_max_attempts",
+        "_method",
+        "_over",
+        "_started",
+        "attempts",
+        "service",
+    )
+
     def __init__(
         self,
-        candidates: tuple[Endpoint, ...],
+        snapshot: Snapshot,
         service: str,
+        method: bytes,
         balancer: Balancer,
-        *,
-        idempotent: bool,
-        known: bool,
         max_attempts: int,
         deadline: float,
     ) -> None:
         self.service = service
         self.attempts: list[Attempt] = []
+        candidates: Ring = snapshot.eligible(service)
         self._candidates = candidates
+        # The snapshot itself is not kept: a request may last for days, and there is a new one every few seconds.
+        self._known = bool(candidates) or snapshot.knows(service)
         self._balancer = balancer
-        self._idempotent = idempotent
-        self._known = known
+        self._method = method
         self._max_attempts = max_attempts
         self._deadline = deadline
-        self._tried: set[NodeId] = set()
-        self._current: tuple[Endpoint, float] | None = None
+        self._current: Endpoint | None = None
+        self._started = 0.0
         self._over = False
 
     @classmethod
@@ -112,28 +125,22 @@ class Plan:
             max_attempts: tries in all, the first included; at least 1.
             deadline: monotonic seconds after which no new attempt starts.
         """
-        return cls(
-            tuple(endpoint for endpoint in snapshot.endpoints(service) if endpoint.eligible),
-            service,
-            balancer,
-            idempotent=method in IDEMPOTENT,
-            known=snapshot.knows(service),
-            max_attempts=max_attempts,
-            deadline=deadline,
-        )
+        return cls(snapshot, service, method, balancer, max_attempts, deadline)
 
     def next_attempt(self, *, now: float) -> Endpoint | None:
         """Give the endpoint to try now, or None: then :attr:`flag_if_none` says why there is none."""
         assert self._current is None, "the attempt before this one was not recorded"
         if self._over or len(self.attempts) >= self._max_attempts or now >= self._deadline:
             return None
-        left = [endpoint for endpoint in self._candidates if endpoint.id not in self._tried]
+        left: Sequence[Endpoint] = self._candidates
+        if self.attempts:
+            tried = {attempt.endpoint.id for attempt in self.attempts}
+            left = [endpoint for endpoint in left if endpoint.id not in tried]
         if not left:
             return None
-        chosen = self._balancer.pick(self.service, left)
-        self._tried.add(chosen.id)
-        self._current = (chosen, now)
-        return chosen
+        self._current = self._balancer.pick(self.service, left)
+        self._started = now
+        return self._current
 
     def record(self, outcome: AttemptOutcome, *, now: float, replayable: bool = True) -> None:
         """Take how the current attempt ended.
@@ -143,17 +150,17 @@ class Plan:
             now: monotonic seconds.
             replayable: whether the request's body, as far as it was read, can be sent once more.
         """
-        assert self._current is not None, "there is no attempt to record"
-        endpoint, started = self._current
+        endpoint = self._current
+        assert endpoint is not None, "there is no attempt to record"
         self._current = None
-        self.attempts.append(Attempt(endpoint, outcome, started, now))
+        self.attempts.append(Attempt(endpoint, outcome, self._started, now))
         match outcome.kind:
+            case OutcomeKind.ANSWERED:
+                self._over = True
             case OutcomeKind.CONNECT_FAILED | OutcomeKind.REFUSED:
                 self._over = not replayable
             case OutcomeKind.FAILED:
-                self._over = not (replayable and self._idempotent)
-            case OutcomeKind.ANSWERED:
-                self._over = True
+                self._over = not (replayable and self._method in IDEMPOTENT)
 
     @property
     def flag_if_none(self) -> str:

@@ -1,0 +1,112 @@
+"""Counters for what happens with every request: plain numbers, handed to prometheus_client when it collects.
+
+The library's own counters take a lock at each increment, because a process may have threads; a daemon has one. What
+comes out is, to the byte, what the library's own would give.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import define
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+@define(eq=False)
+class Count:
+    """One series of a counter."""
+
+    value: int = 0
+
+
+class Duration:
+    """One series of a histogram.
+
+    Args:
+        bounds: the upper ends of its buckets, rising; above the last one there is one more.
+    """
+
+    __slots__ = ("bounds", "buckets", "sum_s")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        """How many were in each bucket, and not in the one before."""
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration; a bucket's upper end belongs to it."""
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
+        self.sum_s += seconds
+
+
+class Total(Collector):
+    """A counter without labels; ``value`` may be added to."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._text = text
+        self.value = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Give it to the library."""
+        yield CounterMetricFamily(self._name, self._text, value=float(self.value))
+
+
+class Counts(Collector):
+    """A counter by labels. Whoever calls it sees to it that there are not too many."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
+        self._name: Final = name
+        self._text: Final = text
+        self._labels: Final = labels
+        self._series: dict[tuple[str, ...], Count] = {}
+
+    def __call__(self, *values: str) -> Count:
+        """Give the series with these label values."""
+        series = self._series.get(values)
+        if series is None:
+            series = self._series[values] = Count()
+        return series
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all series to the library, in the order in which they came up."""
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for values, series in self._series.items():
+            family.add_metric(values, float(series.value))
+        yield family
+
+
+class Durations(Collector):
+    """A histogram by labels. Whoever calls it sees to it that there are not too many."""
+
+    def __init__(self, name: str, text: str, bounds: tuple[float, ...], labels: tuple[str, ...]) -> None:
+        self._name: Final = name
+        self._text: Final = text
+        self._bounds: Final = bounds
+        self._labels: Final = labels
+        self._series: dict[tuple[str, ...], Duration] = {}
+
+    def __call__(self, *values: str) -> Duration:
+        """Give the series with these label values."""
+        series = self._series.get(values)
+        if series is None:
+            series = self._series[values] = Duration(self._bounds)
+        return series
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all series to the library, each bucket with what is in the ones below it."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        ends = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]
+        for values, series in self._series.items():
+            total = 0
+            buckets = []
+            for end, count in zip(ends, series.buckets, strict=True):
+                total += count
+                buckets.append((end, float(total)))
+            family.add_metric(values, buckets, series.sum_s)
+        yield family
