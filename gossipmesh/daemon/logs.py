@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import select
+import stat
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO, cast
@@ -18,13 +20,14 @@ import structlog
 from attrs import fields, frozen
 
 from gossipmesh.config.model import LogConfig
+from gossipmesh.daemon.access_lines import JsonLines, cut, fields_of, has_failed, iso
+from gossipmesh.proxy.access import RequestReport
 
 HIDDEN: Final = "(hidden)"
-MAX_VALUE: Final = 2_048
-"""Characters of one value; more is cut, so that a caller cannot write a log full of one path."""
 MAX_LINE: Final = select.PIPE_BUF - 1
 """Characters of a line, ASCII all, so that it and its end go into a pipe at once."""
-FAILED: Final = 500
+MAX_HELD: Final = 65_536
+"""Characters of access lines that wait to be written; one more, and they are written at once, or it is lost."""
 _SECRET: Final = re.compile(r"token(?!_ids?$|_file$)|seed|secret|private|password", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
@@ -59,7 +62,7 @@ class AccessEntry:
     @property
     def failed(self) -> bool:
         """Whether it is written where only failures are: the mesh or the service could not answer."""
-        return bool(self.flag) or self.code >= FAILED or self.code == 0
+        return has_failed(self.code, self.flag)
 
 
 _ACCESS_FIELDS: Final = tuple(attribute.name for attribute in fields(AccessEntry))
@@ -151,7 +154,7 @@ def event_log(config: LogConfig, stream: TextIO | None) -> Log:
     render = RENDERERS[config.format]
 
     def rendered(_: Any, level: str, event: MutableMapping[str, Any]) -> str:
-        head = {"time": _iso(datetime.now(UTC).timestamp()), "level": level, "event": event.pop("event")}
+        head = {"time": iso(datetime.now(UTC).timestamp()), "level": level, "event": event.pop("event")}
         return render(head | dict(event))
 
     log: Log = structlog.wrap_logger(
@@ -162,35 +165,133 @@ def event_log(config: LogConfig, stream: TextIO | None) -> Log:
     return log
 
 
+class Batch:
+    """Whole lines that are written together, in order, and never waited for: what cannot be written is kept.
+
+    A pipe or terminal gets at most ``PIPE_BUF`` bytes at a time and only while it has room for them, so that a stalled
+    reader holds nobody up; what does not fit into ``MAX_HELD`` any more is lost, and counted.
+
+    Error handling: a full disk costs lines; a reader that is gone, or no stream at all, costs all of them.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.lost = 0
+        """Lines that were not written and never will be."""
+        self._stream = stream
+        self._lines: list[str] = []
+        self._held = 0
+        self._rest = b""
+        self._room: select.poll | None = None
+        try:
+            self._descriptor = -1 if stream is None else stream.fileno()
+            if self._descriptor >= 0 and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                self._room = select.poll()
+                self._room.register(self._descriptor, select.POLLOUT)
+        except (OSError, ValueError):
+            self._descriptor = -1  # A stream in memory, or one that was closed, which writing to it shows.
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that :meth:`flush` could write."""
+        return self._held > 0
+
+    def add(self, line: str) -> None:
+        """Take a line with its end, ASCII all."""
+        if len(line) > MAX_LINE:
+            line = line[: MAX_LINE - 1] + line[-1]
+        if self._held + len(line) > MAX_HELD:
+            self.flush()
+        if self._stream is None or self._held + len(line) > MAX_HELD:
+            self.lost += 1
+            return
+        self._lines.append(line)
+        self._held += len(line)
+
+    def flush(self) -> None:
+        """Write what there is room for."""
+        if not self._held or self._stream is None:
+            return
+        text = "".join(self._lines)
+        try:
+            if self._descriptor < 0:
+                self._stream.write(text)
+                self._stream.flush()
+                self._take(b"")
+            else:
+                self._take(self._rest + text.encode("ascii"))
+                while self._rest and (self._room is None or self._room.poll(0)):
+                    self._take(self._rest[os.write(self._descriptor, self._next()) :])
+        except (BrokenPipeError, ValueError):
+            # The reader is gone, or the stream was closed: neither comes back.
+            self.lost += len(self._lines) + self._rest.count(b"\n")
+            self._stream = None
+            self._take(b"")
+        except OSError:
+            pass  # A full disk may have room again later.
+
+    def _take(self, rest: bytes) -> None:
+        self._lines.clear()
+        self._rest = rest
+        self._held = len(rest)
+
+    def _next(self) -> bytes:
+        if self._room is None:
+            return self._rest
+        return self._rest[: self._rest.rfind(b"\n", 0, select.PIPE_BUF) + 1]
+
+
 class AccessLog:
     """The access log: all requests, those that failed, or none.
 
+    Lines are collected: call :meth:`flush` when there is nothing else to do, and not seldom (each 100 ms, say).
     Once nobody reads it any more (a closed pipe), it falls silent: requests are worth more than their log.
     """
 
     def __init__(self, config: LogConfig, stream: TextIO | None) -> None:
         self._which: Final = config.access
         self._render: Final = RENDERERS[config.format]
-        self._sink = Sink(stream)
+        self._json: Final = JsonLines() if config.format == "json" else None
+        self._batch: Final = Batch(stream)
+
+    def wants(self, code: int, flag: str) -> bool:
+        """Tell whether a request with this status and flag is written at all."""
+        return self._which == "all" or (self._which == "errors" and has_failed(code, flag))
+
+    def add(self, report: RequestReport, *, wall: float) -> None:
+        """Take one request's line, if the configuration wants it; ``wall`` is its end in unix seconds."""
+        if not self.wants(report.code, report.flag):
+            return
+        if self._json is not None:
+            self._batch.add(self._json(report, wall))
+        else:
+            self._batch.add(self._render(fields_of(report, wall)) + "\n")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are lines that were not written yet."""
+        return self._batch.waiting
+
+    @property
+    def lost(self) -> int:
+        """How many lines were lost because nobody took them."""
+        return self._batch.lost
+
+    def flush(self) -> None:
+        """Write what was collected, as far as there is room for it."""
+        self._batch.flush()
 
     def write(self, entry: AccessEntry) -> None:
-        """Write one request's line, if the configuration wants it."""
-        if self._which == "off" or (self._which == "errors" and not entry.failed):
+        """Write one request's line at once, if the configuration wants it."""
+        if not self.wants(entry.code, entry.flag):
             return
         shown: dict[str, object] = {name: _cut(getattr(entry, name)) for name in _ACCESS_FIELDS}
-        shown |= {"time": _iso(entry.time), "duration_ms": round(entry.duration_ms, 3)}
-        self._sink.write(self._render(shown) + "\n")
-        self._sink.flush()
-
-
-def _iso(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        shown |= {"time": iso(entry.time), "duration_ms": round(entry.duration_ms, 3)}
+        self._batch.add(self._render(shown) + "\n")
+        self._batch.flush()
 
 
 def _cut(value: object) -> object:
-    if isinstance(value, str) and len(value) > MAX_VALUE:
-        return value[:MAX_VALUE] + "..."
-    return value
+    return cut(value) if isinstance(value, str) else value
 
 
 def _without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

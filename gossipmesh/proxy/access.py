@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from attrs import frozen
+from gossipmesh.model import value
 
 
 class Direction(enum.Enum):
@@ -17,20 +17,23 @@ class Direction(enum.Enum):
     """From the mesh to a local app."""
 
 
-@frozen
+@value
 class RequestReport:
-    """One request, after its end: the fields of one access-log line and of the metrics."""
+    """One request, after its end: the fields of one access-log line and of the metrics.
+
+    What came as bytes may stay so: it is made text by whoever writes it down, and most daemons write few.
+    """
 
     direction: Direction
-    request_id: str
+    request_id: str | bytes
     """Empty if the request could not be read that far; so are the fields below."""
-    trace_id: str
+    trace_id: str | bytes
     source: str
     """The service that the caller speaks as, or empty."""
     service: str
-    method: str
-    path: str
-    """Without the query, which may hold secrets."""
+    method: str | bytes
+    path: str | bytes
+    """Text is without the query, which may hold secrets; bytes are the whole target (see :func:`path_in`)."""
     code: int
     """The status that the caller got; 0 if it got none."""
     flag: str
@@ -54,3 +57,13 @@ Observer = Callable[[RequestReport], None]
 def path_of(target: bytes) -> str:
     """Give a request target without its query, as text."""
     return target.partition(b"?")[0].decode("ascii", "replace")
+
+
+def path_in(path: str | bytes) -> str:
+    """Give the path of a report, as text and without a query."""
+    return path if isinstance(path, str) else path_of(path)
+
+
+def text_in(field: str | bytes) -> str:
+    """Give a field of a report as text."""
+    return field if isinstance(field, str) else field.decode("ascii", "replace")
