@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gossipmesh.model import Endpoint, NodeId
-from gossipmesh.routing.snapshot import Ring
+from gossipmesh.routing.snapshot import Candidates
 
 MAX_REMEMBERED: Final = 4_096
 """Services whose last choice is remembered; beyond it the one that was longest without a request starts anew."""
@@ -42,7 +42,7 @@ class RoundRobin:
         """Give the candidate that follows the last one taken for ``service``, in the order of ids."""
         turns = self._last
         last = turns.get(service, self._origin)
-        if type(candidates) is Ring:
+        if type(candidates) is Candidates and candidates.ids:
             place = bisect_right(candidates.ids, last)
             chosen = candidates[place if place < len(candidates) else 0]
         else:

@@ -21,7 +21,7 @@ from typing import Final
 
 from gossipmesh.model import Endpoint, value
 from gossipmesh.routing.balancer import Balancer
-from gossipmesh.routing.snapshot import Ring, Snapshot
+from gossipmesh.routing.snapshot import Snapshot
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
@@ -92,7 +92,7 @@ class Plan:
     ) -> None:
         self.service = service
         self.attempts: list[Attempt] = []
-        candidates: Ring = snapshot.eligible(service)
+        candidates = snapshot.eligible(service)
         self._candidates = candidates
         # The snapshot itself is not kept: a request may last for days, and there is a new one every few seconds.
         self._known = bool(candidates) or snapshot.knows(service)

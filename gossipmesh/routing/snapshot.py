@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 from attrs import field, frozen
@@ -10,17 +11,20 @@ from attrs import field, frozen
 from gossipmesh.model import Endpoint, NodeId
 
 
-class Ring(tuple[Endpoint, ...]):
-    """Endpoints in the order of their ids, for whoever goes round them."""
+class Candidates(tuple[Endpoint, ...]):
+    """Endpoints, each on another node, in the order of the snapshot."""
 
-    ids: tuple[NodeId, ...]
+    ids: tuple[NodeId, ...] = ()
+    """Their ids where these rise, as they do in the control plane's snapshots: so the next one is soon found."""
 
     @classmethod
-    def of(cls, endpoints: Iterable[Endpoint]) -> Ring:
-        """Give the ring of some endpoints, each on another node."""
-        ring = cls(sorted(endpoints, key=lambda endpoint: endpoint.id))
-        ring.ids = tuple(endpoint.id for endpoint in ring)
-        return ring
+    def of(cls, endpoints: Iterable[Endpoint]) -> Candidates:
+        """Give them as candidates."""
+        candidates = cls(endpoints)
+        ids = tuple(endpoint.id for endpoint in candidates)
+        if all(one < other for one, other in pairwise(ids)):
+            candidates.ids = ids
+        return candidates
 
 
 def _unchangeable(services: Mapping[str, tuple[Endpoint, ...]]) -> Mapping[str, tuple[Endpoint, ...]]:
@@ -39,7 +43,7 @@ class Snapshot:
     """The node whose picture this is."""
     services: Mapping[str, tuple[Endpoint, ...]] = field(factory=dict, converter=_unchangeable)
     """By service name."""
-    _eligible: dict[str, Ring] = field(init=False, factory=dict, eq=False, repr=False)
+    _eligible: dict[str, Candidates] = field(init=False, factory=dict, eq=False, repr=False)
     """Made when first asked for: a mesh has more services than one node calls. Bounded by :attr:`services`."""
 
     def knows(self, service: str) -> bool:
@@ -50,11 +54,11 @@ class Snapshot:
         """Give all endpoints of ``service``; empty if nobody offers it."""
         return self.services.get(service, ())
 
-    def eligible(self, service: str) -> Ring:
+    def eligible(self, service: str) -> Candidates:
         """Give the endpoints of ``service`` that may be chosen."""
-        ring = self._eligible.get(service)
-        if ring is None:
-            ring = Ring.of(endpoint for endpoint in self.endpoints(service) if endpoint.eligible)
+        candidates = self._eligible.get(service)
+        if candidates is None:
+            candidates = Candidates.of(endpoint for endpoint in self.endpoints(service) if endpoint.eligible)
             if service in self.services:
-                self._eligible[service] = ring
-        return ring
+                self._eligible[service] = candidates
+        return candidates

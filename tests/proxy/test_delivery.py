@@ -168,7 +168,7 @@ async def test_what_another_daemon_left_in_a_request_is_stripped_here(lab: Modul
         HOST,
         (b"Connection", b"close, x-drop"),
         (b"X-Drop", b"1"),
-        (b"Upgrade", b"websocket"),
+        (b"Upgrade", b"h2c"),
         (b"Expect", b"100-continue"),
         (b"x_gossipmesh_source", b"admin"),
         (b"X-Gossipmesh-Node", b"admin"),
