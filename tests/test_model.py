@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
-from gossipmesh.model import MAX_NAME, Address, NodeId, is_name, short_id, split_host_port
+from gossipmesh.model import MAX_NAME, Address, NodeId, is_name, short_id, split_host_port, value
 
 ports = st.integers(0, 65_535)
 hosts = st.ip_addresses().filter(lambda ip: getattr(ip, "scope_id", None) is None).map(str)
@@ -132,3 +132,14 @@ def test_packing_is_the_order_of_the_network() -> None:
 def test_what_is_no_address_is_one_error(text: str) -> None:
     with pytest.raises(ConfigError):
         split_host_port(text)
+
+
+def test_a_value_is_made_compared_and_shown_like_a_frozen_one() -> None:
+    @value
+    class Point:
+        x: int
+        y: int = 0
+
+    assert Point(1) == Point(1, 0) != Point(1, 2)
+    assert len({Point(1), Point(1)}) == 1
+    assert "x=1, y=0" in repr(Point(1))

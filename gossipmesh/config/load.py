@@ -115,6 +115,7 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
     origins = {path: given[path].origin if path in given else DEFAULT for path in (*KEYS, *LISTS)}
     config = _with_the_only_service(config, origins)
     _check_services(config, origins)
+    _check_external(config, origins)
     _check_gossip(config, origins)
     return Loaded(config, origins)
 
@@ -170,6 +171,19 @@ def _check_services(config: Config, origins: Mapping[str, str]) -> None:
         known = ", ".join(names) or "none"
         text = f"{origins['proxy.as']}: proxy.as: {speaker} is not a service of this node (it has: {known})"
         raise ConfigError("config.service", text)
+
+
+def _check_external(config: Config, origins: Mapping[str, str]) -> None:
+    """Refuse a list of names that nothing asks, and a question that no list answers."""
+    proxy = config.proxy
+    if proxy.allow and proxy.external == "refuse":
+        text = (
+            'proxy.allow has no effect while proxy.external is "refuse"; set it to "direct", or drop the list'
+        )
+        raise ConfigError("config.value", f"{origins['proxy.allow']}: {text}")
+    if proxy.external == "direct" and not proxy.allow:
+        text = 'proxy.external is "direct", but proxy.allow names nothing; list what may be gone to'
+        raise ConfigError("config.value", f"{origins['proxy.external']}: {text}")
 
 
 def _check_gossip(config: Config, origins: Mapping[str, str]) -> None:

@@ -61,6 +61,14 @@ class ProxyConfig:
     listen: Address = field(default=Address(readers.LOOPBACK, 4140), metadata=_is(readers.LOCAL_ADDRESS))
     as_service: str | None = field(default=None, metadata=_is(readers.NODE_NAME, key="as"))
     """Which of this node's services speaks here; the only one where there is one; else none."""
+    fast_lane: bool = field(default=True, metadata=_is(readers.SWITCH))
+    """Whether plain messages are parsed line by line from memory; off: all of them by h11. The answers are the same."""
+    external: Literal["refuse", "direct"] = field(
+        default="refuse", metadata=_is(readers.choice("refuse", "direct"))
+    )
+    """What becomes of names outside the mesh."""
+    allow: tuple[str, ...] = field(default=(), metadata=_is(readers.GLOBS))
+    """Which of them are gone to where ``external`` is ``direct``: ``example.com``, ``*.example.com``."""
     limits: ProxyLimits = field(factory=ProxyLimits)
 
 

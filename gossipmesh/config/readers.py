@@ -26,10 +26,12 @@ from gossipmesh.model import (
     is_name,
     split_host_port,
 )
+from gossipmesh.proxy.outside import GLOB
 
 MESH_PORT: Final = 7946
 LOOPBACK: Final = "127.0.0.1"
 MAX_SEEDS: Final = 64
+MAX_GLOBS: Final = 256
 MAX_COUNT: Final = 1_000_000
 MAX_SIZE: Final = 2**31
 SIZES: Final[dict[str, int]] = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -90,14 +92,11 @@ def read_tags(raw: object) -> tuple[str, ...]:
 
 
 def read_protocol(raw: object) -> Protocol:
-    """Take ``"http"``; ``"tcp"`` is a known word, but nothing forwards raw TCP yet."""
-    if raw == Protocol.TCP.value:
-        raise ConfigError(
-            "config.value", '"tcp" is not forwarded by this release; only "http" services can be offered'
-        )
-    if raw != Protocol.HTTP.value:
-        raise wrong(raw, '"http"')
-    return Protocol.HTTP
+    """Take ``"http"``, or ``"tcp"`` for what is reached by CONNECT."""
+    for protocol in Protocol:
+        if raw == protocol.value:
+            return protocol
+    raise wrong(raw, "one of " + ", ".join(protocol.value for protocol in Protocol))
 
 
 def read_service_port(raw: object) -> int:
@@ -108,6 +107,19 @@ def read_service_port(raw: object) -> int:
 def read_weight(raw: object) -> int:
     """Take a weight from 1 to 1,000."""
     return _integer(raw, 1, MAX_WEIGHT)
+
+
+def read_globs(raw: object) -> tuple[str, ...]:
+    """Take an array of host names outside the mesh; ``*.`` in front of one stands for every name below it."""
+    if not isinstance(raw, list) or len(raw) > MAX_GLOBS:
+        raise wrong(raw, f"an array of at most {MAX_GLOBS} names")
+    return tuple(dict.fromkeys(_glob(one) for one in raw))
+
+
+def _glob(raw: object) -> str:
+    if not isinstance(raw, str) or GLOB.fullmatch(raw.lower()) is None:
+        raise wrong(raw, 'a name such as "example.com" or "*.example.com"')
+    return raw.lower()
 
 
 def read_path(raw: object) -> Path:
@@ -238,7 +250,9 @@ def _seed(text: str) -> str:
 
 
 def service_of_flag(text: str) -> dict[str, object]:
-    """Give the table that ``NAME=[HOST:]PORT[,weight=N][,tag=T]...`` stands for; its values are still unread.
+    """Give the table that ``NAME=[HOST:]PORT[,OPTION]...`` stands for; its values are still unread.
+
+    Options are ``weight=N``, ``tag=T`` (several) and ``protocol=tcp``.
 
     The host may only be this one's loopback: the mesh decides who may call a service, and an app that others can
     reach without asking it would stand outside of that decision.
@@ -249,7 +263,7 @@ def service_of_flag(text: str) -> dict[str, object]:
     head, *options = text.split(",")
     name, equals, address = head.partition("=")
     if not equals:
-        raise wrong(text, "NAME=[HOST:]PORT[,weight=N][,tag=T]...")
+        raise wrong(text, "NAME=[HOST:]PORT[,weight=N][,tag=T]...[,protocol=tcp]")
     host, port = split_host_port(address, default_host=LOOPBACK)
     if host not in (LOOPBACK, "localhost"):
         reason = f"a service is reached on {LOOPBACK} only, so that nobody gets to it around the mesh"
@@ -262,8 +276,10 @@ def service_of_flag(text: str) -> dict[str, object]:
                 table["weight"] = int(count) if count.isascii() and count.isdigit() else count
             case ("tag", "=", tag):
                 tags.append(tag)
+            case ("protocol", "=", protocol):
+                table["protocol"] = protocol
             case _:
-                raise wrong(option, f"an option of {text!r}; known are weight=N and tag=T")
+                raise wrong(option, f"an option of {text!r}; known are weight=N, tag=T and protocol=tcp")
     return table | {"tags": tags}
 
 
@@ -281,6 +297,7 @@ def upstream_of_flag(text: str) -> dict[str, object]:
 
 NODE_NAME: Final = Reader(read_name)
 ZONE: Final = Reader(read_zone)
+GLOBS: Final = Reader(read_globs, show=list, many=True)
 TAGS: Final = Reader(read_tags, show=list, many=True)
 PROTOCOL: Final = Reader(read_protocol, show=lambda protocol: protocol.value)
 SERVICE_PORT: Final = Reader(read_service_port, literal=True)

@@ -17,7 +17,9 @@
 ``view.py``         what the admin API asks of a node, and the shapes of the answers
 ``admin.py``        the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
 ``metrics.py``      the metrics, with bounded labels
+``counts.py``       counters for what happens with every request
 ``logs.py``         daemon events and the access log
+``access_lines.py`` the access log's lines
 ==================  ==========================================================================================
 
 Law: everything here touches the clock, the disk or the network; nothing here decides about members or requests.

@@ -13,7 +13,6 @@ from typing import Final
 from attrs import define
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 @define(eq=False)
@@ -101,7 +100,7 @@ class Durations(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give all series to the library, each bucket with what is in the ones below it."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        ends = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]
+        ends = [*map(str, self._bounds), "+Inf"]
         for values, series in self._series.items():
             total = 0
             buckets = []

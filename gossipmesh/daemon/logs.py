@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
-from attrs import fields, frozen
 
 from gossipmesh.config.model import LogConfig
 from gossipmesh.daemon.access_lines import JsonLines, cut, fields_of, has_failed, iso
@@ -33,39 +32,6 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
 
 Log = structlog.typing.FilteringBoundLogger
-
-
-@frozen
-class AccessEntry:
-    """One request, as the access log has it; the fields' names are those of the log.
-
-    ``time`` is unix seconds, ``path`` is without its query, ``code`` 0 where the caller went away before there was
-    one, ``endpoint`` the name of the node that served it.
-    """
-
-    time: float
-    request_id: str
-    trace_id: str
-    direction: str
-    source: str
-    service: str
-    method: str
-    path: str
-    code: int
-    flag: str
-    bytes_in: int
-    bytes_out: int
-    duration_ms: float
-    attempts: int
-    endpoint: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether it is written where only failures are: the mesh or the service could not answer."""
-        return has_failed(self.code, self.flag)
-
-
-_ACCESS_FIELDS: Final = tuple(attribute.name for attribute in fields(AccessEntry))
 
 
 class _Render(Protocol):
@@ -278,15 +244,6 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write what was collected, as far as there is room for it."""
-        self._batch.flush()
-
-    def write(self, entry: AccessEntry) -> None:
-        """Write one request's line at once, if the configuration wants it."""
-        if not self.wants(entry.code, entry.flag):
-            return
-        shown: dict[str, object] = {name: _cut(getattr(entry, name)) for name in _ACCESS_FIELDS}
-        shown |= {"time": iso(entry.time), "duration_ms": round(entry.duration_ms, 3)}
-        self._batch.add(self._render(shown) + "\n")
         self._batch.flush()
 
 

@@ -120,9 +120,7 @@ class Metrics:
         self._durations = Durations(
             "gossipmesh_request_duration_seconds", "From head to last byte.", REQUEST_BUCKETS_S, request
         )
-        self._attempts = Total(
-            "gossipmesh_attempts", "Tries to answer requests, the first ones included."
-        )
+        self._attempts = Total("gossipmesh_attempts", "Tries to answer requests, the first ones included.")
         self._authz = Counts("gossipmesh_authz", "Authorization decisions.", ("decision", "rule"))
         for counts in (self._requests, self._durations, self._attempts):
             registry.register(counts)

@@ -10,7 +10,7 @@ import trio
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
 from gossipmesh.daemon.control import wall_clock
-from gossipmesh.daemon.logs import AccessEntry, AccessLog
+from gossipmesh.daemon.logs import AccessLog
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
 from gossipmesh.identity.credentials import Peer
@@ -181,22 +181,5 @@ class DataPlane:
         )
         for flag in report.retried:
             self._metrics.retry(flag)
-        self._access.write(
-            AccessEntry(
-                time=wall_clock(),
-                request_id=report.request_id,
-                trace_id=report.trace_id,
-                direction=direction,
-                source=report.source,
-                service=report.service,
-                method=report.method,
-                path=report.path,
-                code=report.code,
-                flag=report.flag,
-                bytes_in=report.bytes_in,
-                bytes_out=report.bytes_out,
-                duration_ms=report.duration_s * 1000,
-                attempts=report.attempts,
-                endpoint=report.endpoint,
-            )
-        )
+        self._access.add(report, wall=wall_clock())
+        self._access.flush()

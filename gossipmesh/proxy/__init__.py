@@ -7,7 +7,9 @@ answer comes back through the same ones.
 
     pure rules, tables in and out:
     names.py       which service a request names
+    outside.py     whether a request may leave the mesh, and where to
     heads.py       message heads as bytes: whatever could be read in two ways is refused
+    kinds.py       what a header is by its name, remembered
     headers.py     what is stripped, added, refused and counted among header fields
     tracing.py     x-request-id and traceparent
     replies.py     flags, statuses and bodies of what the mesh says itself

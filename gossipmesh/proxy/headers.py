@@ -18,7 +18,6 @@ from gossipmesh.proxy.kinds import (
     CHECKED,
     CODING,
     CONNECTION,
-    EXPECT,
     FORWARDED,
     FORWARDED_FOR,
     FORWARDED_HOST,
@@ -44,6 +43,8 @@ SOURCE_HEADER: Final = b"x-gossipmesh-source"
 """The service that the caller speaks as; absent if it speaks as none."""
 NODE_HEADER: Final = b"x-gossipmesh-node"
 """The caller's node, by name."""
+
+MAX_FORWARDS_DIGITS: Final = 9
 
 _ERROR: Final = OURS + b"error"
 _KEPT: Final = frozenset({b"host", b"content-length", b"via"})
@@ -115,7 +116,9 @@ def check_request_untrusted(method: bytes, version: bytes, headers: Headers) -> 
         _check_framing(headers, version)
         # RFC 9110, section 10.1.1: HTTP/1.0 has no expectations.
         if version == b"1.1" and any(token != b"100-continue" for token in tokens_of(headers, b"expect")):
-            raise RemoteProtocolError("http.expectation", "the only expectation that can be met is 100-continue")
+            raise RemoteProtocolError(
+                "http.expectation", "the only expectation that can be met is 100-continue"
+            )
 
 
 def strip_connection(headers: Headers) -> Pairs:
@@ -291,7 +294,7 @@ def response_to_caller(headers: Headers, *, status: int, via: str) -> Pairs:
     if concerned:
         result = response_to_mesh(headers, status=status)
         result.extend((name, value) for name, value in headers if name.lower() == _ERROR)
-        if status == 101:
+        if status == 101 and values_of(result, b"upgrade"):
             # RFC 9110, section 7.8: Upgrade is for the next hop, so Connection must name it.
             result.append((b"Connection", b"Upgrade"))
     elif status < 200 or status == 204:
@@ -348,3 +351,21 @@ def visits(headers: Headers, node: str) -> int:
         return 0
     entries = tokens_of(headers, b"via")
     return sum(entry.split()[1:2] == [node.encode()] for entry in entries)
+
+
+def spend_forward(headers: Headers) -> Headers | None:
+    """Give the headers of an OPTIONS with one less in Max-Forwards, or None if none is left (RFC 9110, section 7.6.2).
+
+    Only the outbound side counts: the two daemons of a hop are one proxy, with one entry in Via. A value that is not
+    a number, or is there twice, is left to whoever may know what it means.
+    """
+    values = values_of(headers, b"max-forwards")
+    if len(values) != 1 or not values[0].isdigit() or len(values[0]) > MAX_FORWARDS_DIGITS:
+        return headers
+    left = int(values[0])
+    if left == 0:
+        return None
+    return tuple(
+        (name, b"%d" % (left - 1)) if name.lower() == b"max-forwards" else (name, value)
+        for name, value in headers
+    )

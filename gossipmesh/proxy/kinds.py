@@ -1,4 +1,4 @@
-"""What a header is to a proxy, told by its name, and remembered by the name as it was written. Pure but for that memory.
+"""What a header is to a proxy: told by its name, and remembered by the name as it was written.
 
 Almost every header of almost every message is nothing special, and the same few hundred names come again and again.
 So each rule keeps the set of names that it has nothing to do with: one look into it settles most headers, without a

@@ -39,6 +39,10 @@ class ProxyLimits:
     """Connections from local apps at once; above it new ones are closed."""
     requests_in_flight: int = 1_024
     """Requests in flight per daemon and direction [503, UO]."""
+    tunnels: int = 1_024
+    """CONNECTs and upgraded connections at once, per daemon and direction [503, UO]; no request in flight is one."""
+    pipelined_bytes: int = 65_536
+    """Bytes behind a request that are taken from an app while it is answered; more of them stay in the socket."""
     visits: int = 8
     """How often one request may come back to this daemon, headers copied from call to call [508, LP]."""
     head_timeout_s: float = 10.0
@@ -62,6 +66,8 @@ class ProxyLimits:
     """How long we keep an idle connection to a local app: less than apps do, so that we close first."""
     app_idle_connections: int = 64
     """Idle connections kept to each local app; beyond it the oldest is closed."""
+    tunnel_idle_timeout_s: float = 3_600.0
+    """Silence both ways in a CONNECT or an upgraded connection; it is closed. Longer than any protocol's own pings."""
     linger_s: float = 2.0
     """How long a connection that ends with unread request bytes is still read from.
 

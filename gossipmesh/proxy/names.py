@@ -33,6 +33,10 @@ _AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-
 _ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _AUTHORITY_FORM: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+):([0-9]{1,5})")
 """uri-host ":" port, both of them there (RFC 9112, section 3.2.3)."""
+_NOT_FOR_HTTP: Final = {
+    b"CONNECT": "CONNECT is not for http services: it would walk around every rule on requests",
+    b"TRACE": "TRACE is not passed on: its answer would show the caller the headers that are added on the way",
+}
 _SERVICES: Final[dict[bytes, str]] = {}
 """The service of each valid authority that was seen, empty for one outside the mesh."""
 
@@ -80,13 +84,11 @@ def name_request(
         external: what becomes of names outside the mesh.
 
     Raises:
-        RequestError: 405 ``AZ`` for CONNECT; 400 ``DPE`` for what is not valid; 403 ``NR`` for a name outside the
+        RequestError: as :func:`check_method`; 400 ``DPE`` for what is not valid; 403 ``NR`` for a name outside the
             mesh that may not be gone to; 404 ``NR`` for one that no service can have.
     """
-    if method == b"CONNECT":
-        raise RequestError(
-            "AZ", 405, "CONNECT is not for http services: it would walk around every rule on requests"
-        )
+    if method in _NOT_FOR_HTTP:
+        check_method(method)
     if b"#" in target:
         raise RequestError("DPE", 400, "a request target has no fragment")
     if not target.startswith(b"/"):
@@ -118,7 +120,9 @@ def name_tunnel(
         RequestError: 405 ``AZ`` on a port that is one service's own; else as :func:`name_request`.
     """
     if fixed is not None:
-        raise RequestError("AZ", 405, f"this port is for requests to {fixed}; CONNECT goes to the proxy's own")
+        raise RequestError(
+            "AZ", 405, f"this port is for requests to {fixed}; CONNECT goes to the proxy's own"
+        )
     match = _AUTHORITY_FORM.fullmatch(target)
     if match is None or not 0 < (port := int(match[2])) <= MAX_PORT:
         raise RequestError("DPE", 400, "the target of a CONNECT is HOST:PORT")
@@ -140,6 +144,17 @@ def check_tunnel(service: Service, port: int) -> None:
         raise RequestError("AZ", 405, text)
     if port != service.port:
         text = f"{service.name} declares port {service.port}, and CONNECT leads to no other"
+        raise RequestError("AZ", 405, text)
+
+
+def check_method(method: bytes) -> None:
+    """Refuse the methods that no http service gets through the mesh.
+
+    Raises:
+        RequestError: 405 ``AZ``.
+    """
+    text = _NOT_FOR_HTTP.get(method)
+    if text is not None:
         raise RequestError("AZ", 405, text)
 
 

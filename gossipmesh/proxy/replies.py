@@ -53,6 +53,7 @@ _TEXTS: Final = {
     "DPE": "the request is not valid HTTP",
 }
 
+_ALLOW: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 _STATUS_OF_CODE: Final = {
     "http.head-too-large": 431,
     "http.trailers-too-large": 431,
@@ -103,5 +104,13 @@ def reply_to(error: RequestError, *, service: str = "", request_id: bytes = b"")
     ]
     if error.status == 405:
         # RFC 9110, section 15.5.6: Allow must be there; an empty one is legal, but helps nobody.
-        headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        headers.append(_ALLOW)
     return Reply(ResponseHead(error.status, tuple(headers)), body)
+
+
+def options_reply() -> Reply:
+    """Give the answer to an OPTIONS that may go no further (RFC 9110, section 7.6.2).
+
+    The client asks what the last recipient can do, and that is this proxy: it knows methods and nothing else.
+    """
+    return Reply(ResponseHead(200, (_ALLOW, (b"content-length", b"0"))), b"")

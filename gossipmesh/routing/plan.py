@@ -67,6 +67,7 @@ class Plan:
     what it gives and tell :meth:`record` how that ended.
     """
 
+    # Every request makes one of these.
     __slots__ = (
         "_balancer",
         "_candidates",
@@ -87,6 +88,7 @@ class Plan:
         service: str,
         method: bytes,
         balancer: Balancer,
+        *,
         max_attempts: int,
         deadline: float,
     ) -> None:
@@ -125,7 +127,7 @@ class Plan:
             max_attempts: tries in all, the first included; at least 1.
             deadline: monotonic seconds after which no new attempt starts.
         """
-        return cls(snapshot, service, method, balancer, max_attempts, deadline)
+        return cls(snapshot, service, method, balancer, max_attempts=max_attempts, deadline=deadline)
 
     def next_attempt(self, *, now: float) -> Endpoint | None:
         """Give the endpoint to try now, or None: then :attr:`flag_if_none` says why there is none."""

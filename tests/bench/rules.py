@@ -1,4 +1,4 @@
-"""What the proxy's pure rules cost: CPU microseconds per call, heads that all differ, one core, the best of a few rounds.
+"""What the proxy's pure rules cost: CPU microseconds per call, heads that all differ, the best of many rounds.
 
     python tests/bench/rules.py [NAME]...
 
@@ -198,7 +198,7 @@ def yardstick(_: int) -> list[int]:
 
 
 def cost_us(case: Case) -> tuple[float, float]:
-    """Give the microseconds of CPU that a call costs, and the yardstick: the least of some rounds, less the loop's own."""
+    """Give the microseconds of CPU that a call costs, and the yardstick: the least of all rounds, less the loop's."""
     turns = {"loop": lambda n: None, "yardstick": yardstick, "case": case}
     best = dict.fromkeys(turns, float("inf"))
     for _ in range(ROUNDS):

@@ -113,6 +113,27 @@ def test_a_flag_comes_before_a_variable_before_the_file_before_the_default(tmp_p
         assert (given.config.node.zone, given.origins["node.zone"]) == (zone, origin)
 
 
+def test_the_proxy_may_be_told_to_go_outside_and_to_parse_everything_with_h11(tmp_path: Path) -> None:
+    toml = '[proxy]\nexternal = "direct"\nallow = ["*.Example.com", "192.0.2.7"]\nfast_lane = false'
+    environ = {
+        "GOSSIPMESH_PROXY_EXTERNAL": "direct",
+        "GOSSIPMESH_PROXY_ALLOW": "*.example.com, 192.0.2.7",
+        "GOSSIPMESH_PROXY_FAST_LANE": "false",
+    }
+    for given in (loaded(tmp_path, toml), loaded(tmp_path, environ=environ)):
+        proxy = given.config.proxy
+        assert (proxy.external, proxy.allow) == ("direct", ("*.example.com", "192.0.2.7"))
+        assert not proxy.fast_lane
+    assert loaded(tmp_path).config.proxy.fast_lane
+
+
+def test_a_service_may_speak_tcp(tmp_path: Path) -> None:
+    toml = '[[service]]\nname = "db"\nport = 5432\nprotocol = "tcp"'
+    flags: dict[str, object] = {"service": ("db=5432,protocol=tcp",)}
+    for given in (loaded(tmp_path, toml), loaded(tmp_path, flags=flags)):
+        assert given.config.services == (Service("db", 5432, Protocol.TCP),)
+
+
 def test_a_list_is_one_value_so_that_a_flag_replaces_the_files(tmp_path: Path) -> None:
     config = loaded(
         tmp_path,
@@ -192,9 +213,21 @@ def test_apps_speak_as_the_only_service_and_as_none_of_two(tmp_path: Path) -> No
         ),
         ('[proxy]\nas = "x"', "mesh.toml: proxy.as: x is not a service of this node (it has: none)"),
         (
-            '[[service]]\nname = "db"\nport = 1\nprotocol = "tcp"',
-            'mesh.toml: service[0].protocol: "tcp" is not forwarded by this release; '
-            'only "http" services can be offered',
+            '[[service]]\nname = "db"\nport = 1\nprotocol = "udp"',
+            'mesh.toml: service[0].protocol: "udp" is not one of http, tcp',
+        ),
+        (
+            '[proxy]\nallow = ["example.com"]',
+            'mesh.toml: proxy.allow has no effect while proxy.external is "refuse"; '
+            'set it to "direct", or drop the list',
+        ),
+        (
+            '[proxy]\nexternal = "direct"',
+            'mesh.toml: proxy.external is "direct", but proxy.allow names nothing; list what may be gone to',
+        ),
+        (
+            '[proxy]\nexternal = "direct"\nallow = ["http://example.com"]',
+            'mesh.toml: proxy.allow: "http://example.com" is not a name such as "example.com" or "*.example.com"',
         ),
         ("a =", "mesh.toml: Invalid value (at end of document)"),
         (

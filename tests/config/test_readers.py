@@ -38,12 +38,31 @@ def test_tags_are_at_most_eight_different_names() -> None:
             readers.read_tags(raw)
 
 
-def test_raw_tcp_is_refused_in_words_of_its_own() -> None:
-    assert readers.read_protocol("http") is Protocol.HTTP
-    with pytest.raises(ConfigError, match="not forwarded by this release"):
-        readers.read_protocol("tcp")
-    with pytest.raises(ConfigError, match='"udp" is not "http"'):
-        readers.read_protocol("udp")
+def test_a_service_speaks_http_or_tcp() -> None:
+    assert [readers.read_protocol(word) for word in ("http", "tcp")] == [Protocol.HTTP, Protocol.TCP]
+    for raw in ("udp", "HTTP", None, 6):
+        with pytest.raises(ConfigError, match="is not one of http, tcp"):
+            readers.read_protocol(raw)
+
+
+def test_names_outside_the_mesh_are_listed_once_and_in_lower_case() -> None:
+    raw = ["*.Example.com", "*.example.com", "10.0.0.1"]
+    assert readers.read_globs(raw) == ("*.example.com", "10.0.0.1")
+    for wrong in ("*.example.com", ["*"], [1], ["a.b"] * (readers.MAX_GLOBS + 1)):
+        with pytest.raises(ConfigError):
+            readers.read_globs(wrong)
+
+
+def test_what_a_flag_may_say_of_a_service_is_told_where_it_is_wrong() -> None:
+    assert readers.service_of_flag("db=5432,protocol=tcp,tag=a,weight=2") == {
+        "name": "db",
+        "port": 5432,
+        "protocol": "tcp",
+        "tags": ["a"],
+        "weight": 2,
+    }
+    with pytest.raises(ConfigError, match="protocol=tcp"):
+        readers.service_of_flag("db=5432,proto=tcp")
 
 
 def test_a_seed_without_a_port_has_the_mesh_port() -> None:

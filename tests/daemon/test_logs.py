@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from gossipmesh.config.model import LogConfig
 from gossipmesh.daemon.logs import (
-    AccessEntry,
     AccessLog,
     ExhaustionHandler,
     Sink,
@@ -22,63 +21,59 @@ from gossipmesh.daemon.logs import (
     render_json,
     render_text,
 )
+from gossipmesh.proxy.access import Direction, RequestReport
 
-ENTRY = AccessEntry(
-    time=1_900_000_000.25,
-    request_id="r1",
-    trace_id="t1",
-    direction="outbound",
+REPORT = RequestReport(
+    direction=Direction.OUTBOUND,
+    request_id=b"r1",
+    trace_id=b"t1",
     source="web",
     service="hello",
-    method="GET",
-    path="/a",
+    method=b"GET",
+    path=b"/a",
     code=200,
     flag="",
     bytes_in=0,
     bytes_out=5,
-    duration_ms=1.23456,
+    duration_s=0.00123456,
     attempts=1,
     endpoint="node-1",
 )
 FORMATS: list[Literal["json", "text"]] = ["json", "text"]
 
 
-def access_lines(config: LogConfig, *entries: AccessEntry) -> list[str]:
+def access_lines(config: LogConfig, *reports: RequestReport) -> list[str]:
     stream = io.StringIO()
     log = AccessLog(config, stream)
-    for entry in entries:
-        log.write(entry)
+    for report in reports:
+        log.add(report, wall=1_900_000_000.25)
+    log.flush()
     return stream.getvalue().splitlines()
 
 
-def test_a_request_is_one_line_of_json() -> None:
-    (line,) = access_lines(LogConfig(), ENTRY)
-    assert json.loads(line) == {
-        "time": "2030-03-17T17:46:40.250Z",
-        "request_id": "r1",
-        "trace_id": "t1",
-        "direction": "outbound",
-        "source": "web",
-        "service": "hello",
-        "method": "GET",
-        "path": "/a",
-        "code": 200,
-        "flag": "",
-        "bytes_in": 0,
-        "bytes_out": 5,
-        "duration_ms": 1.235,
-        "attempts": 1,
-        "endpoint": "node-1",
-    }
+def test_a_request_is_one_line_of_json_or_text() -> None:
+    (line,) = access_lines(LogConfig(), REPORT)
+    assert json.loads(line)["time"] == "2030-03-17T17:46:40.250Z"
+    (line,) = access_lines(LogConfig(format="text"), REPORT)
+    assert line == (
+        "time=2030-03-17T17:46:40.250Z request_id=r1 trace_id=t1 direction=outbound source=web service=hello "
+        'method=GET path=/a code=200 flag="" bytes_in=0 bytes_out=5 duration_ms=1.235 attempts=1 endpoint=node-1'
+    )
 
 
 def test_only_failures_or_nothing_may_be_wanted() -> None:
-    failed, refused, gone = evolve(ENTRY, code=500), evolve(ENTRY, flag="NR"), evolve(ENTRY, code=0)
-    not_found = evolve(ENTRY, code=404)
-    entries = (ENTRY, failed, refused, gone, not_found)
+    failed, refused, gone = evolve(REPORT, code=500), evolve(REPORT, flag="NR"), evolve(REPORT, code=0)
+    not_found = evolve(REPORT, code=404)
+    entries = (REPORT, failed, refused, gone, not_found)
     assert len(access_lines(LogConfig(access="all"), *entries)) == 5
     assert len(access_lines(LogConfig(access="errors"), *entries)) == 3
     assert access_lines(LogConfig(access="off"), *entries) == []
+    log = AccessLog(LogConfig(access="errors"), None)
+    assert [log.wants(code, flag) for code, flag in ((200, ""), (200, "DC"), (503, ""))] == [
+        False,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -86,13 +81,13 @@ def test_only_failures_or_nothing_may_be_wanted() -> None:
 def test_no_path_can_make_two_lines_or_draw_on_a_terminal(
     format_: Literal["json", "text"], path: str
 ) -> None:
-    (line,) = access_lines(LogConfig(format=format_), evolve(ENTRY, path=path))
+    (line,) = access_lines(LogConfig(format=format_), evolve(REPORT, path=path))
     assert line.isascii()
     assert line.isprintable()
 
 
 def test_a_long_path_is_cut() -> None:
-    (line,) = access_lines(LogConfig(), evolve(ENTRY, path="/" * 100_000))
+    (line,) = access_lines(LogConfig(), evolve(REPORT, path="/" * 100_000))
     assert len(line) < 3_000
 
 
@@ -102,8 +97,10 @@ def test_when_nobody_reads_the_access_log_any_more_it_falls_silent() -> None:
     raw = io.FileIO(writing, "w")
     stream = io.TextIOWrapper(raw, write_through=True)
     log = AccessLog(LogConfig(), stream)
-    log.write(ENTRY)
-    log.write(ENTRY)
+    for _ in range(2):
+        log.add(REPORT, wall=0.0)
+        log.flush()
+    assert log.lost == 2
     raw.close()
 
 

@@ -8,7 +8,15 @@ import h11
 import pytest
 
 from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.proxy.replies import ERROR_HEADER, STATUS, caller_fault, known_flag, refusal, reply_to
+from gossipmesh.proxy.replies import (
+    ERROR_HEADER,
+    STATUS,
+    caller_fault,
+    known_flag,
+    options_reply,
+    refusal,
+    reply_to,
+)
 
 
 @pytest.mark.parametrize(("flag", "status"), sorted(STATUS.items()))
@@ -48,3 +56,10 @@ def test_a_reply_says_flag_service_and_request_in_header_and_body() -> None:
     assert headers[ERROR_HEADER] == b"UH"
     assert headers[b"content-length"] == str(len(reply.body)).encode()
     assert json.loads(reply.body) == {"error": "none", "flag": "UH", "service": "hello", "request_id": "abc"}
+
+
+def test_an_options_that_goes_no_further_is_told_the_methods() -> None:
+    reply = options_reply()
+    assert (reply.head.status, reply.body) == (200, b"")
+    assert dict(reply.head.headers)[b"allow"].startswith(b"GET, ")
+    assert dict(reply.head.headers)[b"content-length"] == b"0"

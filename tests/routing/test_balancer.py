@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.balancer import MAX_REMEMBERED, RoundRobin
+from gossipmesh.routing.snapshot import Candidates
 
 ORIGIN = NodeId(bytes(32))
 
@@ -72,3 +73,21 @@ def test_the_memory_of_last_choices_is_bounded() -> None:
         balancer.pick(f"service-{number}", ABC)
     assert balancer.pick("first", ABC).node == "a"
     assert balancer.pick(f"service-{MAX_REMEMBERED - 1}", ABC).node == "b"
+
+
+@given(
+    ids=st.sets(st.integers(0, 255), min_size=1, max_size=8),
+    picks=st.lists(st.booleans(), max_size=20),
+    origin=st.integers(0, 255),
+)
+def test_candidates_in_order_are_taken_as_any_others_are(
+    ids: set[int], picks: list[bool], origin: int
+) -> None:
+    endpoints = [
+        Endpoint("n", NodeId(bytes([i]) * 32), Address("10.0.0.1", 1), Service("hello", 80))
+        for i in sorted(ids)
+    ]
+    ordered = Candidates.of(endpoints)
+    quick, plain = RoundRobin(NodeId(bytes([origin]) * 32)), RoundRobin(NodeId(bytes([origin]) * 32))
+    for in_order in picks:
+        assert quick.pick("hello", ordered if in_order else endpoints) == plain.pick("hello", endpoints)

@@ -145,3 +145,9 @@ def test_no_node_is_tried_twice_and_nothing_is_tried_after_an_end(
         ended = outcome is ANSWERED or not replayable or (outcome is RESET and method == b"POST")
     tried = [attempt.endpoint.id for attempt in one.attempts]
     assert len(tried) == len(set(tried)) <= max_attempts
+
+
+def test_a_plan_does_not_hold_on_to_the_picture_it_was_made_from() -> None:
+    snapshot = Snapshot(LOCAL, {"hello": (A, B)})
+    one = Plan.for_request(snapshot, "hello", b"GET", RoundRobin(LOCAL), max_attempts=2)
+    assert not any(getattr(one, name) is snapshot for name in Plan.__slots__)

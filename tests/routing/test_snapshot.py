@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.snapshot import Candidates, Snapshot
 
 LOCAL = NodeId(b"l" * 32)
 
@@ -34,3 +34,24 @@ def test_a_snapshot_does_not_follow_the_mapping_it_was_made_from() -> None:
     assert not snapshot.knows("world")
     with pytest.raises(TypeError):
         snapshot.services["world"] = ()  # type: ignore[index]
+
+
+def test_candidates_are_the_eligible_ones_in_the_order_of_the_snapshot_made_once() -> None:
+    a, b, c = endpoint("a"), endpoint("b", eligible=False), endpoint("c")
+    snapshot = Snapshot(LOCAL, {"hello": (c, b, a), "world": (a, c)})
+    assert snapshot.eligible("hello") == (c, a)
+    assert snapshot.eligible("hello") is snapshot.eligible("hello")
+    assert snapshot.eligible("nobody") == ()
+
+
+def test_candidates_know_their_ids_where_these_rise() -> None:
+    a, b = endpoint("a"), endpoint("b")
+    assert Candidates.of((a, b)).ids == (a.id, b.id)
+    assert Candidates.of((b, a)).ids == ()
+
+
+def test_what_was_asked_for_makes_no_difference_between_snapshots() -> None:
+    one, other = Snapshot(LOCAL, {"hello": (endpoint("a"),)}), Snapshot(LOCAL, {"hello": (endpoint("a"),)})
+    one.eligible("hello")
+    assert one == other
+    assert "eligible" not in repr(one).replace("eligible=True", "")
