@@ -31,6 +31,7 @@ MAX_AUTHORITY: Final = 128
 _AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
 """uri-host [ ":" port ] (RFC 9110, section 7.2); no userinfo, no path, no fragment, no spaces."""
 _ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_HTTP: Final = b"http://"
 _AUTHORITY_FORM: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+):([0-9]{1,5})")
 """uri-host ":" port, both of them there (RFC 9112, section 3.2.3)."""
 _NOT_FOR_HTTP: Final = {
@@ -160,6 +161,10 @@ def check_method(method: bytes) -> None:
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     """Give the target in origin form and, where it was absolute, its authority."""
+    end = target.find(b"/", len(_HTTP))
+    if target.startswith(_HTTP) and (authority := target[len(_HTTP) : end]) in _SERVICES and end > 0:
+        # What is remembered is valid, so there is no `?` in it: the first slash is where it ends.
+        return target[end:], authority
     if target.startswith(b"/"):
         return target, None
     if target == b"*" and method == b"OPTIONS":

@@ -140,3 +140,22 @@ def test_a_service_name_is_always_a_valid_one(authority: bytes) -> None:
         return
     assert service.encode() in authority.lower()
     assert 1 <= len(service) <= 63
+
+
+@given(
+    middle=st.sampled_from([b"hello", b"hello.mesh:80", b"", b"nobody-asked", b"h"]),
+    rest=st.text("/?:ax", max_size=6).map(str.encode),
+)
+def test_an_absolute_target_is_split_alike_whether_its_authority_is_known_or_not(
+    middle: bytes, rest: bytes
+) -> None:
+    def named(scheme: bytes) -> Named | None:
+        try:
+            return name_request(b"GET", scheme + middle + rest, b"x", fixed=None)
+        except RequestError:
+            return None
+
+    name_request(b"GET", b"/", b"hello", fixed=None)
+    name_request(b"GET", b"/", b"hello.mesh:80", fixed=None)
+    # The scheme's case decides nothing but which way the target is taken apart.
+    assert named(b"http://") == named(b"HTTP://")
