@@ -15,8 +15,10 @@ answer comes back through the same ones.
     replies.py     flags, statuses and bodies of what the mesh says itself
     access.py      what is told about each request
 
+    http1/         HTTP/1.1 as pure machines, either side
+
     shells around h11:
-    http1.py       one HTTP/1.1 connection, either side
+    oldhttp1.py    one HTTP/1.1 connection, either side
     body.py        a body that can be sent once more while little of it was read
     caller.py      an app that asks us
     apps.py        an app that we ask, and idle connections to it

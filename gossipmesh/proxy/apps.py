@@ -18,8 +18,9 @@ import trio
 
 from gossipmesh.channel.hop_messages import Headers, ResponseHead
 from gossipmesh.errors import MeshError, RemoteProtocolError
-from gossipmesh.proxy.http1 import Http1, PeerGone, PeerSilent
+from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
 
 LOOPBACK: Final = "127.0.0.1"
 

@@ -15,8 +15,9 @@ from attrs import frozen
 from gossipmesh.channel.hop_messages import Headers, ResponseHead
 from gossipmesh.errors import MeshError, RemoteProtocolError, RequestError
 from gossipmesh.proxy.headers import check_request_untrusted, values_of
-from gossipmesh.proxy.http1 import Http1, PeerGone, PeerSilent
+from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
 from gossipmesh.proxy.replies import Reply, caller_fault
 
 

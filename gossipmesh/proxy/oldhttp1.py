@@ -18,16 +18,13 @@ from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import MeshError, RemoteProtocolError
 from gossipmesh.proxy.headers import check_framing_untrusted, filter_trailers
 from gossipmesh.proxy.heads import HeadBuffer
+from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger."""
 _LINE_ENDS: Final = 4
 """Bytes of a trailer line beside its name and value: colon, space, CR, LF."""
-
-
-class PeerGone(MeshError):
-    """The other end of a connection closed or reset it in the middle of a message; it is of no more use."""
 
 
 class PeerSilent(MeshError):

@@ -11,7 +11,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.proxy.http1 import Http1, PeerGone, PeerSilent
+from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
+from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
