@@ -86,6 +86,8 @@ Written = tuple[bytes, int]
 received: Final[dict[bytes, Received]] = {}
 """By the line as it came, its CR included and its LF not: what splitting a head at LF leaves."""
 written: Final[dict[Pair, Written]] = {}
+changing: Final[set[bytes]] = set()
+"""Names, as they are spelt, of lines that are not remembered."""
 _names: Final[dict[bytes, int]] = {}
 
 
@@ -143,7 +145,10 @@ def _learn_name(name: bytes) -> int:
     if len(name) <= LONGEST:
         if len(_names) >= MAX_LINES:
             _names.clear()
+            changing.clear()
         _names[name] = kind
+        if kind == _CHANGING:
+            changing.add(name)
     return kind
 
 
