@@ -29,15 +29,16 @@ HOST: Final = 1
 LENGTH: Final = 2
 CLOSE: Final = 3
 """Connection, with ``close`` among its members."""
+OPEN: Final = 4
+"""Connection, without."""
 
-_CONNECTION: Final = 4
 _CHANGING: Final = 5
 _DOUBTFUL: Final = 6
 
 _NAMED: Final = {
     b"host": HOST,
     b"content-length": LENGTH,
-    b"connection": _CONNECTION,
+    b"connection": OPEN,
     b"transfer-encoding": _DOUBTFUL,
     b"expect": _DOUBTFUL,
     b"upgrade": _DOUBTFUL,
@@ -156,6 +157,6 @@ def _kind_of(kind: int, value: bytes) -> int:
     """Give the kind of a line from that of its name."""
     if kind == LENGTH:
         return LENGTH if value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else _DOUBTFUL
-    if kind == _CONNECTION:
-        return CLOSE if b"close" in [member.strip() for member in value.lower().split(b",")] else FREE
+    if kind == OPEN and b"close" in [member.strip() for member in value.lower().split(b",")]:
+        return CLOSE
     return kind

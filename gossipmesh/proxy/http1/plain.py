@@ -23,6 +23,7 @@ from gossipmesh.proxy.http1.lines import (
     LENGTH,
     LONGEST,
     MAX_LINES,
+    OPEN,
     Pair,
     changing,
     learn_received,
@@ -99,7 +100,7 @@ def read_request(lines: list[bytes], max_lines: int) -> RequestIn | None:
             length = int(pair[1])
         elif kind == CLOSE:
             close = True
-        else:
+        elif kind != OPEN:
             return None
     if host is None:
         return None
@@ -134,7 +135,7 @@ def read_response(lines: list[bytes], max_lines: int, method: bytes) -> tuple[Re
             length = int(pair[1])
         elif kind == CLOSE:
             close = True
-        else:
+        elif kind != OPEN:
             return None
     if method == b"HEAD" or status in (204, 304):
         length = 0
@@ -177,6 +178,8 @@ def write_request(method: bytes, target: bytes, headers: Iterable[Pair]) -> tupl
             parts[1] = first = line
         elif kind == LENGTH and length is None:
             length = int(pair[1])
+            parts.append(line)
+        elif kind == OPEN:
             parts.append(line)
         else:
             return None

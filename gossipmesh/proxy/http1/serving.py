@@ -260,6 +260,7 @@ class Serving(Receiving, Sending):
         if not self.complete:
             raise LocalProtocolError("http.state", "this exchange is not over")
         self._request = None
+        self._method = b""
         self._busy = self.answering = False
         self._forget_message()
         self._forget_writing()
