@@ -52,6 +52,12 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## look for heads over which fast lane and h11 differ
+	@mkdir -p build/fuzz
+	@$(BIN)/python tests/fuzz/lanes.py build/fuzz tests/fuzz/corpus/lanes -artifact_prefix=build/fuzz/ \
+		-max_len=500 -max_total_time=60 $(ARGS)
+
 .PHONY: sim
 sim: $(STAMP) ## see what a simulated mesh goes through
 	@$(BIN)/gossipmesh sim --scenario all --nodes 12 --seeds 2 $(ARGS)

@@ -11,9 +11,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
+from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -153,8 +153,7 @@ class Asking(Receiving, Sending):
                     return self._begin(*plainly)
             return self._read_by_h11(head)
         except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-            self._fault = self._refused(error)
-            raise self._fault from None
+            raise self._fail(error) from None
 
     def _read_by_h11(self, head: bytes) -> ResponseIn:
         reader = self._reader

@@ -156,8 +156,7 @@ class Receiving:
         except (RemoteProtocolError, h11.RemoteProtocolError) as error:
             if self._reader_eof and isinstance(error, h11.RemoteProtocolError):
                 raise PeerGone("http.gone", "the connection was closed inside a message body") from None
-            self._fault = self._refused(error)
-            raise self._fault from None
+            raise self._fail(error) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _feed(self, reader: h11.Connection) -> bool:
@@ -185,8 +184,14 @@ class Receiving:
             self._data = behind + self._data[self._at :]
             self._at = 0
 
+    def _fail(self, error: RemoteProtocolError | h11.RemoteProtocolError) -> MeshError:
+        """Give what is raised for bytes that are not valid, now and whenever more is asked for."""
+        self._fault = self._refused(error)
+        self._fast_lane = False
+        return self._fault
+
     def _refused(self, error: RemoteProtocolError | h11.RemoteProtocolError) -> MeshError:
-        """Give what is raised for bytes that are not valid."""
+        """Give our error for what was found in the bytes."""
         raise NotImplementedError
 
     def _forget_message(self) -> None:

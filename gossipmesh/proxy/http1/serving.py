@@ -88,9 +88,7 @@ class Serving(Receiving, Sending):
             self._method = event.method
             return self._begin(careful.judge_request(machine, event))
         except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-            self._fault = self._refused(error)
-            self._fast_lane = False
-            raise self._fault from None
+            raise self._fail(error) from None
 
     def _begin(self, request: RequestIn) -> RequestIn:
         self._request = request

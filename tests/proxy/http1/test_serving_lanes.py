@@ -12,7 +12,7 @@ EASY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(stream=almost.requests(), at=almost.cuts, answers=st.lists(almost.answers, max_size=2))
-@settings(EASY, max_examples=1_000)
+@settings(EASY, max_examples=250)
 def test_almost_valid_requests_are_the_same_in_both_lanes(
     stream: bytes, at: list[int], answers: list[Answer]
 ) -> None:
@@ -20,13 +20,13 @@ def test_almost_valid_requests_are_the_same_in_both_lanes(
 
 
 @given(stream=st.binary(max_size=60), at=almost.cuts)
-@settings(EASY, max_examples=300)
+@settings(EASY, max_examples=200)
 def test_any_bytes_are_the_same_in_both_lanes(stream: bytes, at: list[int]) -> None:
     assert serve(cut(stream, at), fast=True) == serve(cut(stream, at), fast=False)
 
 
 @given(answers=st.lists(almost.answers, min_size=2, max_size=2), close=st.booleans(), head=st.booleans())
-@settings(EASY, max_examples=1_500)
+@settings(EASY, max_examples=400)
 def test_any_response_is_written_the_same_in_both_lanes(
     answers: list[Answer], close: bool, head: bool
 ) -> None:
@@ -38,7 +38,7 @@ def test_any_response_is_written_the_same_in_both_lanes(
 
 
 @given(stream=almost.requests(), at=almost.cuts)
-@settings(EASY, max_examples=300)
+@settings(EASY, max_examples=200)
 def test_how_a_stream_is_cut_changes_nothing(stream: bytes, at: list[int]) -> None:
     def gist(pieces: list[bytes]) -> list[object]:
         # Without the numbers of the pieces, and without what lies behind a message.

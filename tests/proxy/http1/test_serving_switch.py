@@ -65,7 +65,9 @@ def test_what_comes_behind_a_switch_is_raw(machine: Serving) -> None:
         ResponseHead(200, ((b"Upgrade", b"websocket"),)),
     ],
 )
-def test_a_switch_to_something_else_is_refused_and_changes_nothing(machine: Serving, head: ResponseHead) -> None:
+def test_a_switch_to_something_else_is_refused_and_changes_nothing(
+    machine: Serving, head: ResponseHead
+) -> None:
     machine.receive(CHAT)
     machine.next_request()
     with pytest.raises(LocalProtocolError):
