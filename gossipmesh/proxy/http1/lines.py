@@ -76,7 +76,7 @@ _TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 _VALUE: Final = rb"(?:[!-~](?:[ -~]*[!-~])?)?"
 _match_line: Final = re.compile(rb"(%b):[ \t]*(%b)[ \t]*\r" % (_TOKEN, _VALUE)).fullmatch
 _match_name: Final = re.compile(_TOKEN).fullmatch
-_match_value: Final = re.compile(_VALUE).fullmatch
+match_value: Final = re.compile(_VALUE).fullmatch
 
 Pair = tuple[bytes, bytes]
 Received = tuple[Pair, int]
@@ -121,7 +121,7 @@ def learn_written(pair: Pair) -> Written | None:
         if _match_name(name) is None:
             return None
         kind = _learn_name(name)
-    if _match_value(value) is None:
+    if match_value(value) is None:
         return None
     line = b"%b: %b\r\n" % pair
     if kind == _CHANGING:

@@ -28,6 +28,7 @@ from gossipmesh.proxy.http1.lines import (
     changing,
     learn_received,
     learn_written,
+    match_value,
     received,
     written,
 )
@@ -51,8 +52,9 @@ _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 def lines_at(data: bytes, start: int, max_bytes: int) -> tuple[list[bytes], int] | None:
     """Give the lines of the head that begins at ``start``, each with its CR, and where the head ends.
 
-    None if its end is not here, it is too long, or it holds anything but printable ASCII and so many line ends. If the bytes end like a head, they are taken for one. Should there
-    be an earlier end, it is an empty line among these, no such head is plain, and it is found the careful way.
+    None if its end is not here, it is too long, or it holds anything but printable ASCII and so many line ends. If the
+    bytes end like a head, they are taken for one. Should there be an earlier end, it is an empty line among these, no
+    such head is plain, and it is found the careful way.
     """
     end = len(data) - len(END) if start == 0 and data.endswith(END) else data.find(END, start)
     if end < 0 or end + len(END) - start > max_bytes:
@@ -168,9 +170,14 @@ def write_request(method: bytes, target: bytes, headers: Iterable[Pair]) -> tupl
     parts = [b"%b %b HTTP/1.1\r\n" % (method, target), b""]
     length: int | None = None
     for pair in headers:
-        known = written.get(pair) or learn_written(pair)
+        known = written.get(pair)
         if known is None:
-            return None
+            if pair[0] in changing and match_value(pair[1]):
+                parts.append(b"%b: %b\r\n" % pair)
+                continue
+            known = learn_written(pair)
+            if known is None:
+                return None
         line, kind = known
         if not kind:
             parts.append(line)
@@ -199,9 +206,14 @@ def write_response(
     parts = [start]
     length: int | None = None
     for pair in headers:
-        known = written.get(pair) or learn_written(pair)
+        known = written.get(pair)
         if known is None:
-            return None
+            if pair[0] in changing and match_value(pair[1]):
+                parts.append(b"%b: %b\r\n" % pair)
+                continue
+            known = learn_written(pair)
+            if known is None:
+                return None
         line, kind = known
         parts.append(line)
         if not kind:
