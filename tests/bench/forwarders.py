@@ -17,8 +17,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Final, Protocol
 
-import proxies
 from attrs import field, frozen
+
+import proxies
 from certificates import write_certificates
 from cores import MEASURED, pinned
 from loopback import unused_ports
@@ -26,9 +27,8 @@ from loopback import unused_ports
 HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
-from harness import Mesh, Node, gossipmesh, said  # noqa: E402  (its folder is known only now)
-
 from gossipmesh.config.keys import KEYS  # noqa: E402
+from harness import Mesh, Node, gossipmesh, said  # noqa: E402  (its folder is known only now)
 
 PATIENCE_S: Final = 20.0
 ASK_S: Final = 10.0
@@ -186,7 +186,7 @@ def said_in(folder: Path) -> str:
 
 
 def said_version(*command: str) -> str | None:
-    """Give the first number with dots that a command says, with its program's name; None if there is no such program."""
+    """Give a program's name and the first number with two dots that it says; None if there is no such program."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=False)
@@ -232,7 +232,14 @@ def one_aiohttp(folder: Path, ports: list[int], to: int) -> list[list[str]]:
 def one_proxypy(folder: Path, ports: list[int], to: int) -> list[list[str]]:
     # one worker; the acceptor hands connections to it
     options = ["--num-workers", "1", "--num-acceptors", "1", "--log-level", "CRITICAL", "--backlog", "1024"]
-    options += ["--timeout", "60", "--data-dir", str(folder), "--disable-http-proxy", "--enable-reverse-proxy"]
+    options += [
+        "--timeout",
+        "60",
+        "--data-dir",
+        str(folder),
+        "--disable-http-proxy",
+        "--enable-reverse-proxy",
+    ]
     options += ["--hostname", "127.0.0.1", "--port", str(ports[0]), "--plugins", "reverse_proxypy.ToApp"]
     return [[sys.executable, "-m", "proxy", *options]]
 
@@ -240,11 +247,15 @@ def one_proxypy(folder: Path, ports: list[int], to: int) -> list[list[str]]:
 FORWARDERS: Final[tuple[Forwarder, ...]] = (
     OurMesh("gossipmesh", "two daemons"),
     OurMesh("gossipmesh+log", "two daemons, access log into a file", access="all"),
-    OurMesh("gossipmesh-h11", "two daemons, no fast lane", proxy="fast_lane = false", needs="proxy.fast_lane"),
+    OurMesh(
+        "gossipmesh-h11", "two daemons, no fast lane", proxy="fast_lane = false", needs="proxy.fast_lane"
+    ),
     Program(
         "envoy", "two, mTLS and HTTP/1.1 between", (envoy_program(), "--version"), two_envoys(http2=False)
     ),
-    Program("envoy-h2", "two, mTLS and HTTP/2 between", (envoy_program(), "--version"), two_envoys(http2=True)),
+    Program(
+        "envoy-h2", "two, mTLS and HTTP/2 between", (envoy_program(), "--version"), two_envoys(http2=True)
+    ),
     Program("haproxy", "two, mTLS and HTTP/1.1 between", ("haproxy", "-v"), two_haproxies),
     Program("nginx", "one, in clear", ("nginx", "-v"), one_nginx),
     Program("proxy.py", "one, in clear", ("proxy.py",), one_proxypy),

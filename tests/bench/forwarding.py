@@ -1,6 +1,7 @@
 """Measure forwarding of HTTP beside other proxies, all in one run. Run with ``make bench``.
 
-    python forwarding.py [--quick] [--rounds N] [--seconds S] [--only WORD] [--contenders a,b] [--json FILE] [--plot FILE]
+    python forwarding.py [--quick] [--rounds N] [--seconds S] [--only WORD] [--contenders a,b]
+                         [--json FILE] [--plot FILE]
 
 What is measured has one core and everything else another. Contenders take turns, round by round, each started anew;
 every figure is the median of the rounds, failures are added up. Processor time per request is the figure to compare: it
@@ -20,12 +21,12 @@ from typing import Final
 
 from cores import MEASURED, OTHERS
 from forwarders import FORWARDERS, HERE, Forwarder, NotForwarding, Running, said_version
-from loads import LOADS, WRK, Load, Requests, SlowReader, Stream
+from loads import LOADS, WRK, Load, Requests, Stream
 from probes import Probes
 from ranking import Ranking
 
 WARM: Final = Requests("warm-up")
-QUICK: Final[tuple[Load, ...]] = (*LOADS[:4], *LOADS[5:8], Stream("1 GiB stream", seconds=1.0), SlowReader(LOADS[-1].name, 1.0))
+QUICK: Final[tuple[Load, ...]] = (*LOADS[:3], LOADS[5], LOADS[7], Stream("1 GiB stream", seconds=1.0))
 
 
 @contextmanager
@@ -40,7 +41,9 @@ def app() -> Iterator[int]:
         process.wait()
 
 
-def measure(running: Running, name: str, loads: list[Load], seconds: float, ranking: Ranking, probes: Probes) -> None:
+def measure(
+    running: Running, name: str, loads: list[Load], seconds: float, ranking: Ranking, probes: Probes
+) -> None:
     """Put one contender under all loads, once."""
     WARM.measure(running, 1.0)
     before = probes.snapshot(running)
@@ -84,7 +87,7 @@ def main() -> None:
     asking = said_version("wrk", "-v") if WRK else "load.py"
     ranking = Ranking(
         {each.name: f"{versions[each.name]}, {each.is_about}" for each in chosen if versions[each.name]},
-        f"{asking} and upstream.py on core {OTHERS}, what is measured on core {MEASURED}; {rounds} x {seconds:g} s each",
+        f"{asking} and upstream.py on core {OTHERS}, what is measured on core {MEASURED}; {rounds} x {seconds:g} s",
         [f"left out: {name} is not here" for name, version in versions.items() if not version],
     )
     if MEASURED == OTHERS:

@@ -1,8 +1,8 @@
 """A load generator: so many connections, each with one request at a time, for so many seconds; prints JSON.
 
-    python load.py HOST:PORT http://SERVICE/ CONNECTIONS SECONDS
+    python load.py HOST:PORT CONNECTIONS SECONDS varied|same PATH BYTES-OF-BODY keep|close
 
-Every request has a path and an id of its own, as real ones have: equal heads would flatter whoever remembers them.
+For where wrk is not installed: it costs several times as much per request, so what is measured may have to wait for it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
-HEAD: Final = (
-    "GET {url}items/{number}?page={page} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: gossipmesh-bench\r\n"
-    "Accept: application/json\r\nX-Request-Id: {number:032x}\r\n\r\n"
-)
+from heads import requests
+
 STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class Asking(asyncio.Protocol):
-    """One connection: the next request goes out when the answer is complete."""
+    """One connection: the next request goes out when the answer is complete, on a new one where it must end."""
 
-    def __init__(self, url: str, first: int, tally: Tally) -> None:
-        self._url = url
-        self._host = url.split("/")[2]
-        self._number = first
+    def __init__(self, requests: Iterator[bytes], close: bool, tally: Tally) -> None:
+        self._requests = requests
+        self._close = close
         self._tally = tally
         self._pending = b""
+        self._asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -39,10 +39,9 @@ class Asking(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
-        self._number += 1
         self._sent = time.perf_counter()
-        head = HEAD.format(url=self._url, host=self._host, number=self._number, page=self._number % 97)
-        self._transport.write(head.encode())
+        self._asked = True
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         self._pending += data
@@ -56,12 +55,16 @@ class Asking(asyncio.Protocol):
         status = STATUS.match(self._pending)
         self._tally.count(status[1] == b"200" if status else False, time.perf_counter() - self._sent)
         self._pending = self._pending[whole:]
-        if not self._tally.over:
+        self._asked = False
+        if self._close:
+            self._transport.close()
+        elif not self._tally.over:
             self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._tally.over:
-            self._tally.failed += 1
+            self._tally.failed += self._asked
+            self._tally.lost.set()
 
 
 class Tally:
@@ -71,6 +74,7 @@ class Tally:
         self.over = False
         self.failed = 0
         self.latencies_s: list[float] = []
+        self.lost = asyncio.Event()
 
     def count(self, good: bool, latency_s: float) -> None:
         if good:
@@ -85,7 +89,7 @@ class Tally:
             {
                 "answered": answered,
                 "failed": self.failed,
-                "per_second": answered / seconds,
+                "took_s": seconds,
                 "p50_us": steps[49] * 1e6,
                 "p99_us": steps[98] * 1e6,
             }
@@ -93,20 +97,30 @@ class Tally:
 
 
 async def main() -> None:
-    address, url, connections, seconds = sys.argv[1:]
+    address, connections, seconds, heads, path, upload, ending = sys.argv[1:]
     host, _, port = address.rpartition(":")
+    close = ending == "close"
+    asked = requests(path, varied=heads == "varied", upload=int(upload), close=close)
     tally = Tally()
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    made = [
-        await loop.create_connection(lambda first=each << 40: Asking(url, first, tally), host, int(port))
-        for each in range(int(connections))
-    ]
-    await asyncio.sleep(float(seconds))
+    made: list[asyncio.BaseTransport] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(float(seconds)):
+            while True:
+                made = [each for each in made if not each.is_closing()]
+                for _ in range(int(connections) - len(made)):
+                    made.append(
+                        (await loop.create_connection(lambda: Asking(asked, close, tally), host, int(port)))[
+                            0
+                        ]
+                    )
+                await tally.lost.wait()
+                tally.lost.clear()
     tally.over = True
     took = time.perf_counter() - started
-    for transport, _ in made:
-        transport.abort()
+    for transport in made:
+        transport.close()
     print(tally.as_json(took))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from attrs import frozen
+
 from cores import MEASURED, Memory, busy_s, cpu_s
 from forwarders import Running
 
@@ -28,8 +29,8 @@ SLOW_PAUSE_S: Final = 0.02
 class Figures:
     """What one load gave.
 
-    ``values`` may have ``cpu_us`` (user and system, of all measured processes, per request or MiB), ``per_s`` (the same),
-    ``p50_ms``, ``p99_ms``, ``rss_mib`` (the most under this load), ``growth_mib`` and ``failed``.
+    ``values`` may have ``cpu_us`` (user and system, of all measured processes, per request or MiB), ``per_s`` (of
+    those), ``p50_ms``, ``p99_ms``, ``rss_mib`` (the most under this load), ``growth_mib`` and ``failed``.
 
     Attributes:
         core_use: which part of the measured core's time the measured processes had.
@@ -44,8 +45,11 @@ class Figures:
 class Load(Protocol):
     """One thing that is asked for so many seconds."""
 
-    name: str
-    unit: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
     def measure(self, running: Running, seconds: float) -> Figures: ...
 
@@ -88,13 +92,20 @@ class Requests:
         what = [heads, self.path, str(self.upload), ending]
         if WRK:
             options = ["-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
-            command = [WRK, *options, "-s", str(HERE / "wrk.lua"), f"http://{address}", "--", str(HERE), *what]
+            command = [
+                WRK,
+                *options,
+                "-s",
+                str(HERE / "wrk.lua"),
+                f"http://{address}",
+                "--",
+                str(HERE),
+                *what,
+            ]
         else:
-            load = [sys.executable, str(HERE / "load.py"), address, "http://hello/"]
+            load = [sys.executable, str(HERE / "load.py"), address]
             command = [*load, str(self.connections), str(seconds), *what]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + GRACE_S, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE_S, check=True)
         return done.stdout.rpartition("JSON ")[2]
 
 
@@ -110,7 +121,9 @@ class Watch:
         used_s = cpu_s(self._pids) - self._cpu_s
         passed_s = time.perf_counter() - self._began
         others_s = max(0.0, busy_s(MEASURED) - self._busy_s - used_s)
-        return Figures({"cpu_us": used_s / max(1.0, per) * 1e6} | values, used_s / passed_s, others_s / passed_s)
+        return Figures(
+            {"cpu_us": used_s / max(1.0, per) * 1e6} | values, used_s / passed_s, others_s / passed_s
+        )
 
 
 @frozen
@@ -129,7 +142,11 @@ class Stream:
             got, whole = read_stream(running.address, self.megabytes, RECEIVE, 0.0, began + self.seconds)
         passed_s = time.perf_counter() - began
         late = passed_s >= self.seconds
-        values = {"per_s": got / MIB / passed_s, "rss_mib": memory.most_mib, "failed": float(not whole and not late)}
+        values = {
+            "per_s": got / MIB / passed_s,
+            "rss_mib": memory.most_mib,
+            "failed": float(not whole and not late),
+        }
         return watch.figures(values, got / MIB)
 
 
@@ -155,7 +172,9 @@ class SlowReader:
         return watch.figures(values, got / MIB)
 
 
-def read_stream(address: str, megabytes: int, piece: int, pause_s: float, deadline: float) -> tuple[int, bool]:
+def read_stream(
+    address: str, megabytes: int, piece: int, pause_s: float, deadline: float
+) -> tuple[int, bool]:
     """Ask for a stream and read until its end or the deadline; give the bytes of its body and whether it was whole."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=GRACE_S) as sock:

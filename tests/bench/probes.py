@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Final
 
 from attrs import define, field
+
 from forwarders import Running
 
 BUCKET: Final = re.compile(r'^gossipmesh_probe_rtt_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)

@@ -19,8 +19,8 @@ HTTP_EXTENSION: Final = "type.googleapis.com/envoy.extensions"
 def envoy(folder: Path, port: int, to: int, *, front: bool, http2: bool) -> Path:
     """Write the configuration of the caller's Envoy (``front``) or of the app's; mTLS with TLS 1.3 between the two.
 
-    Envoy's documentation of edge proxies asks for more (limits, timeouts against slow peers); all of it would cost time.
-    Off are what is on by default and not asked of a sidecar here: request ids, the time limit of a route.
+    Its documentation asks more of an edge proxy (limits, timeouts against slow peers); all of it would cost time. Off
+    is what is on by default and nobody asks of a sidecar here: request ids of its own, the time limit of a route.
     """
     inner: dict[str, Any] = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
     plain: dict[str, Any] = {"http_protocol_options": {}}

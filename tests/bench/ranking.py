@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field, frozen
+
 from loads import Figures
 
 BESIDE: Final = ("envoy", "haproxy")
@@ -61,7 +62,9 @@ class Ranking:
         self._samples.setdefault(load, {}).setdefault(name, []).append(figures)
 
     def got(self, load: str, name: str, column: Column) -> float | None:
-        values = [each.values[column.key] for each in self._samples[load].get(name, ()) if column.key in each.values]
+        values = [
+            each.values[column.key] for each in self._samples[load].get(name, ()) if column.key in each.values
+        ]
         if not values:
             return None
         return sum(values) if column.summed else statistics.median(values)
@@ -76,12 +79,16 @@ class Ranking:
         lines = [f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"]
         lines += [self.app, *(f"  {name}: {version}" for name, version in self.versions.items())]
         for load, by_name in self._samples.items():
-            columns = [each for each in COLUMNS if any(self.got(load, name, each) is not None for name in by_name)]
+            columns = [
+                each for each in COLUMNS if any(self.got(load, name, each) is not None for name in by_name)
+            ]
             titles = [f"{each.title:>9}" for each in columns] + [f"{'/' + other:>9}" for other in BESIDE]
             lines += [f"\n{f'{load} (per {self._units[load]})':52}", f"{'':16}{''.join(titles)}     core"]
             lines += [self._row(load, name, columns) for name in by_name]
         if any(not line.startswith(" ") and line.endswith("*") for line in lines):
-            lines.append("\n* the measured core was not full: the load or the app was slower, per s is a lower bound")
+            lines.append(
+                "\n* the measured core was not full: the load or the app was slower, per s is a lower bound"
+            )
         if any(not line.startswith(" ") and line.endswith("!") for line in lines):
             lines.append("! others used the measured core too: per s and latencies are too bad")
         return "\n".join([*lines, "", *self.remarks]).rstrip()
@@ -116,7 +123,9 @@ class Ranking:
         got = {each.key: self.got(load, name, each) for each in COLUMNS}
         ratios = {f"to_{other}": self.ratio(load, name, other) for other in BESIDE}
         samples = [each.values | {"core_use": each.core_use, "others": each.others} for each in runs]
-        return {key: value for key, value in (got | ratios).items() if value is not None} | {"samples": samples}
+        return {key: value for key, value in (got | ratios).items() if value is not None} | {
+            "samples": samples
+        }
 
     def plot(self, path: Path) -> None:
         """Draw the processor time of each contender under each load of requests.
@@ -131,7 +140,9 @@ class Ranking:
         height = 0.85 / max(1, len(self.versions))
         for place, name in enumerate(self.versions):
             values = [self.got(load, name, COLUMNS[0]) or 0.0 for load in loads]
-            bars = axes.barh([each + place * height for each in range(len(loads))], values, height, label=name)
+            bars = axes.barh(
+                [each + place * height for each in range(len(loads))], values, height, label=name
+            )
             axes.bar_label(bars, fmt=lambda value: f"{value:,.0f}" if value else "", fontsize=6, padding=2)
         axes.set_yticks([each + 0.4 for each in range(len(loads))], loads, fontsize=7)
         axes.set_xscale("log")
@@ -144,8 +155,11 @@ class Ranking:
 
 def machine() -> dict[str, str | int | None]:
     """Give what figures depend on besides the contenders."""
-    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-             if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return {
         "cpu": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""A plain reverse proxy on aiohttp, as one would write it: bodies streamed, connections kept. Takes PORT and the app's."""
+"""A plain reverse proxy on aiohttp, as one would write it: bodies streamed, connections kept. Takes two PORTs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Final
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict
 
-HOP_BY_HOP: Final = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade")
+HOP_BY_HOP: Final = (
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+)
 
 
 def without_hop_by_hop(headers: CIMultiDict[str]) -> CIMultiDict[str]:

@@ -1,4 +1,4 @@
-"""Measure a mesh of five real daemons on this machine: what is asked, what was got. Run with ``make bench``.
+"""Measure a mesh of five real daemons on this machine: what is asked, what was got. Run with ``make bench-mesh``.
 
     python run.py [--rounds N] [--idle SECONDS] [--json FILE]
 
@@ -32,8 +32,6 @@ from webclient import request  # noqa: E402
 
 TICK_HZ: Final = os.sysconf("SC_CLK_TCK")
 PATIENCE_S: Final = 60.0
-CONNECTIONS: Final = 32
-LOAD_S: Final = 5.0
 
 
 @frozen
@@ -54,12 +52,6 @@ FIGURES: Final = (
     Figure("GETs sent while a node died (sum)", ""),
     Figure("idle memory per daemon (RSS)", "MiB", 55),
     Figure("idle CPU per daemon", "%", 1),
-    # Nothing is asked of these yet: a figure of speed means something beside a contender's only.
-    Figure("requests through two daemons", "1/s"),
-    Figure("CPU of both daemons per request", "us"),
-    Figure("latency, one connection, p50", "us"),
-    Figure("latency under load, p99", "ms"),
-    Figure("requests failed under load (sum)", "", 0),
 )
 
 
@@ -210,38 +202,6 @@ def idle(mesh: Mesh, seconds: float, results: Results) -> None:
         results.add("idle memory per daemon (RSS)", rss_mib(node))
 
 
-def load(mesh: Mesh, connections: int) -> dict[str, float]:
-    """Ask the one other node's service for a few seconds."""
-    command = [sys.executable, str(HERE / "load.py"), mesh.nodes[-1].listen("proxy"), "http://single/"]
-    done = subprocess.run(
-        [*command, str(connections), str(LOAD_S)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
-
-
-def throughput(token: str, rounds: int, results: Results) -> None:
-    """Measure requests that pass exactly two daemons."""
-    with light_apps(["single"]) as ports, opened(token) as mesh:
-        server = mesh.node("server", services={"single": ports["single"]}).start().ready()
-        client = mesh.node("client", join=server).start().ready()
-        took(lambda: client.healthy("single") == 1, time.monotonic())
-        load(mesh, CONNECTIONS)  # the first round warms up and does not count
-        for _ in range(rounds):
-            before = cpu_s(server) + cpu_s(client)
-            many = load(mesh, CONNECTIONS)
-            used = cpu_s(server) + cpu_s(client) - before
-            results.add("requests through two daemons", many["per_second"])
-            results.add("CPU of both daemons per request", 1e6 * used / max(1.0, many["answered"]))
-            results.add("latency under load, p99", many["p99_us"] / 1_000)
-            results.add("requests failed under load (sum)", many["failed"])
-            results.add("latency, one connection, p50", load(mesh, 1)["p50_us"])
-
-
 @contextmanager
 def opened(token: str) -> Iterator[Mesh]:
     """Give a mesh of the default profile that is closed again."""
@@ -270,8 +230,6 @@ def main() -> None:
                 print(f"idle for {options.idle:.0f} s", flush=True)
                 idle(mesh, options.idle, results)
             lose_one(mesh, results)
-    print("requests through two daemons", flush=True)
-    throughput(token, options.rounds, results)
     print(f"\n{results.table()}")
     options.json.write_text(results.as_json() + "\n")
     print(f"\nsamples are in {options.json}")

@@ -73,7 +73,9 @@ class Caller:
             megabytes = int(head[slash + 2 :].split(maxsplit=1)[0])
             self.pieces_left = megabytes * (1 << 20) // len(PIECE)
             return self.send(HEAD % (megabytes << 20))
-        return self.send(ANSWERS[kind])
+        sent = self.send(ANSWERS[kind])
+        # most proxies keep this to themselves; one that passes it on waits for the end of the connection
+        return sent and b"onnection: close\r\n" not in head
 
     def send(self, data: bytes | memoryview) -> bool:
         try:

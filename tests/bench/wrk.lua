@@ -1,5 +1,5 @@
 -- What wrk sends, and its figures as one line of JSON. After `--`: folder of this file, heads, path, body bytes, close.
--- heads.py builds the same heads for the load generator in Python; a change here is a change there.
+-- heads.py builds the same heads for the load generator in Python; a change here is one there.
 
 local LANGUAGES = { "en-US,en;q=0.9", "de-DE,de;q=0.9,en;q=0.8", "fr-FR,fr;q=0.9,en;q=0.7", "en-GB,en;q=0.8", "ja,en;q=0.7" }
 local SESSIONS = 10000
