@@ -28,6 +28,16 @@ def pinned(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def share_priority(pid: int) -> None:
+    """Give a process in a session of its own our session's priority: the kernel weighs sessions, then processes."""
+    try:
+        ours = Path("/proc/self/autogroup").read_text().split()[-1]
+        if ours not in Path(f"/proc/{pid}/autogroup").read_text().split()[-1:]:
+            Path(f"/proc/{pid}/autogroup").write_text(ours)
+    except OSError:
+        return  # a kernel without groups by session
+
+
 def family(pids: Sequence[int]) -> list[int]:
     """Give these processes and all that descend from them: some proxies work in children."""
     found: list[int] = []

@@ -21,7 +21,7 @@ from attrs import field, frozen
 
 import proxies
 from certificates import write_certificates
-from cores import MEASURED, pinned
+from cores import MEASURED, pinned, share_priority
 from loopback import unused_ports
 
 HERE: Final = Path(__file__).parent
@@ -97,6 +97,8 @@ class OurMesh:
                 client = mesh.node("client", join=server).start().ready()
             until(lambda: client.healthy("hello") == 1, "the service is not known")
             pids = tuple(node.process.pid for node in (client, server) if node.process)
+            for pid in pids:
+                share_priority(pid)
             yield Running(client.listen("proxy"), pids, (client, server))
         finally:
             mesh.close()
