@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,22 +23,26 @@ SPAN: Final = 0.5
 
 @frozen
 class Column:
-    """A column; its median over the rounds is shown, or the sum."""
+    """A column: what is shown of one value's samples."""
 
     key: str
     title: str
     digits: int = 0
-    summed: bool = False
+    of: Callable[[list[float]], float] = statistics.median
 
 
+COST: Final = Column("cpu_us", "CPU us")
+LEAST: Final = Column("cpu_us", "least", of=min)
+"""Other work on the machine only ever adds to processor time, by what it takes from caches."""
 COLUMNS: Final = (
-    Column("cpu_us", "CPU us"),
+    COST,
+    LEAST,
     Column("per_s", "per s"),
     Column("p50_ms", "p50 ms", 2),
     Column("p99_ms", "p99 ms", 2),
     Column("rss_mib", "RSS MiB"),
     Column("growth_mib", "grew MiB"),
-    Column("failed", "failed", summed=True),
+    Column("failed", "failed", of=sum),
 )
 
 
@@ -65,13 +70,11 @@ class Ranking:
         values = [
             each.values[column.key] for each in self._samples[load].get(name, ()) if column.key in each.values
         ]
-        if not values:
-            return None
-        return sum(values) if column.summed else statistics.median(values)
+        return column.of(values) if values else None
 
     def ratio(self, load: str, name: str, to: str) -> float | None:
         """Give the processor time by that of another contender."""
-        ours, theirs = self.got(load, name, COLUMNS[0]), self.got(load, to, COLUMNS[0])
+        ours, theirs = self.got(load, name, COST), self.got(load, to, COST)
         return ours / theirs if ours is not None and theirs else None
 
     def table(self) -> str:
@@ -120,7 +123,8 @@ class Ranking:
         return json.dumps(about | {"loads": loads}, indent=2)
 
     def _entry(self, load: str, name: str, runs: list[Figures]) -> dict[str, Any]:
-        got = {each.key: self.got(load, name, each) for each in COLUMNS}
+        got = {each.key: self.got(load, name, each) for each in COLUMNS if each is not LEAST}
+        got["cpu_us_least"] = self.got(load, name, LEAST)
         ratios = {f"to_{other}": self.ratio(load, name, other) for other in BESIDE}
         samples = [each.values | {"core_use": each.core_use, "others": each.others} for each in runs]
         return {key: value for key, value in (got | ratios).items() if value is not None} | {
@@ -139,7 +143,7 @@ class Ranking:
         figure, axes = pyplot.subplots(figsize=(9, 1 + SPAN * len(loads) * len(self.versions) / 2))
         height = 0.85 / max(1, len(self.versions))
         for place, name in enumerate(self.versions):
-            values = [self.got(load, name, COLUMNS[0]) or 0.0 for load in loads]
+            values = [self.got(load, name, COST) or 0.0 for load in loads]
             bars = axes.barh(
                 [each + place * height for each in range(len(loads))], values, height, label=name
             )
