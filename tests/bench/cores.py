@@ -64,9 +64,19 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def rss_mib(pids: Sequence[int]) -> float:
-    """Give the resident memory of these processes, added up: what they share counts in each."""
-    status = [Path(f"/proc/{pid}/status").read_text() for pid in family(pids)]
-    return sum(int(each.partition("VmRSS:")[2].split()[0]) for each in status) / 1024
+    """Give the resident memory of these processes, added up: what they share counts in each.
+
+    Raises:
+        OSError: one has ended.
+    """
+    total = 0
+    for pid in family(pids):
+        _, _, resident = Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")
+        if resident:
+            total += int(resident.split()[0])
+        elif pid in pids:  # a child of its own may end
+            raise ProcessLookupError(f"process {pid} has ended")
+    return total / 1024
 
 
 def busy_s(core: int) -> float:
@@ -79,7 +89,7 @@ def busy_s(core: int) -> float:
 
 
 class Memory(threading.Thread):
-    """Samples memory while something runs; give the most that was seen.
+    """Samples memory while something runs; gives the most that was seen. OSError at the end if a process has ended.
 
     with Memory(pids) as memory:
         ...
@@ -94,7 +104,10 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         while not self._enough.wait(SAMPLE_S):
-            self.most_mib = max(self.most_mib, rss_mib(self._pids))
+            try:
+                self.most_mib = max(self.most_mib, rss_mib(self._pids))
+            except OSError:
+                return  # whoever measures sees to that
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,3 +116,4 @@ class Memory(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self._enough.set()
         self.join()
+        rss_mib(self._pids)

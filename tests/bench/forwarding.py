@@ -4,8 +4,9 @@
                          [--json FILE] [--plot FILE]
 
 What is measured has one core and everything else another. Contenders take turns, round by round, each started anew;
-every figure is the median of the rounds (``least``: the least), failures are added up. Processor time per request is the figure to compare: it
-suffers least from what else a machine does. All send the same bytes: wrk.lua says what a head has.
+every figure is the median of the rounds (``least``: the least), failures are added up. Processor time per request is
+the figure to compare: it suffers least from what else a machine does. All send the same bytes: wrk.lua says what a
+head has.
 
 On a machine that does other work too, root can go before it, in a session of its own since those are weighed first:
 
