@@ -49,14 +49,19 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --no-incremental examples/local/demo.py examples/local/app.py
+	$(BIN)/mypy --strict --no-incremental examples/frameworks/app.py
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## look for heads over which fast lane and h11 differ
+fuzz: $(VENV)/.fuzz ## look for heads over which fast lane and h11 differ
 	@mkdir -p build/fuzz
 	@$(BIN)/python tests/fuzz/lanes.py build/fuzz tests/fuzz/corpus/lanes -artifact_prefix=build/fuzz/ \
 		-max_len=500 -max_total_time=60 $(ARGS)
+
+$(VENV)/.fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	@touch $@
 
 .PHONY: sim
 sim: $(STAMP) ## see what a simulated mesh goes through

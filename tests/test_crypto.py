@@ -70,3 +70,33 @@ def test_a_sealed_message_opens_only_whole_and_with_its_associated_data(seal, un
             unseal(key, nonce, bytes(flipped), b"ad")
     with pytest.raises(RemoteProtocolError):
         unseal(key, nonce, sealed, b"AD")
+
+
+@pytest.mark.parametrize("size", [0, 1, crypto.LARGE - 1, crypto.LARGE, crypto.LARGE + 1, 65_000])
+def test_records_of_all_sizes_are_sealed_alike_whoever_does_it(size: int) -> None:
+    key, nonce, plaintext = bytes(range(32)), bytes(range(12)), bytes(size)
+    cipher = crypto.RecordCipher(key)
+    sealed = cipher.seal(nonce, plaintext, b"with")
+    assert sealed == crypto.aead_seal(key, nonce, plaintext, b"with")
+    assert cipher.open_untrusted(nonce, sealed, b"with") == plaintext
+    for wrong in (
+        sealed[:-1],
+        sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        bytes([sealed[0] ^ 1]) + sealed[1:],
+        b"",
+    ):
+        with pytest.raises(RemoteProtocolError) as raised:
+            cipher.open_untrusted(nonce, wrong, b"with")
+        assert raised.value.code == "crypto.aead"
+    with pytest.raises(RemoteProtocolError):
+        cipher.open_untrusted(nonce, sealed, b"without")
+
+
+def test_a_record_cipher_checks_its_lengths() -> None:
+    with pytest.raises(LocalProtocolError):
+        crypto.RecordCipher(bytes(31))
+    for size in (1, crypto.LARGE):
+        with pytest.raises(LocalProtocolError):
+            crypto.RecordCipher(bytes(32)).seal(bytes(11), bytes(size), b"")
+        with pytest.raises(LocalProtocolError):
+            crypto.RecordCipher(bytes(32)).open_untrusted(bytes(13), bytes(size), b"")

@@ -2,7 +2,7 @@
 
     noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in
     secure.py        a byte stream as records: handshake, authentication, record framing, rekeying, END
-    values.py        how the values of the hot path are made
+    header_lines.py  header lines, and what kind of header each is, remembered
     hop_headers.py   headers: what they may be, checked and remembered
     hop_messages.py  the heads and ends of requests that travel in records, as values
     hop_whole.py     a whole request or answer as one message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.channel.values import value
+from gossipmesh.model import value
 
 
 def _size(data: bytes | None) -> str:

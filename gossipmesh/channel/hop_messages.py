@@ -24,8 +24,8 @@ from typing import Final
 
 from gossipmesh.channel import hop_headers
 from gossipmesh.channel.hop_headers import are_tokens, are_values, check_number
-from gossipmesh.channel.values import value
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.model import value
 from gossipmesh.wire import Fields, Value, pack, unpack_untrusted
 
 MAX_HEAD: Final = 65_000

@@ -214,6 +214,21 @@ class SendingSide:
             stream.reset(payload)
             self._outbox.resets[number] = stream
 
+    def is_reset(self, number: int) -> bool:
+        """Tell whether a stream takes nothing any more because it was reset, by either side."""
+        stream = self._streams.get(number)
+        return stream is None or stream.sending is Sending.RESETTING
+
+    def raise_unless_reset(self, number: int, error: LocalProtocolError) -> None:
+        """Raise ``error`` if it has another reason than that the stream was reset.
+
+        Events are told one after the other, and one of them may be answered although a later one is a RESET: the other
+        side gave the stream up with the very record that is being answered. What is sent until that is told is for
+        nobody, and no mistake.
+        """
+        if error.code != "hop.order" or not self.is_reset(number):
+            raise error
+
     def discard(self, number: int) -> None:
         """Want no more of a stream whose own direction has ended: what was accepted still goes, then a RESET.
 

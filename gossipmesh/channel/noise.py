@@ -47,10 +47,11 @@ class CipherState:
         nonce: the number of the first message; 0 for every cipher that a handshake makes.
     """
 
-    __slots__ = ("_key", "nonce")
+    __slots__ = ("_cipher", "_key", "nonce")
 
     def __init__(self, key: bytes, nonce: int = 0) -> None:
         self._key = key
+        self._cipher = crypto.RecordCipher(key)
         self.nonce = nonce
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
@@ -62,7 +63,7 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise LocalProtocolError("noise.nonce", "a cipher has sealed as many messages as it may")
-        sealed = crypto.aead_seal(self._key, _pack_nonce(nonce), plaintext, associated)
+        sealed = self._cipher.seal(_pack_nonce(nonce), plaintext, associated)
         self.nonce = nonce + 1
         return sealed
 
@@ -76,13 +77,14 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise RemoteProtocolError("noise.nonce", "a peer sealed more messages than a cipher may")
-        plaintext = crypto.aead_open(self._key, _pack_nonce(nonce), sealed, associated)
+        plaintext = self._cipher.open_untrusted(_pack_nonce(nonce), sealed, associated)
         self.nonce = nonce + 1
         return plaintext
 
     def rekey(self) -> None:
         """Replace the key by a one-way function of itself (section 4.2); the nonce goes on counting."""
         self._key = crypto.aead_seal(self._key, _REKEY_NONCE, bytes(crypto.KEY), b"")[: crypto.KEY]
+        self._cipher = crypto.RecordCipher(self._key)
 
     def copy(self) -> CipherState:
         """Give an equal cipher that changes independently."""

@@ -26,8 +26,8 @@ from attrs import field, frozen
 
 from gossipmesh import crypto
 from gossipmesh.channel.noise import CipherState, Handshake, Role
-from gossipmesh.channel.values import value
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.model import value
 
 PROLOGUE: Final = b"gossipmesh/1"
 """Precedes the mesh id in the handshake's prologue: another version or mesh fails at message 2."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import trio
 
@@ -13,21 +14,28 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.logs import AccessLog
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
+from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer
+from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, NodeId, Service
 from gossipmesh.policy.decision import Decision, Source, decide
 from gossipmesh.proxy.access import RequestReport
 from gossipmesh.proxy.apps import AppPool
-from gossipmesh.proxy.delivery import InboundPorts, services_of
-from gossipmesh.proxy.exchange import OutboundPorts
+from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.outbound import Outbound
+from gossipmesh.proxy.outside import External
+from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.routing.balancer import RoundRobin
 from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
+from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+MAX_SPOKEN: Final = 4_096
+"""Peers whose services are remembered."""
 
 
 class DataPlane:
@@ -65,9 +73,15 @@ class DataPlane:
         self._default_allow = default_allow
         self._unreachable = unreachable
         limits = config.proxy.limits
-        self._apps = AppPool(limits)
+        fast_lane = config.proxy.fast_lane
+        self._reactor = reactor = Reactor()
+        self._flush_due = False
+        self._services = {service.name: service for service in config.services}
+        self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
+        self._apps = AppPool(reactor, limits, fast_lane=fast_lane)
         budget = ReceiveBudget()
         self._pool = ChannelPool(
+            reactor,
             identity,
             resolve,
             connect_timeout_s=limits.connect_timeout_s,
@@ -75,17 +89,22 @@ class DataPlane:
             count=metrics.gossip_error,
             lost=lambda node, why: unreachable(node, f"our channel to it broke: {why}"),
         )
+        self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._outbound = Outbound(
             OutboundPorts(
                 node=mesh.own.name,
                 source_service=config.proxy.as_service or "",
                 snapshot=lambda: mesh.snapshot,
+                reactor=reactor,
                 pool=self._pool,
                 balancer=RoundRobin(mesh.id),
                 report=self._attempted,
                 observe=self._observe,
                 entropy=os.urandom,
                 limits=limits,
+                fast_lane=fast_lane,
+                external=External(config.proxy.external, config.proxy.allow),
+                dialler=self._dialler,
             )
         )
         self._inbound = Inbound(
@@ -93,12 +112,14 @@ class DataPlane:
                 service=self._own_service,
                 speaks_for=self._speaks_for,
                 decide=self._decide,
+                reactor=reactor,
                 apps=self._apps,
                 observe=self._observe,
                 limits=limits,
+                fast_lane=fast_lane,
             )
         )
-        self._acceptor = HopAcceptor(self._inbound.handle, budget=budget, count=metrics.gossip_error)
+        self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
 
     async def start(self, nursery: trio.Nursery) -> Address:
         """Start proxies and channels; give where the proxy listens.
@@ -106,8 +127,10 @@ class DataPlane:
         Raises:
             ConfigError: an address cannot be bound.
         """
+        await nursery.start(self._reactor.run)
         await nursery.start(self._pool.run)
         nursery.start_soon(self._apps.run)
+        await nursery.start(self._dialler.run)
         proxy = self._config.proxy.listen
         bound = await listen(nursery, self._outbound.serve, proxy, "--proxy", proxy)
         for upstream in self._config.upstreams:
@@ -146,15 +169,22 @@ class DataPlane:
     # --- inbound ---
 
     def _own_service(self, name: str) -> Service | None:
-        return next((service for service in self._config.services if service.name == name), None)
+        return self._services.get(name)
 
     def _speaks_for(self, peer: Peer) -> frozenset[str]:
         # The record shown in the handshake may be hours old; what it declares now is what counts.
         member = self._mesh.members.get(peer.id)
         record = self._mesh.own if peer.id == self._mesh.id else member.record if member else None
         if record is None or record.version < peer.record.version:
-            return services_of(peer)
-        return frozenset(s.name for s in record.services if peer.chain.grants.allows_service(s.name))
+            record = peer.record
+        spoken = self._spoken.get(peer.id)
+        if spoken is None or spoken[0] is not record or spoken[1] is not peer.chain:
+            # Globs are matched once for each record and chain, not for each request.
+            if len(self._spoken) >= MAX_SPOKEN:
+                self._spoken.clear()
+            allowed = (s.name for s in record.services if peer.chain.grants.allows_service(s.name))
+            spoken = self._spoken[peer.id] = record, peer.chain, frozenset(allowed)
+        return spoken[2]
 
     def _decide(self, source: Source, service: str, method: bytes, target: bytes) -> Decision:
         decision = decide(source, service, method, target, self._default_allow)
@@ -182,4 +212,11 @@ class DataPlane:
         for flag in report.retried:
             self._metrics.retry(flag)
         self._access.add(report, wall=wall_clock())
+        if self._access.waiting and not self._flush_due:
+            # One write for all that ended in this turn.
+            self._flush_due = True
+            self._reactor.defer(self._flush_access)
+
+    def _flush_access(self) -> None:
+        self._flush_due = False
         self._access.flush()

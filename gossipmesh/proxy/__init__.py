@@ -1,34 +1,53 @@
 """HTTP between apps and the mesh: what a proxy owes its two sides (RFC 9110, RFC 9112).
 
-The way of a request, app to app: ``outbound`` → ``exchange`` → a hop stream → ``inbound`` → ``delivery`` → the app; its
-answer comes back through the same ones.
+The way of a request, app to app: ``outbound`` → ``caller`` → ``exchange`` → a hop stream → ``inbound`` → ``delivery`` →
+``apps`` → the app; its answer comes back through the same ones. A plain request that is answered at the first try takes
+the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
 
-    limits.py      every timer and limit, by name
+    limits.py          every timer and limit, by name
+    ports.py           what the two sides are connected to
 
-    pure rules, tables in and out:
-    names.py       which service a request names
-    outside.py     whether a request may leave the mesh, and where to
-    heads.py       message heads as bytes: whatever could be read in two ways is refused
-    kinds.py       what a header is by its name, remembered
-    headers.py     what is stripped, added, refused and counted among header fields
-    tracing.py     x-request-id and traceparent
-    replies.py     flags, statuses and bodies of what the mesh says itself
-    access.py      what is told about each request
+    pure rules, values in and out:
+    names.py           which service a request names
+    outside.py         whether a request may leave the mesh, and where to
+    heads.py           message heads as bytes: whatever could be read in two ways is refused
+    kinds.py           what a header is by its name, remembered
+    headers.py         what is stripped, added, refused and counted among header fields
+    trailers.py        the same for trailers
+    tracing.py         x-request-id and traceparent
+    replies.py         flags, statuses and bodies of what the mesh says itself
+    access.py          what is told about each request
+    body.py            a body that can be sent once more while little of it came
+    http1/             HTTP/1.1 as pure machines, either side, in two lanes
+    quick_heads.py     heads of whole, plain messages: the quick way's rules
 
-    http1/         HTTP/1.1 as pure machines, either side
+    from local apps, called back by the reactor:
+    outbound.py        listeners for local apps
+    caller.py          an app's connection to us
+    quick_call.py      the quick way of one of its requests
+    exchange.py        one request: what is asked, and of whom
+    answering.py       the other half of it: its answer, failures, and its end
+    deciding.py        what a request asks for, where it may go, with which headers
+    attempts.py        from endpoint to endpoint, as a plan says
+    upload.py          the request's body on its way to a stream
+    answer.py          the answer on its way to the caller: what is held, what went out
+    stream.py          what a request goes out on: to another daemon, or to the outside
+    raw.py             a connection to the port of a tcp service
+    dialling.py        names outside the mesh resolved, judged and dialled
+    direct.py          a request to a host outside the mesh
 
-    shells around h11:
-    oldhttp1.py    one HTTP/1.1 connection, either side
-    body.py        a body that can be sent once more while little of it was read
-    caller.py      an app that asks us
-    apps.py        an app that we ask, and idle connections to it
-    exchange.py    one request of a local app: attempts, both directions, the answer
-    outbound.py    listeners for local apps
-    delivery.py    one request from the mesh: checks, policy, the local app, the answer
-    inbound.py     the handler of hop streams; limits and draining
+    to local apps:
+    inbound.py         the handler of hop streams; limits and draining
+    admission.py       whether a request may reach an app
+    quick_delivery.py  the quick way of a request to its app
+    delivery.py        one request on its way to its app
+    relaying.py        the other half of it: its answer, failures, and its end
+    apps.py            connections to apps, busy and idle
+
+    tunnel.py          bytes both ways, for upgrades and CONNECT, at either side
 
 The law: framing is derived anew on each side, never copied. Before the first byte of a response went out, a failure
-is answered; after it, the response is visibly broken off. At most one chunk is in flight each way. Every failure
+is answered; after it, the response is visibly broken off. At most one receive is held each way. Every failure
 says who and why: one flag in header, access log and metrics. And where a request goes is decided by service names and
 this node's own configuration, by nothing else in it.
 """

@@ -7,20 +7,19 @@ nothing that came from the mesh chooses where a connection goes.
 from __future__ import annotations
 
 import math
-import select
+import socket
 from collections import deque
-from collections.abc import Iterable
-from contextlib import ExitStack
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-import h11
 import trio
 
-from gossipmesh.channel.hop_messages import Headers, ResponseHead
-from gossipmesh.errors import MeshError, RemoteProtocolError
-from gossipmesh.proxy.http1.messages import PeerGone
+from gossipmesh.errors import MeshError
+from gossipmesh.proxy.http1.asking import Asking
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
+from gossipmesh.transport.connecting import Connecting
+from gossipmesh.transport.link import ACKNOWLEDGED_BELOW, Link
+from gossipmesh.transport.reactor import Reactor
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -43,148 +42,213 @@ class AppRefused(AppFault):
         super().__init__("UF", text)
 
 
+class AppUser(Protocol):
+    """Whoever has a request on a connection to an app."""
+
+    def app_readable(self) -> None:
+        """Something of the response is here, or the end of the connection."""
+
+    def app_drained(self) -> None:
+        """The app took everything that was sent to it."""
+
+    def app_broken(self) -> None:
+        """The connection is gone."""
+
+    def app_late(self, now: float) -> None:
+        """A deadline may have passed."""
+
+
+class Late(Protocol):
+    """Whoever is told of the time."""
+
+    def late(self) -> None:
+        """A deadline may have passed."""
+
+
 class AppConnection:
     """One connection to an app, for one request at a time.
 
-    Two tasks may use it at once: one sends the request, one receives the response.
-
-    Resource handling: give it back with :meth:`AppPool.release`.
-    Error handling: methods that wait raise :class:`AppFault`.
+    Resource handling: owns its socket; give it back with :meth:`AppPool.release`.
+    Error handling: what the app does is told to :attr:`user`; while nobody has a request on it, it closes itself.
     """
 
-    def __init__(self, stream: trio.SocketStream, port: int, limits: ProxyLimits) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        port: int,
+        limits: ProxyLimits,
+        *,
+        fast_lane: bool,
+        spoiled: Callable[[AppConnection], None],
+    ) -> None:
         self.port = port
         self.reused = False
         """Whether it served a request before, so that the app may be closing it at this very moment."""
-        self._http = Http1(stream, h11.CLIENT, limits)
-        self._chunked = False
+        self.user: AppUser | None = None
+        self.quick: Late | None = None
+        """What has a request on it the quick way, and owns the link meanwhile."""
+        self.http = Asking(limits, fast_lane=fast_lane)
+        self.link = Link(reactor, sock, self)
+        self.alarm = reactor.alarm(self.late)
+        self._reactor = reactor
+        self._spoiled = spoiled
 
-    async def send_head(self, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Send a request's head.
+    def bytes_received(self, data: bytes) -> None:
+        """Take what the app sent."""
+        if self.user is None:
+            self._spoiled(self)
+            return
+        self.http.receive(data)
+        self.user.app_readable()
+        if self.user is not None and len(data) < ACKNOWLEDGED_BELOW and not self.http.body_ended:
+            self.link.acknowledge()
 
-        Raises:
-            h11.LocalProtocolError: for a head that is not valid; nothing was sent.
-            AppFault: as everywhere.
-        """
-        request = h11.Request(method=method, target=target, headers=list(headers))
-        self._chunked = any(name == b"transfer-encoding" for name, _ in request.headers)
-        await self._send(request)
+    def eof_received(self) -> None:
+        """The app sends no more."""
+        if self.user is None:
+            self._spoiled(self)
+            return
+        self.http.receive_eof()
+        self.user.app_readable()
 
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes.
+    def hung_up(self) -> None:
+        """Nothing, while somebody reads slowly: what the app sent before is read first."""
+        if self.user is None:
+            self._spoiled(self)
 
-        Raises:
-            h11.LocalProtocolError: for more of them than the head announced.
-            AppFault: as everywhere.
-        """
-        await self._send(h11.Data(data=data))
+    def broken(self) -> None:
+        """The connection is gone."""
+        if self.user is None:
+            self._spoiled(self)
+        else:
+            self.user.app_broken()
 
-    async def send_end(self, trailers: Headers) -> None:
-        """End the request. Trailers are left out where the framing has no room for them.
+    def drained(self) -> None:
+        """The app took everything."""
+        if self.user is not None:
+            self.user.app_drained()
 
-        Raises:
-            h11.LocalProtocolError: for less of a body than the head announced.
-            AppFault: as everywhere.
-        """
-        await self._send(h11.EndOfMessage(headers=list(trailers) if self._chunked else []))
-
-    async def _send(self, event: h11.Event) -> None:
-        try:
-            await self._http.send(event)
-        except PeerGone as error:
-            raise AppFault("UC", str(error)) from None
-        except PeerSilent as error:
-            raise AppFault("UT", str(error)) from None
-
-    async def receive_head(self) -> ResponseHead:
-        """Receive the next response head; interim ones first.
-
-        Raises:
-            AppFault: as everywhere.
-        """
-        try:
-            event = await self._http.receive_head()
-        except PeerGone as error:
-            raise AppFault("UC", str(error)) from None
-        except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-            raise AppFault("UPE", str(error)) from None
-        assert isinstance(event, h11.Response | h11.InformationalResponse)
-        if event.status_code > 599:
-            raise AppFault("UPE", f"{event.status_code} is no HTTP status")
-        return ResponseHead(event.status_code, tuple(event.headers.raw_items()))
-
-    async def receive_body(self) -> bytes:
-        """Receive the next bytes of the response's body; none at its end.
-
-        Raises:
-            AppFault: as everywhere.
-        """
-        try:
-            return await self._http.receive_body()
-        except PeerGone as error:
-            raise AppFault("UC", str(error)) from None
-        except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-            raise AppFault("UPE", str(error)) from None
-
-    @property
-    def trailers(self) -> Headers:
-        """Of the response, once its body was received to the end."""
-        return self._http.trailers
-
-    @property
-    def spare(self) -> bool:
-        """Whether another request may be sent: both messages are over, and nothing came behind the response."""
-        return self._http.complete and not self._http.excess
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing was received since: a readable idle connection was closed, or was never ours to reuse."""
-        poll = select.poll()
-        poll.register(self._http.stream.socket.fileno(), select.POLLIN)
-        return not poll.poll(0)
-
-    def next_exchange(self) -> None:
-        """Make ready for another request; only a :attr:`spare` connection."""
-        self._http.next_exchange()
-        self.reused = True
+    def late(self) -> None:
+        """A deadline may have passed."""
+        if self.quick is not None:
+            self.quick.late()
+        elif self.user is not None:
+            self.user.app_late(self._reactor.now)
 
     def close(self) -> None:
         """Close the connection, at once."""
-        self._http.close()
+        self.user = None
+        self.alarm.drop()
+        self.link.close()
 
 
 class AppPool:
     """Idle connections to this node's apps, each kept for less time than apps keep theirs.
 
-    Resource handling: idle connections are closed by :meth:`run`, all of them when it is cancelled.
-    Error handling: :meth:`acquire` raises :class:`AppRefused`.
+    Resource handling: owns idle connections; :meth:`run` closes them all when it is cancelled.
+    Error handling: a connection that cannot be made is told as :class:`AppRefused`.
+
+    Args:
+        reactor: what connections run on.
+        limits: of the proxy.
+        fast_lane: whether plain heads may take it.
     """
 
-    def __init__(self, limits: ProxyLimits) -> None:
+    def __init__(self, reactor: Reactor, limits: ProxyLimits, *, fast_lane: bool = True) -> None:
+        self._reactor = reactor
         self._limits = limits
+        self._fast_lane = fast_lane
         self._idle: dict[int, deque[tuple[float, AppConnection]]] = {}
-        self._first_idle = trio.Event()
+        self._expiry = reactor.alarm(self._expire)
+        self._expiry_due = math.inf
         self._stopped = False
 
     async def run(self) -> None:
-        """Close what was idle for too long, until cancelled."""
+        """Keep idle connections until cancelled."""
         try:
-            while True:
-                expiry = self._close_expired(trio.current_time())
-                if expiry < math.inf:
-                    await trio.sleep_until(expiry)
-                else:
-                    self._first_idle = trio.Event()
-                    await self._first_idle.wait()
+            await trio.sleep_forever()
         finally:
-            self._stopped = True
-            for queue in self._idle.values():
-                for _, connection in queue:
-                    connection.close()
-            self._idle.clear()
+            self._close()
 
-    def _close_expired(self, now: float) -> float:
-        """Close what has expired and give when the next one does; infinity if nothing is idle."""
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return sum(map(len, self._idle.values()))
+
+    def take(self, port: int, *, certain: bool) -> AppConnection | None:
+        """Give the connection that was idle for the shortest time; None if there is none: then :meth:`connect`.
+
+        Args:
+            port: on loopback.
+            certain: look once more whether the app has just closed it, for a request that cannot be sent twice.
+        """
+        queue = self._idle.get(port)
+        while queue:
+            expires, connection = queue.pop()
+            if expires > self._reactor.now and (not certain or connection.link.is_silent()):
+                return connection
+            connection.close()
+        return None
+
+    def connect(self, port: int, done: Callable[[AppConnection | AppRefused], None]) -> Connecting:
+        """Make a new connection to the app on ``port``; ``done`` is called once, unless that is cancelled."""
+
+        def connected(result: socket.socket | OSError) -> None:
+            if isinstance(result, OSError):
+                done(
+                    AppRefused(f"the app on port {port} cannot be connected to: {result.strerror or result}")
+                )
+            else:
+                done(self._connection(result, port))
+
+        timeout_s = self._limits.connect_timeout_s
+        return Connecting(self._reactor, (LOOPBACK, port), socket.AF_INET, timeout_s, connected)
+
+    def _connection(self, sock: socket.socket, port: int) -> AppConnection:
+        return AppConnection(
+            self._reactor, sock, port, self._limits, fast_lane=self._fast_lane, spoiled=self._drop
+        )
+
+    def release(self, connection: AppConnection) -> None:
+        """Take back a connection after a request, to be used again if that is possible."""
+        if self._stopped or connection.link.closed or connection.link.unsent or not connection.http.spare:
+            connection.close()
+            return
+        connection.http.next_exchange()
+        connection.link.resume()
+        self.keep(connection)
+
+    def keep(self, connection: AppConnection) -> None:
+        """Take back a connection that is ready for another request."""
+        connection.user = None
+        connection.reused = True
+        connection.alarm.clear()
+        if self._stopped:
+            connection.close()
+            return
+        queue = self._idle.get(connection.port)
+        if queue is None:
+            queue = self._idle[connection.port] = deque()
+        if len(queue) >= self._limits.app_idle_connections:
+            queue.popleft()[1].close()
+        expires = self._reactor.now + self._limits.app_keep_alive_s
+        queue.append((expires, connection))
+        # What becomes idle later expires later, so the alarm is set only where nothing was idle.
+        if self._expiry_due == math.inf:
+            self._expiry_due = expires
+            self._expiry.set(expires)
+
+    def _drop(self, connection: AppConnection) -> None:
+        queue = self._idle.get(connection.port, deque())
+        for entry in queue:
+            if entry[1] is connection:
+                queue.remove(entry)
+                break
+        connection.close()
+
+    def _expire(self) -> None:
+        now = self._reactor.now
         earliest = math.inf
         for port, queue in list(self._idle.items()):
             while queue and queue[0][0] <= now:
@@ -193,57 +257,14 @@ class AppPool:
                 earliest = min(earliest, queue[0][0])
             else:
                 del self._idle[port]
-        return earliest
+        self._expiry_due = earliest
+        if earliest < math.inf:
+            self._expiry.set(earliest)
 
-    @property
-    def idle(self) -> int:
-        """How many connections are idle."""
-        return sum(len(queue) for queue in self._idle.values())
-
-    async def acquire(self, port: int, *, fresh: bool = False) -> AppConnection:
-        """Give a connection to the app on ``port``: the one that was idle for the shortest time, or a new one.
-
-        Args:
-            port: on loopback.
-            fresh: whether it has to be a new one.
-
-        Raises:
-            AppRefused: the app cannot be connected to within ``connect_timeout_s``.
-        """
-        now = trio.current_time()
-        queue = self._idle.get(port)
-        while queue and not fresh:
-            expires, connection = queue.pop()
-            if expires > now and connection.silent:
-                return connection
-            connection.close()
-        return AppConnection(await self._connect(port), port, self._limits)
-
-    async def _connect(self, port: int) -> trio.SocketStream:
-        try:
-            sock = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_STREAM)
-        except OSError as error:
-            raise AppRefused(f"no connection can be made to the app on port {port}: {error}") from None
-        with ExitStack() as undo:
-            undo.callback(sock.close)
-            try:
-                with trio.fail_after(self._limits.connect_timeout_s):
-                    await sock.connect((LOOPBACK, port))
-            except (OSError, trio.TooSlowError) as error:
-                text = f"the app on port {port} cannot be connected to: {error}"
-                raise AppRefused(text) from None
-            undo.pop_all()
-            return trio.SocketStream(sock)
-
-    def release(self, connection: AppConnection) -> None:
-        """Take back a connection after a request, to be used again if that is possible."""
-        if self._stopped or not connection.spare:
-            connection.close()
-            return
-        connection.next_exchange()
-        queue = self._idle.setdefault(connection.port, deque())
-        if len(queue) >= self._limits.app_idle_connections:
-            queue.popleft()[1].close()
-        queue.append((trio.current_time() + self._limits.app_keep_alive_s, connection))
-        # What becomes idle later expires later, so only the first one needs to wake the task that closes them.
-        self._first_idle.set()
+    def _close(self) -> None:
+        self._stopped = True
+        self._expiry.drop()
+        for queue in self._idle.values():
+            for _, connection in queue:
+                connection.close()
+        self._idle.clear()

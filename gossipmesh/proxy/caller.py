@@ -1,260 +1,287 @@
-"""A local app's connection to us: it asks, we answer.
+"""A local app's connection to us: it asks, we answer, one request after the other.
 
-The outbound side's half of HTTP. Whatever can go wrong with an app ends in one of two ways: as a
-:class:`~gossipmesh.errors.RequestError`, which can still be told to it, or as :class:`CallerGone`.
+What belongs to the connection is here: reading heads, what is pipelined, idle time, lingering. What belongs to one
+request is in :mod:`.exchange`.
 """
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import enum
+import math
+import socket
+from collections.abc import Callable
+from typing import Protocol
 
-import h11
-import trio
-from attrs import frozen
-
-from gossipmesh.channel.hop_messages import Headers, ResponseHead
-from gossipmesh.errors import MeshError, RemoteProtocolError, RequestError
-from gossipmesh.proxy.headers import check_request_untrusted, values_of
-from gossipmesh.proxy.http1.messages import PeerGone
+from gossipmesh.errors import RequestError
+from gossipmesh.proxy.http1.messages import RequestIn
+from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.oldhttp1 import Http1, PeerSilent
-from gossipmesh.proxy.replies import Reply, caller_fault
+from gossipmesh.proxy.quick_call import QuickCall, Taker
+from gossipmesh.proxy.replies import Reply
+from gossipmesh.transport.link import ACKNOWLEDGED_BELOW, Link
+from gossipmesh.transport.reactor import Reactor
 
 
-class CallerGone(MeshError):
-    """The app closed or reset its connection, or takes nothing any more: whatever is done for it can stop."""
+class Exchanging(Protocol):
+    """The request that a connection is busy with."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__("request.dc", text)
+    def start(self) -> None:
+        """Begin; it may be over when this returns."""
 
+    def body_arrived(self) -> None:
+        """Something more of the request's body is here."""
 
-@frozen
-class CallerRequest:
-    """One request's head, as an app sent it."""
+    def caller_gone(self) -> None:
+        """The app closed its connection, or takes nothing any more."""
 
-    method: bytes
-    target: bytes
-    version: bytes
-    headers: Headers
-    chunked: bool
-    """Whether a body of unknown length follows."""
-    has_body: bool
-    waits_for_100: bool
-    """Whether the app sends its body only after a 100 (RFC 9110, section 10.1.1)."""
+    def caller_drained(self) -> None:
+        """The app took everything that was sent to it."""
 
-    @property
-    def host(self) -> bytes | None:
-        """The Host header; h11 has seen to it that there is at most one."""
-        hosts = values_of(self.headers, b"host")
-        return hosts[0] if hosts else None
+    def late(self, now: float) -> None:
+        """A deadline may have passed."""
+
+    def stop(self) -> None:
+        """End at once: this daemon stops."""
 
 
-class Caller:
-    """One connection from a local app, one request after the other.
+class Continuing(Exchanging, Taker, Protocol):
+    """An exchange that can take over what began the quick way."""
 
-    Two tasks may use it at once: one reads the body, one writes the response.
+    def take_over(self, quick: QuickCall) -> None:
+        """Go on with it."""
 
-    Resource handling: it owns ``stream``; end with :meth:`close` or :meth:`abort`.
-    Error handling: methods raise :class:`CallerGone` or, where an answer is still possible,
-    :class:`~gossipmesh.errors.RequestError`.
+
+class _State(enum.Enum):
+    READING = "reading"
+    """Idle, or inside a head."""
+    BUSY = "busy"
+    """With an exchange."""
+    LINGERING = "lingering"
+    """Everything is said; what still comes is thrown away."""
+    OVER = "over"
+    """Closed, or taken over by a tunnel."""
+
+
+class CallerConnection:
+    """One connection from a local app.
+
+    Resource handling: owns its socket; tells ``closed`` once when that is closed or taken over.
+    Error handling: whatever the app does ends in an answer or a closed connection.
+
+    Args:
+        reactor: calls back.
+        sock: accepted.
+        limits: of the proxy.
+        fast_lane: whether plain heads may take it.
+        exchange: makes what handles a request.
+        continued: the same for one that began the quick way, and is counted already.
+        refused: is told of what could not even be read as a request, and gives the answer.
+        closed: is told when the connection is over.
+        quick: makes what handles plain requests the quick way; None: nothing does.
     """
 
-    def __init__(self, stream: trio.SocketStream, limits: ProxyLimits) -> None:
-        self._http = Http1(stream, h11.SERVER, limits)
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        limits: ProxyLimits,
+        *,
+        fast_lane: bool,
+        exchange: Callable[[CallerConnection, RequestIn], Exchanging],
+        continued: Callable[[CallerConnection, RequestIn], Continuing],
+        refused: Callable[[RequestError, float], Reply],
+        closed: Callable[[CallerConnection], None],
+        quick: Callable[[CallerConnection], QuickCall] | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.http = Serving(limits, fast_lane=fast_lane)
+        self.link = Link(reactor, sock, self)
+        self.alarm = reactor.alarm(self._late)
         self._limits = limits
-        self._method = b""
-        self._chunked_response = False
-        self._answering = False
+        self._exchange_of = exchange
+        self._continue = continued
+        self._refused = refused
+        self._closed = closed
+        self._exchange: Exchanging | None = None
+        self._state = _State.READING
+        self._head_began = math.inf
+        self._next_deferred = False
+        self._first_deadline_s = min(limits.response_timeout_s, limits.request_timeout_s)
+        self._quick = quick(self) if quick is not None else None
+        self.alarm.set(reactor.now + limits.keep_alive_s)
 
-    @property
-    def answering(self) -> bool:
-        """Whether the head of a final response went out: from here on an error can only break it off."""
-        return self._answering
+    # --- what the link tells -----------------------------------------------------------------------------------
 
-    # --- the request -----------------------------------------------------------------------------------------------
+    def bytes_received(self, data: bytes) -> None:
+        """Take what the app sent."""
+        if self._state is _State.LINGERING:
+            return
+        http = self.http
+        quick = self._quick
+        if quick is not None:
+            if quick.busy:
+                quick.general()  # Something of a next request is here already.
+            elif self._state is _State.READING and not http.begun and quick.begin(data):
+                if quick.busy:
+                    self.alarm.set(self.reactor.now + self._first_deadline_s)
+                return
+        http.receive(data)
+        exchange = self._exchange
+        if exchange is None and not self._next_deferred:
+            self._next()
+        elif exchange is not None and not http.body_ended:
+            exchange.body_arrived()
+        elif http.buffered > self._limits.pipelined_bytes:
+            self.link.pause()
+        if not http.body_ended and len(data) < ACKNOWLEDGED_BELOW and self._state is _State.BUSY:
+            self.link.acknowledge()
 
-    async def next_request(self) -> CallerRequest | None:
-        """Receive the next request's head; None if the app closes the connection or leaves it idle.
+    def eof_received(self) -> None:
+        """The app sends no more: it is gone.
 
-        Raises:
-            RequestError: the head is not valid, too large (431) or too slow (408).
-            CallerGone: the connection broke inside it.
+        HTTP/1.1 knows no use for a half-closed connection, and for a proxy there is no other sign that nobody waits
+        for the answer.
         """
-        self._method = b""
-        self._answering = False
-        begun = False
-        with trio.CancelScope(deadline=trio.current_time() + self._limits.keep_alive_s) as scope:
-            try:
-                if not await self._http.wait_for_bytes():
-                    return None
-                begun = True
-                scope.deadline = trio.current_time() + self._limits.head_timeout_s
-                event = await self._http.receive_head()
-                assert isinstance(event, h11.Request)
-                request = self._check(event)
-                if not request.has_body:
-                    # Waits for nothing, and from here on the request counts as read to its end.
-                    await self._http.receive_body()
-                return request
-            except PeerGone as error:
-                if begun:
-                    raise CallerGone(str(error)) from None
-                return None
-            except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-                raise caller_fault(error) from None
-        if begun:
-            raise RequestError("DPE", 408, "the request's head took too long")
-        return None
+        self._leave_quick_way()
+        self.http.receive_eof()
+        if self._exchange is not None:
+            self._exchange.caller_gone()
+        else:
+            self.abort()
 
-    def _check(self, event: h11.Request) -> CallerRequest:
-        self._method = event.method
-        headers = tuple(event.headers.raw_items())
-        check_request_untrusted(event.method, event.http_version, headers)
-        chunked = bool(values_of(headers, b"transfer-encoding"))
-        lengths = values_of(headers, b"content-length")
-        waits = event.http_version == b"1.1" and bool(values_of(headers, b"expect"))
-        has_body = chunked or (bool(lengths) and int(lengths[0]) > 0)
-        return CallerRequest(
-            event.method, event.target, event.http_version, headers, chunked, has_body, waits and has_body
-        )
+    def _leave_quick_way(self) -> None:
+        if self._quick is not None and self._quick.busy:
+            self._quick.general()
 
-    async def read_body(self) -> bytes:
-        """Receive the next bytes of the request's body; none at its end, and ever after.
+    def hung_up(self) -> None:
+        """The app is gone, while its connection was not read."""
+        self._leave_quick_way()
+        if self._exchange is not None:
+            self._exchange.caller_gone()
+        else:
+            self.abort()
 
-        Raises:
-            RequestError: the body is not valid, or nothing came for too long (408).
-            CallerGone: the connection ended inside it.
-        """
-        with trio.move_on_after(self._limits.body_idle_timeout_s):
-            try:
-                return await self._http.receive_body()
-            except PeerGone as error:
-                raise CallerGone(str(error)) from None
-            except (RemoteProtocolError, h11.RemoteProtocolError) as error:
-                raise caller_fault(error) from None
-        raise RequestError("DPE", 408, "nothing more of the request's body came")
+    broken = hung_up
 
-    @property
-    def trailers(self) -> Headers:
-        """Of the request, once its body was read to the end."""
-        return self._http.trailers
+    def drained(self) -> None:
+        """The app took everything that was sent to it."""
+        if self._exchange is not None:
+            self._exchange.caller_drained()
+        elif self._state is _State.LINGERING:
+            self.link.send_eof()
 
-    async def watch(self) -> None:
-        """After the whole request was read: return if the app sends something of its next one.
+    # --- requests ----------------------------------------------------------------------------------------------
 
-        An app that closes its sending side counts as gone. HTTP/1.1 knows no use for a half-closed connection, and
-        for a proxy there is no other sign that nobody waits for the answer.
+    def _next(self) -> None:
+        """Begin the next request, if its head is here."""
+        self._next_deferred = False
+        if self._state is not _State.READING:
+            return
+        http = self.http
+        try:
+            request = http.next_request()
+        except RequestError as error:
+            self._refuse(error)
+            return
+        if request is None:
+            if http.begun and self._head_began == math.inf:
+                self._head_began = self.reactor.now
+                self.alarm.set(self._head_began + self._limits.head_timeout_s)
+            self.link.resume()
+            return
+        self._head_began = math.inf
+        self._state = _State.BUSY
+        self._exchange = exchange = self._exchange_of(self, request)
+        exchange.start()
 
-        Raises:
-            CallerGone: the app closed or reset the connection.
-        """
-        await self._http.watch()
-        if self._http.closed:
-            raise CallerGone("the app closed the connection before it had its answer")
-
-    # --- the response ----------------------------------------------------------------------------------------------
-
-    async def send_interim(self, head: ResponseHead) -> None:
-        """Send a 1xx response; nothing is sent to an HTTP/1.0 caller, who would take it for the answer.
-
-        Raises:
-            h11.LocalProtocolError: for a head that is not valid.
-            CallerGone: as everywhere.
-        """
-        if not self._http.delimited_by_close:
-            await self._send(h11.InformationalResponse(status_code=head.status, headers=list(head.headers)))
-
-    async def send_head(self, head: ResponseHead, *, last: bool) -> None:
-        """Send the head of the final response.
+    def exchange_over(self, *, complete: bool, stray: bool = False) -> None:
+        """The request is answered, or cannot be: go on, close, or break off.
 
         Args:
-            head: as the app shall get it; the framing is derived here.
-            last: whether the connection is to be closed behind this response.
-
-        Raises:
-            h11.LocalProtocolError: for a head that is not valid; nothing was sent.
-            CallerGone: as everywhere.
+            complete: whether the answer is complete.
+            stray: whether what is here behind the request must not be taken for another one.
         """
-        headers = list(head.headers)
-        if last:
-            headers.append((b"Connection", b"close"))
-        response = h11.Response(status_code=head.status, headers=headers, reason=_reason(head.status))
-        bodyless = self._method == b"HEAD" or head.status in (204, 304)
-        self._chunked_response = not (
-            bodyless or values_of(headers, b"content-length") or self._http.delimited_by_close
-        )
-        self._answering = True
-        await self._send(response)
+        self._exchange = None
+        http = self.http
+        if not complete:
+            self.abort()
+        elif http.complete and not stray:
+            http.next_exchange()
+            self._state = _State.READING
+            if http.buffered <= self._limits.pipelined_bytes:
+                self.link.resume()
+            self.alarm.set(self.reactor.now + self._limits.keep_alive_s)
+            if http.buffered and not self._next_deferred:
+                # Not at once: a caller that pipelines must not keep others waiting, nor deepen the stack.
+                self._next_deferred = True
+                self.reactor.defer(self._next)
+        else:
+            self._linger()
 
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes.
+    def take_over(self, data: bytes, quick: QuickCall) -> Taker:
+        """Go on with a request that began the quick way: ``data`` is what it was."""
+        self.http.receive(data)
+        request = self.http.next_request()
+        assert request is not None, "the general way does not read what the quick way did"
+        self._state = _State.BUSY
+        exchange = self._continue(self, request)
+        self._exchange = exchange
+        exchange.take_over(quick)
+        return exchange
 
-        Raises:
-            h11.LocalProtocolError: for more of them than the head announced.
-            CallerGone: as everywhere.
-        """
-        await self._send(h11.Data(data=data))
+    def quick_over(self) -> None:
+        """A request was answered the quick way."""
+        self.alarm.set(self.reactor.now + self._limits.keep_alive_s)
 
-    async def send_end(self, trailers: Headers) -> None:
-        """End the response. Trailers are left out where the framing has no room for them.
+    def hand_over(self) -> Link:
+        """Give the link away, to a tunnel; this is over then, but for :meth:`release`."""
+        self._state = _State.OVER
+        self.alarm.drop()
+        return self.link
 
-        Raises:
-            h11.LocalProtocolError: for less of a body than the head announced.
-            CallerGone: as everywhere.
-        """
-        await self._send(h11.EndOfMessage(headers=list(trailers) if self._chunked_response else []))
+    def stop(self) -> None:
+        """End everything now: this daemon stops."""
+        self._leave_quick_way()
+        if self._exchange is not None:
+            self._exchange.stop()
+        self.abort()
 
-    async def reply(self, reply: Reply) -> None:
-        """Send a whole response of the mesh's own.
+    def release(self) -> None:
+        """Count as closed, after what took the link over is done with it."""
+        self._closed(self)
 
-        If something of the request was not read, the connection ends with it.
+    def _refuse(self, error: RequestError) -> None:
+        """Answer what could not even be read as a request."""
+        began = self.reactor.now if self._head_began == math.inf else self._head_began
+        reply = self._refused(error, began)
+        self.link.send(self.http.whole(reply.head, reply.body, last=True))
+        self._linger()
 
-        Raises:
-            CallerGone: as everywhere.
-        """
-        headers = list(reply.head.headers)
-        if not self._http.body_ended:
-            headers.append((b"Connection", b"close"))
-        self._answering = True
-        status = reply.head.status
-        events: list[h11.Event] = [h11.Response(status_code=status, headers=headers, reason=_reason(status))]
-        if self._method != b"HEAD":
-            events.append(h11.Data(data=reply.body))
-        await self._send(*events, h11.EndOfMessage())
+    # --- ending ------------------------------------------------------------------------------------------------
 
-    async def _send(self, *events: h11.Event) -> None:
-        try:
-            await self._http.send(*events)
-        except (PeerGone, PeerSilent) as error:
-            raise CallerGone(str(error)) from None
+    def _late(self) -> None:
+        now = self.reactor.now
+        self._leave_quick_way()
+        if self._exchange is not None:
+            self._exchange.late(now)
+        elif self._state is _State.READING and self._head_began < math.inf:
+            self._refuse(RequestError("DPE", 408, "the request's head took too long"))
+        else:
+            self.abort()  # Idle for too long, or lingered for long enough.
 
-    # --- the end ---------------------------------------------------------------------------------------------------
-
-    def next_exchange(self) -> bool:
-        """Make ready for the connection's next request; False if it cannot have one."""
-        if not self._http.complete:
-            return False
-        self._http.next_exchange()
-        return True
-
-    async def close(self) -> None:
-        """Close the connection so that the app gets all that was sent to it.
+    def _linger(self) -> None:
+        """Close so that the app gets all that was sent to it.
 
         With bytes of the app unread, closing would be a reset, and it could overtake the response (RFC 9112,
         section 9.6). So only our side is closed at first, and what still comes is read and thrown away, for
-        ``linger_s`` at most.
+        ``linger_s`` at most; longer only while the app still takes what it was sent.
         """
-        stream = self._http.stream
-        try:
-            with trio.move_on_after(self._limits.linger_s):
-                if not self._http.closed:
-                    await stream.send_eof()
-                    while await stream.receive_some():
-                        pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            self._http.close()
+        self._state = _State.LINGERING
+        link = self.link
+        patience_s = self._limits.write_idle_timeout_s if link.unsent else self._limits.linger_s
+        self.alarm.set(self.reactor.now + patience_s)
+        link.send_eof()
+        link.resume()
 
     def abort(self) -> None:
         """Break the connection off so that the app sees that its response is not complete.
@@ -262,11 +289,14 @@ class Caller:
         Where a chunk or a Content-Length is missing, closing shows it. A response that its end alone delimits would
         look complete, so that connection is reset.
         """
-        self._http.close(reset=self._http.delimited_by_close)
-
-
-def _reason(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""
+        if self._state is _State.OVER:
+            return
+        self._leave_quick_way()
+        exchange, self._exchange = self._exchange, None
+        lingered = self._state is _State.LINGERING
+        self._state = _State.OVER
+        if exchange is not None:
+            exchange.caller_gone()
+        self.alarm.drop()
+        self.link.close(reset=not lingered and self.http.answering and self.http.delimited_by_close)
+        self._closed(self)

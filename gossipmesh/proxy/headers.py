@@ -26,14 +26,12 @@ from gossipmesh.proxy.kinds import (
     HOP,
     HOST,
     KINDS,
-    NOT_IN_TRAILERS,
     OURS,
     TE,
     TO_APP,
     TO_MESH,
     UPGRADE,
     Rule,
-    canonical,
 )
 
 Pairs = list[tuple[bytes, bytes]]
@@ -239,6 +237,39 @@ def request_to_mesh(
     return result
 
 
+def request_to_outside(
+    headers: Headers, *, host: bytes, version: bytes, via: str, chunked: bool, upgrade: bytes = b""
+) -> Pairs:
+    """Give what leaves the mesh of a request's headers: nothing that is the mesh's own, but for Via.
+
+    Who asked is not told: X-Forwarded-* are only passed on. The connection is for this one request.
+
+    Args:
+        headers: as received from the app.
+        host: what Host is rewritten to, or set to if there was none.
+        version: of the received message, for Via.
+        via: this node's name.
+        chunked: whether the body's length is unknown.
+        upgrade: the protocols that the app asks to go over to, or none.
+    """
+    result, concerned = _divide(headers, TO_APP)
+    if concerned:
+        result = _stripped(result, concerned)
+    options = [b"TE"] if result and result[-1] == (b"TE", b"trailers") else []
+    protocols = _upgradable([upgrade])
+    options.append(b"Upgrade" if protocols else b"close")
+    result = [(name, host if name.lower() == b"host" else value) for name, value in result]
+    if not values_of(result, b"host"):
+        result.insert(0, (b"Host", host))
+    result.append((b"Via", via_entry(version, via)))
+    result.append((b"Connection", b", ".join(options)))
+    if protocols:
+        result.append((b"Upgrade", protocols))
+    if chunked:
+        result.append((b"Transfer-Encoding", b"chunked"))
+    return result
+
+
 def request_to_app(headers: Headers, *, source: str, node: str) -> Pairs:
     """Give what the inbound side sends to the app of a request's headers.
 
@@ -309,6 +340,14 @@ def _upgradable(values: list[bytes]) -> bytes:
     return b", ".join(member for member in members if member and member.lower() != b"h2c")
 
 
+def asks_to_switch(headers: Pairs) -> bool:
+    """Tell whether a request, as :func:`request_to_app` gives it, has an Upgrade and no body."""
+    if b"Upgrade" not in map(_NAME, headers):
+        return False
+    names = {name.lower(): value for name, value in headers}
+    return b"transfer-encoding" not in names and not names.get(b"content-length", b"").strip(b"0")
+
+
 def switches_to_what_was_asked(asked: bytes, headers: Headers) -> bool:
     """Tell whether a 101 goes over to protocols that were asked for, and to at least one (RFC 9110, section 7.8).
 
@@ -318,21 +357,6 @@ def switches_to_what_was_asked(asked: bytes, headers: Headers) -> bool:
     """
     taken = tokens_of(headers, b"upgrade")
     return bool(taken) and set(taken) <= set(tokens_of([(b"upgrade", asked)], b"upgrade"))
-
-
-def filter_trailers(trailers: Headers) -> Headers:
-    """Give the trailers that may be passed on: none that frames, routes, authenticates or speaks for the mesh.
-
-    A recipient may merge trailers into the headers (RFC 9110, section 6.5.1), long after they were checked.
-    """
-    if not trailers:
-        return ()
-    names = [canonical(name) for name, _ in trailers]
-    return tuple(
-        header
-        for name, header in zip(names, trailers, strict=True)
-        if name not in NOT_IN_TRAILERS and not name.startswith(OURS)
-    )
 
 
 @lru_cache(maxsize=16)

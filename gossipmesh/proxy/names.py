@@ -19,7 +19,7 @@ import re
 from typing import Final
 
 from gossipmesh.errors import RequestError
-from gossipmesh.model import Protocol, Service, is_name, value
+from gossipmesh.model import Endpoint, Protocol, Service, is_name, value
 from gossipmesh.proxy.outside import MAX_PORT, REFUSED, External, outside
 
 DOMAIN: Final = ".mesh"
@@ -157,6 +157,23 @@ def check_method(method: bytes) -> None:
     text = _NOT_FOR_HTTP.get(method)
     if text is not None:
         raise RequestError("AZ", 405, text)
+
+
+def tunnel_endpoints(endpoints: tuple[Endpoint, ...], port: int) -> tuple[Endpoint, ...]:
+    """Give those endpoints of a service to which a CONNECT to ``port`` may lead.
+
+    Raises:
+        RequestError: 405 ``AZ`` if there are endpoints, and none of them is one; see :func:`check_tunnel`.
+    """
+    fitting = tuple(
+        each for each in endpoints if each.service.protocol is Protocol.TCP and each.service.port == port
+    )
+    if endpoints and not fitting:
+        check_tunnel(
+            next((e.service for e in endpoints if e.service.protocol is Protocol.TCP), endpoints[0].service),
+            port,
+        )
+    return fitting
 
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:

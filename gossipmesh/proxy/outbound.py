@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from functools import partial
 
 import trio
 
 from gossipmesh.errors import RequestError
-from gossipmesh.model import Address
+from gossipmesh.model import Address, Protocol
 from gossipmesh.proxy.access import Direction, RequestReport
-from gossipmesh.proxy.caller import Caller, CallerGone, CallerRequest
-from gossipmesh.proxy.exchange import Exchange, OutboundPorts
-from gossipmesh.proxy.replies import reply_to
+from gossipmesh.proxy.caller import CallerConnection
+from gossipmesh.proxy.exchange import Exchange
+from gossipmesh.proxy.http1.messages import RequestIn
+from gossipmesh.proxy.ports import OutboundPorts
+from gossipmesh.proxy.quick_call import QuickCall
+from gossipmesh.proxy.raw import RawCall
+from gossipmesh.proxy.replies import Reply, reply_to
+from gossipmesh.transport.connecting import Accepting
 
 
 class Outbound:
     """The outbound side of one daemon: all its listeners share its limits.
-
-    Each connection has one task, which serves its requests one after the other; each attempt of a request has a
-    second one (:mod:`.exchange` says why).
 
     Resource handling: :meth:`serve` owns its listener and its connections.
     Error handling: whatever an app or a peer does ends in an answer or a closed connection, never in an exception.
@@ -29,8 +33,9 @@ class Outbound:
 
     def __init__(self, ports: OutboundPorts) -> None:
         self._ports = ports
-        self._connections = 0
+        self._connections: set[CallerConnection | RawCall] = set()
         self._in_flight = 0
+        self._tunnels = 0
         self._idle = trio.Event()
 
     async def wait_idle(self) -> None:
@@ -42,12 +47,17 @@ class Outbound:
     @property
     def connections(self) -> int:
         """Connections from apps."""
-        return self._connections
+        return len(self._connections)
 
     @property
     def in_flight(self) -> int:
-        """Requests that are not over."""
+        """Requests that are not over, without those that became tunnels."""
         return self._in_flight
+
+    @property
+    def tunnels(self) -> int:
+        """CONNECTs and upgraded connections."""
+        return self._tunnels
 
     async def serve(
         self,
@@ -68,82 +78,142 @@ class Outbound:
         """
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
         bound = listeners[0].socket.getsockname()
-        task_status.started(Address(bound[0], bound[1]))
-        await trio.serve_listeners(partial(self._serve_connection, service), listeners)
+        accepting = [
+            Accepting(
+                self._ports.reactor,
+                socket.socket(fileno=listener.socket.detach()),
+                partial(self._accepted, service),
+            )
+            for listener in listeners
+        ]
+        try:
+            task_status.started(Address(bound[0], bound[1]))
+            await trio.sleep_forever()
+        finally:
+            for each in accepting:
+                each.close()
+            for connection in tuple(self._connections):
+                connection.stop()
 
-    async def _serve_connection(self, fixed: str | None, stream: trio.SocketStream) -> None:
-        address = _address_of(stream)
-        if address is None or self._connections >= self._ports.limits.connections:
-            stream.socket.close()
+    def _accepted(self, fixed: str | None, sock: socket.socket) -> None:
+        address = _address_of(sock)
+        if address is None or len(self._connections) >= self._ports.limits.connections:
+            sock.close()
             return
-        self._connections += 1
-        caller = Caller(stream, self._ports.limits)
-        try:
-            while await self._serve_request(caller, address, fixed):
-                pass
-        finally:
-            caller.abort()
-            self._connections -= 1
-
-    async def _serve_request(self, caller: Caller, address: str, fixed: str | None) -> bool:
-        """Serve a connection's next request; False once the connection is closed or of no more use."""
-        started = trio.current_time()
-        try:
-            request = await caller.next_request()
-        except RequestError as error:
-            await self._refuse(caller, error, started)
-            return False
-        except CallerGone:
-            return False
-        if request is not None and await self._exchange(caller, request, address, fixed):
-            if caller.next_exchange():
-                return True
-            await caller.close()
-        return False
-
-    async def _exchange(
-        self, caller: Caller, request: CallerRequest, address: str, fixed: str | None
-    ) -> bool:
-        overflow = self._in_flight >= self._ports.limits.requests_in_flight
-        self._in_flight += 1
-        try:
-            exchange = Exchange(self._ports, caller, request, address=address, fixed=fixed)
-            return await exchange.run(overflow=overflow)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-
-    async def _refuse(self, caller: Caller, error: RequestError, started: float) -> None:
-        """Answer what could not even be read as a request."""
-        report = RequestReport(
-            direction=Direction.OUTBOUND,
-            request_id="",
-            trace_id="",
-            source=self._ports.source_service,
-            service="",
-            method="",
-            path="",
-            code=error.status,
-            flag=error.flag,
-            bytes_in=0,
-            bytes_out=0,
-            duration_s=trio.current_time() - started,
-            attempts=0,
-            endpoint="",
+        if fixed is not None and self._speaks_tcp(fixed):
+            raw = RawCall(self._ports, sock, fixed, switched=self._switched, over=self._raw_over)
+            self._connections.add(raw)
+            overflow = self._is_full(switches=True)
+            self._in_flight += 1
+            raw.start(overflow=overflow)
+            return
+        self._connections.add(
+            CallerConnection(
+                self._ports.reactor,
+                sock,
+                self._ports.limits,
+                fast_lane=self._ports.fast_lane,
+                exchange=partial(self._exchange, address, fixed),
+                continued=partial(self._continued, address, fixed),
+                refused=self._refused,
+                closed=self._connections.discard,
+                quick=partial(self._quick, address, fixed) if self._ports.fast_lane else None,
+            )
         )
-        try:
-            await caller.reply(reply_to(error))
-            await caller.close()
-        except CallerGone:
-            pass
-        finally:
-            self._ports.observe(report)
+
+    def _speaks_tcp(self, service: str) -> bool:
+        endpoints = self._ports.snapshot().endpoints(service)
+        return bool(endpoints) and all(each.service.protocol is Protocol.TCP for each in endpoints)
+
+    def _exchange(
+        self, address: str, fixed: str | None, caller: CallerConnection, request: RequestIn
+    ) -> Exchange:
+        overflow = self._is_full(switches=bool(request.upgrade) or request.method == b"CONNECT")
+        self._in_flight += 1
+        return self._continued(address, fixed, caller, request, overflow=overflow)
+
+    def _continued(
+        self,
+        address: str,
+        fixed: str | None,
+        caller: CallerConnection,
+        request: RequestIn,
+        *,
+        overflow: bool = False,
+    ) -> Exchange:
+        return Exchange(
+            self._ports,
+            caller,
+            request,
+            address=address,
+            fixed=fixed,
+            overflow=overflow,
+            switched=self._switched,
+            over=self._over,
+        )
+
+    def _quick(self, address: str, fixed: str | None, caller: CallerConnection) -> QuickCall:
+        return QuickCall(
+            self._ports, caller, address=address, fixed=fixed, begins=self._begins, over=self._over
+        )
+
+    def _begins(self) -> bool:
+        if self._in_flight >= self._ports.limits.requests_in_flight:
+            return False
+        self._in_flight += 1
+        return True
+
+    def _is_full(self, *, switches: bool) -> bool:
+        limits = self._ports.limits
+        return self._in_flight >= limits.requests_in_flight or (switches and self._tunnels >= limits.tunnels)
+
+    def _switched(self) -> Callable[[], None]:
+        """Count one that became a tunnel: it may last for days, and must keep no request from its place.
+
+        Give what is to be called at its end, in place of what was.
+        """
+        self._tunnels += 1
+        self._over()
+        return self._tunnel_over
+
+    def _tunnel_over(self) -> None:
+        self._tunnels -= 1
+
+    def _over(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    def _raw_over(self, raw: RawCall, over: Callable[[], None] | None) -> None:
+        self._connections.discard(raw)
+        (over or self._over)()
+
+    def _refused(self, error: RequestError, began: float) -> Reply:
+        """Note, and answer, what could not even be read as a request."""
+        self._ports.observe(
+            RequestReport(
+                direction=Direction.OUTBOUND,
+                request_id="",
+                trace_id="",
+                source=self._ports.source_service,
+                service="",
+                method="",
+                path="",
+                code=error.status,
+                flag=error.flag,
+                bytes_in=0,
+                bytes_out=0,
+                duration_s=self._ports.reactor.now - began,
+                attempts=0,
+                endpoint="",
+            )
+        )
+        return reply_to(error)
 
 
-def _address_of(stream: trio.SocketStream) -> str | None:
+def _address_of(sock: socket.socket) -> str | None:
     try:
-        address: str = stream.socket.getpeername()[0]
+        address: str = sock.getpeername()[0]
     except OSError:
         return None  # The app was gone before we looked at it.
     return address

@@ -98,4 +98,4 @@ def _mended(headers: Headers, ids: list[bytes], trace_id: bytes, entropy: Callab
         parent = b"00-%b-%b-01" % (trace_id, entropy_of_both[16:].hex().encode())
         made = (*made, (b"Traceparent", parent))
     kept = tuple(header for header in headers if not KINDS[header[0]] & unwanted)
-    return Trace(request_id, trace_id, kept + made)
+    return Trace(request_id, trace_id, (*kept, *made))

@@ -129,6 +129,16 @@ class Plan:
         """
         return cls(snapshot, service, method, balancer, max_attempts=max_attempts, deadline=deadline)
 
+    @property
+    def has_candidates(self) -> bool:
+        """Whether there is any eligible endpoint."""
+        return bool(self._candidates)
+
+    @property
+    def current(self) -> Endpoint | None:
+        """The endpoint of the attempt that was begun and not recorded."""
+        return self._current
+
     def next_attempt(self, *, now: float) -> Endpoint | None:
         """Give the endpoint to try now, or None: then :attr:`flag_if_none` says why there is none."""
         assert self._current is None, "the attempt before this one was not recorded"

@@ -7,6 +7,7 @@ from gossipmesh.channel.noise import Role
 from gossipmesh.model import NodeId
 from gossipmesh.transport.counters import Count, count_nothing
 from gossipmesh.transport.hop import HopConnection, Serve
+from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import SecureStream
 
 
@@ -14,14 +15,21 @@ class HopAcceptor:
     """Serves accepted hop channels, and ends them all or a peer's where that is asked for.
 
     Args:
-        serve: handles one request; cancelled when its channel breaks.
+        reactor: what the channels run on.
+        serve: takes one request, in a turn.
         budget: what all hop channels of this daemon share, the dialled ones included.
         count: is told the code of every channel that broke.
     """
 
     def __init__(
-        self, serve: Serve, *, budget: ReceiveBudget | None = None, count: Count = count_nothing
+        self,
+        reactor: Reactor,
+        serve: Serve,
+        *,
+        budget: ReceiveBudget | None = None,
+        count: Count = count_nothing,
     ) -> None:
+        self._reactor = reactor
         self._serve = serve
         self._budget = ReceiveBudget() if budget is None else budget
         self._count = count
@@ -35,7 +43,9 @@ class HopAcceptor:
 
     async def serve_channel(self, stream: SecureStream) -> None:
         """Serve one channel until it ends: what a listener does with a ``hop`` channel."""
-        connection = HopConnection(stream, Role.RESPONDER, serve=self._serve, budget=self._budget)
+        connection = HopConnection(
+            self._reactor, stream, Role.RESPONDER, serve=self._serve, budget=self._budget
+        )
         self._connections.add(connection)
         if self._draining:
             connection.go_away()

@@ -1,34 +1,24 @@
-"""One hop channel: a task that reads and a task that writes, around the pure multiplexer."""
+"""One hop channel on the reactor: a link on one side, the pure multiplexer on the other."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, assert_never
+from collections.abc import Callable
+from typing import Any, Final
 
 import trio
 
 from gossipmesh.channel.hop import HopMux, StreamLimit
-from gossipmesh.channel.hop_events import (
-    CreditGained,
-    DataReceived,
-    GoneAway,
-    HopEvent,
-    PongReceived,
-    RequestOpened,
-    ResponseStarted,
-    ResponseWhole,
-    StreamEnded,
-    StreamReset,
-)
+from gossipmesh.channel.hop_events import RequestOpened
 from gossipmesh.channel.hop_messages import REFUSED, UNWANTED, UPSTREAM_CLOSED, End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
-from gossipmesh.channel.secure import HOP
-from gossipmesh.errors import MeshError, RemoteProtocolError
-from gossipmesh.identity.credentials import Peer
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
-from gossipmesh.transport.parking import Parking
+from gossipmesh.channel.secure import HOP, Ended, Record
+from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError
+from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
+from gossipmesh.transport.hop_stream import HopStream, StreamListener
+from gossipmesh.transport.hop_streams import HopStreams
+from gossipmesh.transport.link import Link
+from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import FINISH_TIMEOUT_S, ChannelClosed, SecureStream
 
 WRITE_TURN: Final = 256 * 1024
@@ -40,51 +30,22 @@ PONG_WITHIN_S: Final = 1.0
 LATE_S: Final = 0.1
 """A deadline that we reach this much too late says more about our own stall than about the other side."""
 
-Serve = Callable[[HopStream], Awaitable[None]]
-"""Handles one request at its destination. What it leaves unfinished of the stream is reset when it returns."""
-
-
-MAX_IDLE_WORKERS: Final = 64
-"""Tasks of one channel that are kept for requests to come."""
-
-
-class _Workers:
-    """Tasks that handle one request after another: waking one costs a quarter of starting one."""
-
-    def __init__(self, handle: Serve) -> None:
-        self._handle = handle
-        self._idle: list[tuple[Parking, deque[HopStream]]] = []
-        self.nursery: trio.Nursery | None = None
-
-    def start(self, stream: HopStream) -> None:
-        if self._idle:
-            parking, streams = self._idle.pop()
-            streams.append(stream)
-            parking.unpark()
-        elif self.nursery is not None:
-            self.nursery.start_soon(self._work, stream)
-
-    async def _work(self, stream: HopStream) -> None:
-        parking, streams = Parking(), deque([stream])
-        while streams:
-            await self._handle(streams.popleft())
-            if len(self._idle) < MAX_IDLE_WORKERS:
-                self._idle.append((parking, streams))
-                await parking.park()
+Serve = Callable[[HopStream], None]
+"""Takes one request at its destination, in a turn: it sets the stream's listener, and brings the stream to its end."""
 
 
 class HopConnection:
-    """One side of a hop channel, as a service.
+    """One side of a hop channel.
 
-    All frames that became ready in one turn of the event loop leave as one sealed record and one send; the reader
-    never waits for the writer. No request has a task, nursery or cancel scope of its own at the caller's end; at the
-    destination the tasks that handle requests are kept and used again.
+    All frames that became ready in one turn of the reactor leave as one sealed record and one send. Reading never waits
+    for writing: what a peer does not take is bounded by credit.
 
-    Resource handling: :meth:`run` owns ``stream`` and closes it.
-    Error handling: when the channel breaks, all its streams fail at once with ``UC``, and what handles them is
-    cancelled; :meth:`run` returns, and :attr:`failure` says why.
+    Resource handling: owns ``stream``'s socket from :meth:`run` on, and closes it.
+    Error handling: when the channel breaks, all its streams fail at once with ``UC``; :meth:`run` returns, and
+    :attr:`failure` says why.
 
     Args:
+        reactor: calls back.
         stream: its handshake finished.
         role: the initiator opens streams, the responder serves them.
         serve: the responder's handler of one request.
@@ -93,33 +54,33 @@ class HopConnection:
 
     def __init__(
         self,
+        reactor: Reactor,
         stream: SecureStream,
         role: Role,
         *,
         serve: Serve | None = None,
         budget: ReceiveBudget | None = None,
     ) -> None:
-        self._stream = stream
+        self.peer: Final[Peer] = stream.peer
+        """Who is on the other side."""
+        self._reactor = reactor
         self._initiator = role is Role.INITIATOR
         self._serve = serve
-        self._mux = HopMux(role, budget=budget)
-        self._streams: dict[int, HopStream] = {}
-        self._blocked: set[HopStream] = set()
-        self._workers = _Workers(self._handle)
-        self._writing = Parking()
-        self._watching = Parking()
-        self._scope = trio.CancelScope()
-        self._pings = 0
+        self._mux = HopMux(role, budget=budget, compact=bool(self.peer.features & WHOLE_MESSAGES))
+        self._streams = HopStreams(self._request_opened)
+        sock, self._channel, early = stream.detach()
+        self._early: list[Record] = early
+        self._socket = sock
+        self._link: Link | None = None
+        self._alarm = reactor.alarm(self._look)
+        self._flushing = False
+        self._over = self._sent_end = self._peer_ended = False
+        self._closed = trio.Event()
         self._reads = 0
-        self._over = False
-        self._heard_at = self.opened_at = self.used_at = trio.current_time()
+        self._pinged: tuple[float, int] | None = None
+        self._quiet_since = self._heard_at = self.opened_at = self.used_at = reactor.now
         self.failure: MeshError | None = None
         """Why the channel broke; None while it lives, and if it was closed in good order."""
-
-    @property
-    def peer(self) -> Peer:
-        """Who is on the other side."""
-        return self._stream.peer
 
     @property
     def accepts_streams(self) -> bool:
@@ -131,25 +92,47 @@ class HopConnection:
         """Requests that are not over."""
         return len(self._streams)
 
+    @property
+    def carries_bulk(self) -> bool:
+        """Whether a stream has moved more than :data:`BULK` and is not over.
+
+        Frames share a channel fairly, but what one TCP connection has lost or queued holds up all that is behind it.
+        """
+        return self._streams.bulk > 0
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Read and write until both sides have said END, the channel breaks, or this is cancelled."""
+        """Carry requests until both sides have said END, the channel breaks, or this is cancelled."""
         try:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    self._workers.nursery = nursery
-                    nursery.start_soon(self._guard, self._write)
-                    nursery.start_soon(self._watch)
-                    task_status.started()
-                    await self._guard(self._read)
-                    nursery.cancel_scope.cancel()
-            if self.failure is None:
-                await self._stream.finish()
+            if not self._over:
+                self._reactor.defer(self._start)
+            task_status.started()
+            await self._closed.wait()
         finally:
             self._end()
-            self._stream.close()
 
-    def open_stream(self, head: RequestHead) -> HopStream:
-        """Begin a request. It leaves with all else that becomes ready in this turn of the event loop.
+    def _start(self) -> None:
+        if self._over:
+            return
+        self._link = Link(self._reactor, self._socket, self)
+        if self._initiator and not self._mux.has_output:
+            self._channel.send_record(HOP, b"")  # Says what the channel is for before there is a request.
+        early, self._early = self._early, []
+        try:
+            self._take_records(early)
+        except RemoteProtocolError as error:
+            self._fail(error)
+            return
+        self.flush_soon()
+
+    def open_stream(
+        self, head: RequestHead, listener: StreamListener | None, body: bytes | None = None
+    ) -> HopStream:
+        """Begin a request. It leaves with all else that becomes ready in this turn of the reactor.
+
+        Args:
+            head: the request's.
+            listener: is told of the response.
+            body: of at most ``MAX_WHOLE`` bytes, if all of it is here and has no trailers; it ends the request.
 
         Raises:
             StreamLimit: ``hop.gone-away`` or ``hop.stream-limit``; nothing was sent.
@@ -157,17 +140,23 @@ class HopConnection:
         """
         if self._over:
             raise StreamLimit("hop.gone-away", "the channel is closed")
-        number = self._mux.open_stream(head)
-        stream = self._streams[number] = HopStream(self, number, head)
-        self._writing.unpark()
-        self._watching.unpark()
+        number = self._mux.open_stream(head, body)
+        stream = HopStream(self, number, head)
+        stream.listener = listener
+        stream.sent_end = body is not None
+        if not self._streams:
+            self._quiet_since = self._reactor.now
+            self._alarm.set(self._quiet_since + PING_AFTER_S)
+        self._streams.add(stream)
+        if not self._flushing:
+            self.flush_soon()
         return stream
 
     def go_away(self) -> None:
         """Open, or take, no more streams. Once those that are open have ended the channel closes in good order."""
         if not self._over:
             self._mux.go_away()
-            self._writing.unpark()
+            self.flush_soon()
 
     def close(self, code: str = "channel.closed") -> None:
         """End the channel now, and all its streams with it: its peer lost our trust, or we stop."""
@@ -177,205 +166,235 @@ class HopConnection:
 
     def send_head(self, stream: HopStream, head: ResponseHead) -> None:
         """Send a response head."""
-        self._mux.send_head(stream.number, head)
-        self._writing.unpark()
+        try:
+            self._mux.send_head(stream.number, head)
+        except LocalProtocolError as error:
+            self._mux.raise_unless_reset(stream.number, error)
+            return
+        self.flush_soon()
 
     def send_data(self, stream: HopStream, data: bytes | memoryview) -> int:
         """Send as much as credit allows, and give how much that is."""
-        sent = self._mux.send_data(stream.number, data)
-        if sent:
-            self._writing.unpark()
-        return sent
-
-    async def wait_for_credit(self, stream: HopStream) -> None:
-        """Wait until there may be credit again, or the stream was reset."""
-        self._blocked.add(stream)
         try:
-            await stream.park_for_credit()
-        finally:
-            self._blocked.discard(stream)
+            sent = self._mux.send_data(stream.number, data)
+        except LocalProtocolError as error:
+            self._mux.raise_unless_reset(stream.number, error)
+            return 0
+        if sent:
+            self._streams.count(stream, sent)
+            self.flush_soon()
+        if sent < len(data):
+            self._streams.block(stream)
+        return sent
 
     def send_end(self, stream: HopStream, end: End) -> None:
         """End our direction."""
-        self._mux.send_end(stream.number, end)
+        try:
+            self._mux.send_end(stream.number, end)
+        except LocalProtocolError as error:
+            self._mux.raise_unless_reset(stream.number, error)
+            return
         stream.sent_end = True
-        self._forget_if_over(stream)
-        self._writing.unpark()
+        if stream.ended:
+            self._forget(stream)
+        self.flush_soon()
+
+    def answer(self, stream: HopStream, head: ResponseHead, body: bytes, end: End) -> bool:
+        """Send a whole response, if credit allows that."""
+        try:
+            if not self._mux.answer(stream.number, head, body, end):
+                return False
+        except LocalProtocolError as error:
+            self._mux.raise_unless_reset(stream.number, error)
+            return False
+        stream.sent_end = True
+        if stream.ended:
+            self._forget(stream)
+        if not self._flushing:
+            self.flush_soon()
+        return True
 
     def consume(self, stream: HopStream, size: int) -> None:
         """Note that the app took body bytes."""
-        self._mux.consume(stream.number, size)
-        if self._mux.has_output:
-            self._writing.unpark()
+        if stream in self._streams:
+            self._mux.consume(stream.number, size)
+            if self._mux.has_output:
+                self.flush_soon()
 
     def reset(self, stream: HopStream, flag: str) -> None:
         """Give a stream up."""
-        if self._streams.pop(stream.number, None) is not None:
+        if stream in self._streams:
+            self._forget(stream)
+            stream.flag = flag
+            stream.listener = None
             self._mux.reset(stream.number, flag)
-            stream.fail(flag)
-            self._wake_blocked()
-            self._writing.unpark()
+            self._streams.wake_blocked()
+            self.flush_soon()
 
-    # --- reading -----------------------------------------------------------------------------------------------
+    def done(self, stream: HopStream) -> None:
+        """Want no more of a request at its destination."""
+        if not stream.sent_end:
+            self.reset(stream, UNWANTED)
+        elif stream in self._streams:
+            self._forget(stream)
+            stream.listener = None
+            if not self._mux.is_reset(stream.number):
+                self._mux.discard(stream.number)
+            self.flush_soon()
 
-    async def _read(self) -> None:
-        while records := await self._stream.receive_records():
-            if self._over:
-                # The channel was given up while this task was already on its way: cancellation has not reached it
-                # yet, and its streams are gone.
-                return
-            self._heard_at = trio.current_time()
-            self._reads += 1
-            for record in records:
-                if record.kind != HOP:
-                    raise RemoteProtocolError("hop.kind", f"a record of kind {record.kind} on a hop channel")
-                for event in self._mux.receive_record_untrusted(record.body):
-                    self._perform(event)
-            if self._mux.has_output or self._mux.gone_away:
-                self._writing.unpark()
+    # --- what the link tells -----------------------------------------------------------------------------------
 
-    def _perform(self, event: HopEvent) -> None:
-        match event:
-            case DataReceived(number, data):
-                if (stream := self._streams.get(number)) is not None:
-                    stream.deliver_data(data)
-            case ResponseStarted(number, head):
-                if (stream := self._streams.get(number)) is not None:
-                    stream.deliver_head(head)
-            case StreamEnded(number, end):
-                if (stream := self._streams.get(number)) is not None:
-                    stream.deliver_end(end)
-                    self._forget_if_over(stream)
-            case ResponseWhole(number, head, body, end):
-                if (stream := self._streams.get(number)) is not None:
-                    stream.deliver_head(head)
-                    if body:
-                        stream.deliver_data(body)
-                    stream.deliver_end(end)
-                    self._forget_if_over(stream)
-            case RequestOpened(number, head, whole):
-                stream = self._streams[number] = HopStream(self, number, head)
-                if whole is not None:
-                    if whole:
-                        stream.deliver_data(whole)
-                    stream.deliver_end(End())
-                self._watching.unpark()
-                self._workers.start(stream)
-            case CreditGained(number):
-                self._deliver_credit(number)
-            case StreamReset(number, flag):
-                self._deliver_reset(number, flag)
-            case GoneAway(_, refused):
-                for number in refused:
-                    self._deliver_reset(number, REFUSED)
-            case PongReceived():
-                pass  # That anything came was noted when it was read.
-            case _:
-                assert_never(event)
+    def bytes_received(self, data: bytes) -> None:
+        """Take what the other side sent."""
+        self._heard_at = self._reactor.now
+        self._reads += 1
+        try:
+            self._take_records(self._channel.receive_bytes_untrusted(data))
+            self._streams.deliver()
+        except RemoteProtocolError as error:
+            self._fail(error)
+            return
+        if self._mux.has_output or self._mux.gone_away:
+            self.flush_soon()
 
-    def _deliver_reset(self, number: int, flag: str) -> None:
-        # The other side may reset what is over for us, while our own end waits to be sent.
-        if (stream := self._streams.pop(number, None)) is not None:
-            stream.deliver_reset(flag)
-        self._wake_blocked()
+    def _take_records(self, events: list[Any]) -> None:
+        receive, perform = self._mux.receive_record_untrusted, self._streams.perform
+        for event in events:
+            if type(event) is Record:
+                if event.kind != HOP:
+                    raise RemoteProtocolError("hop.kind", f"a record of kind {event.kind} on a hop channel")
+                perform(receive(event.body))
+                if self._over:
+                    return
+            elif type(event) is Ended:
+                self._peer_ended = True
+                if self._sent_end:
+                    self._finish()
+                else:
+                    self._say_end()
+                    return
 
-    def _deliver_credit(self, number: int | None) -> None:
-        if number is None:
-            self._wake_blocked()
-        elif (stream := self._streams.get(number)) is not None:
-            stream.deliver_credit()
+    def eof_received(self) -> None:
+        """The other side closed: in good order only behind its END."""
+        try:
+            self._channel.receive_eof()
+        except RemoteProtocolError as error:
+            self._fail(error)
+            return
+        self._finish()
 
-    def _wake_blocked(self) -> None:
-        for stream in self._blocked:
-            stream.deliver_credit()
+    def broken(self) -> None:
+        """The connection is gone."""
+        if self._sent_end and self._peer_ended:
+            self._finish()
+        else:
+            self._fail(ChannelClosed("channel.cut", "the connection broke"))
 
-    def _forget_if_over(self, stream: HopStream) -> None:
-        if stream.sent_end and stream.end is not None:
-            self._streams.pop(stream.number, None)
-            self.used_at = trio.current_time()
+    def drained(self) -> None:
+        """The other side took everything: what became ready meanwhile has its turn."""
+        if self._peer_ended and self._sent_end:
+            self._finish()
+        else:
+            self.flush_soon()
 
-    # --- handling ----------------------------------------------------------------------------------------------
+    def hung_up(self) -> None:
+        """Nothing: reading is never paused here, so what was hung up is read to its end first."""
 
-    async def _handle(self, stream: HopStream) -> None:
+    def _request_opened(self, event: RequestOpened) -> None:
+        stream = HopStream(self, event.stream, event.head, event.body)
+        self._streams.add(stream)
         if self._serve is None:
             stream.reset(REFUSED)
-            return
-        try:
-            await self._serve(stream)
-        except StreamResetError:
-            return
-        if not stream.sent_end:
-            stream.reset(UNWANTED)
-        elif self._streams.pop(stream.number, None) is not None:
-            self._mux.discard(stream.number)
-            self._writing.unpark()
+        else:
+            self._serve(stream)
+
+    def _forget(self, stream: HopStream) -> None:
+        if self._streams.forget(stream):
+            self.used_at = self._reactor.now
 
     # --- writing -----------------------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
-        if self._initiator and not self._mux.has_output:
-            await self._stream.send_records(
-                HOP, [b""]
-            )  # Says what the channel is for before there is a request.
-        while True:
-            if bodies := self._mux.take_records(WRITE_TURN):
-                await self._stream.send_records(HOP, bodies)
-            elif self._initiator and self._mux.gone_away and not self._mux.open_streams:
-                await self._stream.send_end()
-                await trio.sleep(FINISH_TIMEOUT_S)  # The other side's END ends the reader, and this with it.
-                raise ChannelClosed("channel.unfinished", "the other side did not end the channel")
-            else:
-                await self._writing.park()
+    def flush_soon(self) -> None:
+        """Send what is ready at the end of this turn."""
+        if not self._flushing:
+            self._flushing = True
+            self._reactor.defer(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        link, mux, channel = self._link, self._mux, self._channel
+        if self._over or link is None or self._sent_end or link.unsent:
+            return
+        for body in mux.take_records(WRITE_TURN):
+            channel.send_record(HOP, body)
+        if data := channel.bytes_to_send():
+            link.send(data)
+        if mux.has_output:
+            self.flush_soon()  # Or, if not all of it was taken, when it is drained.
+        elif self._initiator and mux.gone_away and not mux.open_streams:
+            self._say_end()
 
     # --- watching ----------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    def _look(self) -> None:
         """Notice a host that vanished while requests wait for it: no packet will ever say so."""
-        quiet_since = trio.current_time()
-        while True:
-            if not self._streams:
-                await self._watching.park()
-                quiet_since = trio.current_time()
-            quiet_since = max(quiet_since, self._heard_at)
-            if trio.current_time() < quiet_since + PING_AFTER_S:
-                await trio.sleep_until(quiet_since + PING_AFTER_S)
-            elif await self._is_alive():
-                quiet_since = trio.current_time()
+        now = self._reactor.now
+        if self._sent_end:
+            self._fail(ChannelClosed("channel.unfinished", "the other side did not end the channel"))
+        elif not self._streams:
+            self._pinged = None
+        elif self._pinged is None:
+            due = max(self._quiet_since, self._heard_at) + PING_AFTER_S
+            if now < due:
+                self._alarm.set(due)
             else:
-                self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
-                return
+                self._ping(now)
+        elif self._reads > self._pinged[1]:
+            self._pinged = None
+            self._alarm.set(max(now, self._heard_at + PING_AFTER_S))
+        elif now - self._pinged[0] - PONG_WITHIN_S > LATE_S:
+            self._ping(now)  # The answer may be in the socket: we did not look.
+        else:
+            self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
 
-    async def _is_alive(self) -> bool:
-        reads = self._reads
-        self._pings += 1
-        self._mux.ping(self._pings)
-        self._writing.unpark()
-        due = trio.current_time() + PONG_WITHIN_S
-        while self._reads == reads:
-            late_s = trio.current_time() - due
-            if late_s > LATE_S:
-                due = trio.current_time() + PONG_WITHIN_S  # The answer may be in the socket: we did not look.
-            elif late_s >= 0:
-                return False
-            await trio.sleep_until(due)
-        return True
+    def _ping(self, now: float) -> None:
+        self._pinged = now, self._reads
+        self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
+        self.flush_soon()
+        self._alarm.set(now + PONG_WITHIN_S)
 
     # --- ending ------------------------------------------------------------------------------------------------
 
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _say_end(self) -> None:
+        """Send END, behind everything; the channel is over once the other side's is here too."""
+        assert self._link is not None
+        self._sent_end = True
         try:
-            await work()
-        except (RemoteProtocolError, ChannelClosed) as error:
+            self._channel.send_end()
+            self._link.send(self._channel.bytes_to_send())
+        except MeshError as error:
             self._fail(error)
+            return
+        if self._peer_ended and not self._link.unsent:
+            self._finish()
+        else:
+            self._alarm.set(self._reactor.now + FINISH_TIMEOUT_S)
 
     def _fail(self, error: MeshError) -> None:
         if not self._over:
             self.failure = error
+        self._finish()
+
+    def _finish(self) -> None:
         self._end()
-        self._scope.cancel()
+        self._closed.set()
 
     def _end(self) -> None:
-        self._over = True
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
-            stream.deliver_reset(UPSTREAM_CLOSED)
+        if not self._over:
+            self._over = True
+            self._alarm.drop()
+            if self._link is not None:
+                self._link.close()
+            else:
+                self._socket.close()
+        self._streams.fail_all(UPSTREAM_CLOSED)

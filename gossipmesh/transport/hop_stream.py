@@ -1,19 +1,16 @@
-"""One request in a hop channel, as the proxies at its two ends see it."""
+"""One request in a hop channel, as the proxies at its two ends see it: calls down, callbacks up."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.errors import MeshError
 from gossipmesh.identity.credentials import Peer
-from gossipmesh.transport.parking import Parking
 
 
 class StreamResetError(MeshError):
-    """The stream is of no more use; raised from every wait on it, at both ends.
+    """The stream is of no more use: what was called can have no effect.
 
     Args:
         flag: why, as it goes into ``x-gossipmesh-error``: ``UC`` where the channel broke, ``refused`` where nobody
@@ -24,6 +21,31 @@ class StreamResetError(MeshError):
     def __init__(self, flag: str) -> None:
         super().__init__("hop.reset", f"the stream was reset ({flag})")
         self.flag = flag
+
+
+class StreamListener(Protocol):
+    """Who is told what comes on a stream, in a turn of the reactor.
+
+    After ``reset_received``, or after a reset of one's own, nothing more is told.
+    """
+
+    def head_received(self, head: ResponseHead) -> None:
+        """A response head came (the caller's end only): interim ones first, then the final one."""
+
+    def whole_received(self, head: ResponseHead, body: bytes, end: End) -> None:
+        """The whole response came at once (the caller's end only); nothing else follows."""
+
+    def data_received(self, data: bytes) -> None:
+        """Body bytes came. Call ``consumed`` as they are passed on: the other side may send so many more."""
+
+    def end_received(self, end: End) -> None:
+        """The other side's direction is complete."""
+
+    def reset_received(self, flag: str) -> None:
+        """The other side gave the stream up, or the channel broke."""
+
+    def credit_gained(self) -> None:
+        """There may be credit again, where ``send_data`` took less than it was given."""
 
 
 class Carrier(Protocol):
@@ -39,101 +61,73 @@ class Carrier(Protocol):
     def send_data(self, stream: HopStream, data: bytes | memoryview) -> int:
         """Send as much as credit allows, and give how much that is."""
 
-    async def wait_for_credit(self, stream: HopStream) -> None:
-        """Wait until there may be credit again."""
-
     def send_end(self, stream: HopStream, end: End) -> None:
         """End our direction."""
 
+    def answer(self, stream: HopStream, head: ResponseHead, body: bytes, end: End) -> bool:
+        """Send a whole response."""
+
     def consume(self, stream: HopStream, size: int) -> None:
-        """Note that the app took body bytes."""
+        """Note that body bytes were passed on."""
 
     def reset(self, stream: HopStream, flag: str) -> None:
         """Give the stream up."""
 
+    def done(self, stream: HopStream) -> None:
+        """Want no more of what the other side may still send."""
+
 
 class HopStream:
-    """One request and its response. At each end one task reads and one task writes; they may be the same.
+    """One request and its response, at either end.
 
-    The caller's end: :meth:`response_head` (again for each interim one), then :meth:`receive_data` until it gives
-    ``b""``; beside that :meth:`send_data` and :meth:`send_end` for the request's body. The destination's end reads
-    :attr:`request` and the body, and answers with :meth:`send_head`, :meth:`send_data` and :meth:`send_end`.
-
-    Nothing here waits unless it must: what can be sent at once, or is here already, costs no checkpoint. Deadlines
-    need no cancel scope: :meth:`reset` from any task wakes whoever waits on the stream, with StreamResetError.
-    Leaving a stream unfinished keeps it open: reset it then (at the destination that is done when the handler returns).
+    The caller's end sends the request's body and is told the response; the destination's end reads :attr:`request`
+    and :attr:`body`, is told the rest of the body, and answers. Nothing here waits: what has no credit stays with
+    whoever sends. A stream must be brought to its end: by both directions' ends, by :meth:`reset`, or, at the
+    destination, by :meth:`done`.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_carrier",
-        "_heads",
-        "_reading",
-        "_writing",
-        "end",
-        "flag",
-        "number",
-        "on_reset",
-        "request",
-        "sent_end",
-    )
+    __slots__ = ("_carrier", "body", "ended", "flag", "listener", "moved", "number", "request", "sent_end")
 
-    def __init__(self, carrier: Carrier, number: int, request: RequestHead) -> None:
+    def __init__(
+        self, carrier: Carrier, number: int, request: RequestHead, body: bytes | None = None
+    ) -> None:
         self._carrier = carrier
-        self._heads: deque[ResponseHead] = deque()
-        self._buffer: bytes | bytearray = b""
-        self._reading = Parking()
-        self._writing = Parking()
+        self.listener: StreamListener | None = None
         self.number = number
         self.request = request
-        self.end: End | None = None
-        """The other side's end, once it is here; what it sent before may still wait to be received."""
+        self.body = body
+        """At the destination: the request's whole body if it came with its head, else None."""
+        self.ended = body is not None
+        """Whether the other side's direction has ended."""
         self.sent_end = False
+        self.moved = 0
+        """Body bytes of DATA frames, both ways together."""
         self.flag: str | None = None
         """Why the stream was reset; None if it was not."""
-        self.on_reset: Callable[[], None] | None = None
-        """Called once if the other side resets the stream or the channel breaks: for a task that waits elsewhere."""
 
     @property
     def peer(self) -> Peer:
         """Who is on the other side."""
         return self._carrier.peer
 
-    # --- what both ends do -------------------------------------------------------------------------------------
-
-    async def receive_data(self) -> bytes:
-        """Wait for body bytes and give all that came, at most a stream's window; ``b""`` once there are no more.
-
-        Then :attr:`end` has the trailers and, of a response, the load of its server. An end without all of the body
-        does not exist: a body that was cut raises.
+    def send_head(self, head: ResponseHead) -> None:
+        """Send an interim or the final response head.
 
         Raises:
-            StreamResetError: if the body is not complete and will never be.
-        """
-        while not self._buffer:
-            if self.end is not None:
-                return b""
-            self._raise_if_reset()
-            await self._reading.park()
-        data, self._buffer = bytes(self._buffer), b""
-        self._carrier.consume(self, len(data))
-        return data
-
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes; waits while the other side's app has not taken enough of those before.
-
-        Raises:
-            StreamResetError: if the stream was reset; how much arrived is unknown.
+            StreamResetError: if the stream was reset.
+            LocalProtocolError: ``hop.order``, ``hop.head-too-long`` or ``hop.head``.
         """
         self._raise_if_reset()
-        sent = self._carrier.send_data(self, data)
-        if sent == len(data):
-            return
-        left = memoryview(data)[sent:]
-        while left:
-            await self._carrier.wait_for_credit(self)
-            self._raise_if_reset()
-            left = left[self._carrier.send_data(self, left) :]
+        self._carrier.send_head(self, head)
+
+    def send_data(self, data: bytes | memoryview) -> int:
+        """Send body bytes as far as there is credit, and give how many; ``credit_gained`` tells when to go on.
+
+        Raises:
+            StreamResetError: if the stream was reset.
+        """
+        self._raise_if_reset()
+        return self._carrier.send_data(self, data)
 
     def send_end(self, end: End) -> None:
         """End our direction: everything was sent.
@@ -144,6 +138,22 @@ class HopStream:
         self._raise_if_reset()
         self._carrier.send_end(self, end)
 
+    def answer(self, head: ResponseHead, body: bytes, end: End) -> bool:
+        """Send a whole response of at most ``MAX_WHOLE`` body bytes, without trailers.
+
+        False, and nothing done, if credit does not allow that.
+
+        Raises:
+            StreamResetError: if the stream was reset.
+            LocalProtocolError: ``hop.order``, ``hop.head-too-long`` or ``hop.head``.
+        """
+        self._raise_if_reset()
+        return self._carrier.answer(self, head, body, end)
+
+    def consumed(self, size: int) -> None:
+        """Note that ``size`` body bytes were passed on; does nothing to a stream that is over."""
+        self._carrier.consume(self, size)
+
     def reset(self, flag: str) -> None:
         """Give the stream up at once, both ways; does nothing to one that is over.
 
@@ -152,74 +162,16 @@ class HopStream:
         """
         self._carrier.reset(self, flag)
 
-    # --- the caller's end --------------------------------------------------------------------------------------
-
-    async def response_head(self) -> ResponseHead:
-        """Wait for the next response head: interim ones first, then the final one.
-
-        Raises:
-            StreamResetError: if there will be none.
-        """
-        while not self._heads:
-            self._raise_if_reset()
-            await self._reading.park()
-        return self._heads.popleft()
-
-    # --- the destination's end ---------------------------------------------------------------------------------
-
-    def send_head(self, head: ResponseHead) -> None:
-        """Send an interim or the final response head.
-
-        Raises:
-            StreamResetError: if the stream was reset.
-        """
-        self._raise_if_reset()
-        self._carrier.send_head(self, head)
-
-    # --- what the connection calls -----------------------------------------------------------------------------
-
-    def deliver_head(self, head: ResponseHead) -> None:
-        """Take a response head that came."""
-        self._heads.append(head)
-        self._reading.unpark()
-
-    def deliver_data(self, data: bytes) -> None:
-        """Take body bytes that came. Their number is bounded by the stream's credit."""
-        if not self._buffer:
-            self._buffer = data
-        else:
-            # One buffer, however small the pieces: a list of them could weigh a hundred times what it carries.
-            if type(self._buffer) is bytes:
-                self._buffer = bytearray(self._buffer)
-            self._buffer += data
-        self._reading.unpark()
-
-    def deliver_end(self, end: End) -> None:
-        """Take the end of the other side's direction."""
-        self.end = end
-        self._reading.unpark()
-
-    def deliver_reset(self, flag: str) -> None:
-        """Take a reset by the other side, or the loss of the channel."""
-        if self.flag is None:
-            self.fail(flag)
-            if self.on_reset is not None:
-                self.on_reset()
+    def done(self) -> None:
+        """Want no more of the request (destination only): what was answered still goes; unanswered, it is reset."""
+        self._carrier.done(self)
 
     def fail(self, flag: str) -> None:
-        """Wake whoever waits, with StreamResetError."""
+        """Take a reset by the other side, or the loss of the channel; for the connection."""
         if self.flag is None:
             self.flag = flag
-            self._reading.unpark()
-            self._writing.unpark()
-
-    async def park_for_credit(self) -> None:
-        """Wait for :meth:`deliver_credit`."""
-        await self._writing.park()
-
-    def deliver_credit(self) -> None:
-        """Wake who waits to send."""
-        self._writing.unpark()
+            if self.listener is not None:
+                self.listener.reset_received(flag)
 
     def _raise_if_reset(self) -> None:
         if self.flag is not None:

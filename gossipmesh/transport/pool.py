@@ -1,14 +1,13 @@
-"""The hop channels that we opened: one per peer, dialled once for all who want it."""
+"""The hop channels that we opened: one per peer, dialled once for all who want it, and a second one beside bulk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
 
-from gossipmesh.channel.hop import StreamLimit
-from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
 from gossipmesh.errors import ConnectError
@@ -16,11 +15,13 @@ from gossipmesh.model import Address, NodeId, short_id
 from gossipmesh.transport.counters import Count, count_nothing
 from gossipmesh.transport.dial import dial
 from gossipmesh.transport.hop import HopConnection
-from gossipmesh.transport.hop_stream import HopStream
+from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity
 
 MAX_CHANNELS: Final = 1_024
 """Channels that take new requests. One more retires the one that was idle longest."""
+MAX_SECOND_CHANNELS: Final = 64
+"""Second channels, each beside one that carries bulk."""
 MAX_AGE_S: Final = 3_600.0
 """A channel takes new streams this long; then a new one does, and the old one lives until its streams end."""
 MAX_IDLE_S: Final = 300.0
@@ -31,28 +32,32 @@ SWEEP_S: Final = 30.0
 Resolve = Callable[[NodeId], tuple[Address, ...] | None]
 """Where a node says it is, in its signed record; None for a node that is not known."""
 Lost = Callable[[NodeId, str], None]
+Dialled = Callable[["HopConnection | ConnectError"], None]
 
 
 def _nobody_minds(_: NodeId, __: str) -> None:
     pass
 
 
+def _nobody_waits(_: HopConnection | ConnectError) -> None:
+    pass
+
+
 class _Dial:
-    """A dial under way, and whoever waits for it."""
+    """A dial under way, and whoever waits for it. Waiters are requests, whose number is bounded."""
 
     def __init__(self) -> None:
-        self.done = trio.Event()
-        self.connection: HopConnection | None = None
-        self.error = ConnectError("connect.stopped", "this daemon is stopping")
+        self.waiting: list[Dialled] = []
 
 
 class ChannelPool:
     """Hop channels by peer, as a service.
 
     Resource handling: :meth:`run` owns all channels; when it is cancelled all streams fail with ``UC``.
-    Error handling: :meth:`open_stream` raises ConnectError only where nothing of the request was sent.
+    Error handling: nothing raises; a dial that failed is told as ConnectError, and nothing of a request was sent then.
 
     Args:
+        reactor: what the channels run on.
         identity: who we are.
         resolve: where a node is.
         connect_timeout_s: for dial and handshake together, over all of a peer's addresses, in seconds.
@@ -63,6 +68,7 @@ class ChannelPool:
 
     def __init__(
         self,
+        reactor: Reactor,
         identity: ChannelIdentity,
         resolve: Resolve,
         *,
@@ -71,6 +77,7 @@ class ChannelPool:
         count: Count = count_nothing,
         lost: Lost = _nobody_minds,
     ) -> None:
+        self._reactor = reactor
         self._identity = identity
         self._lost = lost
         self._resolve = resolve
@@ -80,6 +87,7 @@ class ChannelPool:
         self._nursery: trio.Nursery | None = None
         self._channels: dict[NodeId, HopConnection] = {}
         self._retired: set[HopConnection] = set()
+        self._second: dict[NodeId, HopConnection] = {}
         self._dials: dict[NodeId, _Dial] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -99,81 +107,92 @@ class ChannelPool:
         """The peers that a request can be sent to without a dial."""
         return frozenset(self._channels)
 
-    async def open_stream(self, target: NodeId, head: RequestHead) -> HopStream:
-        """Begin a request to ``target``, over the channel that there is, or else over a new one.
+    def channel(self, target: NodeId) -> HopConnection | None:
+        """Give the channel to ``target`` that takes requests, or None: then :meth:`dial`."""
+        connection = self._channels.get(target)
+        if connection is None:
+            return None
+        if not connection.accepts_streams or self._reactor.now - connection.opened_at >= MAX_AGE_S:
+            self.retire(target)
+            return None
+        return self._beside_bulk(target, connection) if connection.carries_bulk else connection
 
-        Raises:
-            ConnectError: nothing was sent. The codes of :func:`~gossipmesh.transport.dial.dial`; ``connect.unknown``;
-                ``hop.stream-limit`` where the channel is full; ``connect.lost`` where it broke at once.
-            LocalProtocolError: ``hop.head-too-long`` or ``hop.head``.
+    def _beside_bulk(self, target: NodeId, busy: HopConnection) -> HopConnection:
+        """Give the second channel to ``target`` if that carries no bulk; have it made if there is none."""
+        second = self._second.get(target)
+        if second is None:
+            if target not in self._dials and len(self._second) < MAX_SECOND_CHANNELS:
+                self.dial(target, _nobody_waits)
+        elif second.accepts_streams and not second.carries_bulk:
+            self._channels[target], self._second[target] = second, busy
+            return second
+        return busy
+
+    def dial(self, target: NodeId, done: Dialled) -> None:
+        """Make a channel to ``target``, or wait for the one that is being made.
+
+        Args:
+            target: a node.
+            done: called in a later turn, with the channel or with a ConnectError: the codes of
+                :func:`~gossipmesh.transport.dial.dial`, ``connect.unknown`` or ``connect.stopped``.
         """
-        for _ in range(2):
-            connection = self._usable(target)
-            if connection is None:
-                connection = await self._connect(target)
-            try:
-                return connection.open_stream(head)
-            except StreamLimit as error:
-                if error.code != "hop.gone-away":
-                    raise ConnectError(error.code, str(error)) from None
-        raise ConnectError("connect.lost", f"the channel to {short_id(target)} broke as soon as it was made")
+        under_way = self._dials.get(target)
+        if under_way is not None:
+            under_way.waiting.append(done)
+            return
+        addresses = self._resolve(target)
+        error = None
+        if addresses is None:
+            error = ConnectError("connect.unknown", f"no address of {short_id(target)} is known")
+        elif self._nursery is None:
+            error = ConnectError("connect.stopped", "this daemon is stopping")
+        if error is not None or addresses is None or self._nursery is None:
+            self._reactor.defer(partial(done, error or ConnectError("connect.stopped", "stopping")))
+            return
+        under_way = self._dials[target] = _Dial()
+        under_way.waiting.append(done)
+        # A task of its own: a request that goes away must not take the others' dial with it.
+        self._nursery.start_soon(self._dial, target, addresses, under_way)
 
     def close(self, target: NodeId) -> None:
         """End all channels to a peer now, and fail their streams: it was revoked."""
-        for connection in (*self._retired, *self._channels.values()):
+        for connection in (*self._retired, *self._second.values(), *self._channels.values()):
             if connection.peer.id == target:
                 connection.close()
 
     def retire(self, target: NodeId) -> None:
         """Send new requests to ``target`` over a new channel: it has moved or changed its keys, or we have."""
-        connection = self._channels.pop(target, None)
+        self._retire(self._channels.pop(target, None))
+        self._retire(self._second.pop(target, None))
+
+    def _retire(self, connection: HopConnection | None) -> None:
         if connection is not None:
             self._retired.add(connection)
             connection.go_away()
 
-    def _usable(self, target: NodeId) -> HopConnection | None:
-        connection = self._channels.get(target)
-        if connection is None:
-            return None
-        if connection.accepts_streams and trio.current_time() - connection.opened_at < MAX_AGE_S:
-            return connection
-        self.retire(target)
-        return None
-
-    async def _connect(self, target: NodeId) -> HopConnection:
-        under_way = self._dials.get(target)
-        if under_way is None:
-            under_way = self._start_dial(target)
-        await under_way.done.wait()
-        if under_way.connection is None:
-            raise ConnectError(under_way.error.code, str(under_way.error))
-        return under_way.connection
-
-    def _start_dial(self, target: NodeId) -> _Dial:
-        addresses = self._resolve(target)
-        if addresses is None:
-            raise ConnectError("connect.unknown", f"no address of {short_id(target)} is known")
-        if self._nursery is None:
-            raise ConnectError("connect.stopped", "this daemon is stopping")
-        under_way = self._dials[target] = _Dial()
-        # A task of its own: a caller that goes away must not take the others' dial with it.
-        self._nursery.start_soon(self._dial, target, addresses, under_way)
-        return under_way
-
     async def _dial(self, target: NodeId, addresses: tuple[Address, ...], under_way: _Dial) -> None:
+        result: HopConnection | ConnectError = ConnectError("connect.stopped", "this daemon is stopping")
         try:
             stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)
             self._make_room()
-            connection = HopConnection(stream, Role.INITIATOR, budget=self._budget)
-            self._channels[target] = under_way.connection = connection
+            result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget)
+            self._add(target, result)
         except ConnectError as error:
             self._count(error.code)
-            under_way.error = error
-            return
+            result = error
         finally:
             del self._dials[target]
-            under_way.done.set()
-        await self._keep(target, connection)
+            for done in under_way.waiting:
+                self._reactor.defer(partial(done, result))
+        if isinstance(result, HopConnection):
+            await self._keep(target, result)
+
+    def _add(self, target: NodeId, connection: HopConnection) -> None:
+        """Send new requests over ``connection``; one that carries bulk stays beside it."""
+        if (busy := self._channels.get(target)) is not None:
+            self._retire(self._second.get(target))
+            self._second[target] = busy
+        self._channels[target] = connection
 
     async def _keep(self, target: NodeId, connection: HopConnection) -> None:
         try:
@@ -183,11 +202,15 @@ class ChannelPool:
                 self._lost(target, str(connection.failure))
         finally:
             self._retired.discard(connection)
-            if self._channels.get(target) is connection:
-                del self._channels[target]
+            for channels in (self._channels, self._second):
+                if channels.get(target) is connection:
+                    del channels[target]
 
     def _sweep(self) -> None:
         now = trio.current_time()
+        for target, connection in list(self._second.items()):
+            if not connection.open_streams and now - connection.used_at >= MAX_IDLE_S:
+                self._retire(self._second.pop(target))
         for target, connection in list(self._channels.items()):
             idle = not connection.open_streams and now - connection.used_at >= MAX_IDLE_S
             if idle or now - connection.opened_at >= MAX_AGE_S:

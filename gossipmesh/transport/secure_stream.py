@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -159,6 +160,15 @@ class SecureStream:
             pass  # The connection is already gone, or END was sent before.
         finally:
             self.close()
+
+    def detach(self) -> tuple[socket.socket, SecureChannel[Peer], list[Record]]:
+        """Hand over socket, channel and what arrived of it already; this stream is of no more use.
+
+        Only after :meth:`handshake`, and while nobody reads or writes.
+        """
+        fd = self._stream.socket.detach()
+        records, self._arrived = self._arrived, []
+        return socket.socket(fileno=fd), self._channel, records
 
     def close(self) -> None:
         """Close at once. Where END was not sent, the other side sees a cut."""

@@ -26,7 +26,6 @@ from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.headers import (
     check_framing_untrusted,
     check_request_untrusted,
-    filter_trailers,
     request_to_app,
     request_to_mesh,
     response_to_caller,
@@ -35,6 +34,7 @@ from gossipmesh.proxy.headers import (
 )
 from gossipmesh.proxy.names import name_request
 from gossipmesh.proxy.tracing import trace, trace_id_of
+from gossipmesh.proxy.trailers import filter_trailers
 from gossipmesh.routing.balancer import RoundRobin
 from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
 from gossipmesh.routing.snapshot import Snapshot

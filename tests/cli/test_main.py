@@ -135,8 +135,8 @@ def test_the_version_is_shown(args: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "heavy"),
     [
-        (["status", "--state", "/nonexistent"], ["trio", "rich", "cattrs", "structlog", "nacl"]),
-        (["up", "--help"], ["trio", "rich", "cattrs", "structlog"]),
+        (["status", "--state", "/nonexistent"], ["trio", "rich", "cattrs", "nacl"]),
+        (["up", "--help"], ["trio", "rich", "cattrs"]),
     ],
 )
 def test_a_short_command_does_not_wait_for_what_it_does_not_need(args: list[str], heavy: list[str]) -> None:

@@ -7,7 +7,6 @@ import os
 from typing import Literal
 
 import pytest
-import structlog
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,17 +117,11 @@ def test_secrets_are_hidden_by_name_and_tokens_wherever_they_are(format_: Litera
 def test_an_event_is_one_line_with_its_time_level_and_fields() -> None:
     stream = io.StringIO()
     log = event_log(LogConfig(), stream)
-    log.debug("not wanted")
     log.warning("member died\n\x1b[31m", node=b"\x01\x02", name="a\u202eb")
     (line,) = stream.getvalue().splitlines()
     event = json.loads(line)
     assert line.isascii()
     assert (event["level"], event["node"], event["name"]) == ("warning", "0102", "a\u202eb")
-
-
-def test_structlogs_own_configuration_is_left_alone() -> None:
-    event_log(LogConfig(), io.StringIO()).info("x")
-    assert not structlog.is_configured()
 
 
 def test_text_quotes_what_is_not_plain() -> None:

@@ -101,6 +101,8 @@ class Node:
         self.out = home / f"{name}.out"
         self.err = home / f"{name}.err"
         self.arguments = arguments
+        self.variables: dict[str, str] = {}
+        """What its environment says beside ours."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -111,7 +113,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=environment(),
+                env=environment() | self.variables,
                 start_new_session=True,
             )
         return self
@@ -220,6 +222,7 @@ class Mesh:
         join: Node | None = None,
         token: bool = True,
         services: dict[str, int] | None = None,
+        variables: dict[str, str] | None = None,
     ) -> Node:
         """Make a node on loopback, every port chosen by the system; it is not started yet."""
         arguments = ["-c", str(self.config), "--bind", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]
@@ -231,6 +234,7 @@ class Mesh:
         for service, port in (services or {}).items():
             arguments += ["--service", f"{service}={port}"]
         node = Node(name, self.home, [*arguments, *extra])
+        node.variables |= variables or {}
         self.nodes.append(node)
         return node
 

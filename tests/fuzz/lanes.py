@@ -249,7 +249,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("lanes.py: atheris is not installed; `python -m pip install atheris` gets it")
+        sys.exit("lanes.py: atheris is not installed; python -m pip install 'gossipmesh[fuzz]' gets it")
     atheris.instrument_all()
     atheris.Setup(sys.argv, compare)
     atheris.Fuzz()

@@ -14,11 +14,10 @@ from types import ModuleType
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh import crypto
-from gossipmesh.channel.noise import Role
 from gossipmesh.identity.bundle import new_bundle
 from gossipmesh.identity.chain import chain_hash, join_chain
 from gossipmesh.identity.credentials import Peer, encode_credentials, verify_credentials_untrusted
@@ -26,28 +25,37 @@ from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import sign_record
 from gossipmesh.identity.token import Token, new_token
-from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.model import Address, Endpoint, NodeId, Protocol, Service
 from gossipmesh.policy.decision import decide
 from gossipmesh.proxy.access import RequestReport
+from gossipmesh.proxy.admission import services_of
 from gossipmesh.proxy.apps import AppPool
-from gossipmesh.proxy.delivery import InboundPorts, services_of
-from gossipmesh.proxy.exchange import OutboundPorts
+from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outbound import Outbound
+from gossipmesh.proxy.outside import REFUSED, External
+from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.routing.plan import AttemptOutcome
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.pool import ChannelPool
+from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 
 WALL = 1_800_000_000
 ROOT = bytes(range(32))
 
 
-@pytest.fixture
-def lab() -> ModuleType:
+FAST_LANE = True
+"""Whether the daemons of the present test read plain heads without h11."""
+
+
+@pytest.fixture(params=[True, False], ids=["fast-lane", "h11"])
+def lab(request: pytest.FixtureRequest) -> ModuleType:
+    global FAST_LANE  # noqa: PLW0603
+    FAST_LANE = request.param
     return sys.modules[__name__]
 
 
@@ -55,10 +63,10 @@ Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 class InOrder:
-    """Takes endpoints in the order of the snapshot, so that a test knows who is asked first."""
+    """Takes endpoints in the order of their names, so that a test knows who is asked first."""
 
     def pick(self, service: str, candidates: Sequence[Endpoint]) -> Endpoint:
-        return candidates[0]
+        return min(candidates, key=lambda endpoint: endpoint.node)
 
 
 @define
@@ -72,6 +80,7 @@ class Daemon:
     proxy: Address
     outbound: Outbound | None = None
     inbound: Inbound | None = None
+    acceptor: HopAcceptor | None = None
     reports: list[RequestReport] = field(factory=list)
     outcomes: list[tuple[NodeId, AttemptOutcome]] = field(factory=list)
 
@@ -87,6 +96,7 @@ class Mesh:
     """Daemons that know each other, in one nursery."""
 
     nursery: trio.Nursery
+    reactor: Reactor
     token: Token
     endpoints: dict[str, tuple[Endpoint, ...]] = field(factory=dict)
     addresses: dict[NodeId, Address] = field(factory=dict)
@@ -109,27 +119,35 @@ class Mesh:
         name: str,
         services: Mapping[str, int] | None = None,
         *,
+        tcp: Mapping[str, int] | None = None,
         speaks_as: str = "",
         allow: bool = True,
         limits: ProxyLimits | None = None,
+        external: External = REFUSED,
     ) -> Daemon:
-        """Start one node's proxy; ``services`` are the ports of its apps by name."""
+        """Start one node's proxy; ``services`` and ``tcp`` are the ports of its apps by name.
+
+        What a name outside the mesh leads to may be anything here but link-local.
+        """
         limits = limits or ProxyLimits()
         own = {service: Service(service, port) for service, port in (services or {}).items()}
+        own |= {service: Service(service, port, Protocol.TCP) for service, port in (tcp or {}).items()}
         key, identity = member(name, tuple(own.values()), self.token)
         daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2)
-        apps = AppPool(limits)
+        apps = AppPool(self.reactor, limits, fast_lane=FAST_LANE)
         daemon.inbound = Inbound(
             InboundPorts(
                 own.get,
                 services_of,
                 partial(decide, default_allow=allow),
+                self.reactor,
                 apps,
                 daemon.reports.append,
                 limits,
+                FAST_LANE,
             )
         )
-        acceptor = HopAcceptor(daemon.inbound.handle)
+        acceptor = daemon.acceptor = HopAcceptor(self.reactor, daemon.inbound.handle)
         listener = Listener(
             Address("127.0.0.1", 0),
             identity,
@@ -140,20 +158,28 @@ class Mesh:
         daemon.mesh = await self.nursery.start(listener.run)
         for service in own.values():
             self.offer(service, name, key.id, daemon.mesh)
-        pool = ChannelPool(identity, self.resolve, connect_timeout_s=limits.connect_timeout_s)
+        pool = ChannelPool(self.reactor, identity, self.resolve, connect_timeout_s=limits.connect_timeout_s)
         await self.nursery.start(pool.run)
         self.nursery.start_soon(apps.run)
+        dialler = Dialler(
+            self.reactor, limits.connect_timeout_s, judge=lambda address: not address.is_link_local
+        )
+        await self.nursery.start(dialler.run)
         daemon.outbound = Outbound(
             OutboundPorts(
                 node=name,
                 source_service=speaks_as,
                 snapshot=lambda: Snapshot(key.id, self.endpoints),
+                reactor=self.reactor,
                 pool=pool,
                 balancer=InOrder(),
                 report=lambda node, outcome: daemon.outcomes.append((node, outcome)),
                 observe=daemon.reports.append,
                 entropy=os.urandom,
                 limits=limits,
+                fast_lane=FAST_LANE,
+                external=external,
+                dialler=dialler,
             )
         )
         daemon.proxy = await self.nursery.start(daemon.outbound.serve, Address("127.0.0.1", 0))
@@ -168,29 +194,6 @@ class Mesh:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.nursery.start_soon(trio.serve_listeners, handler, [listener])
         return int(listener.socket.getsockname()[1])
-
-
-async def secure_pair(caller: Peer) -> tuple[SecureStream, SecureStream]:
-    """Give both ends of a channel on which each takes the other for ``caller``."""
-
-    def identity(name: bytes) -> ChannelIdentity:
-        return ChannelIdentity(
-            mesh_id=bytes(32),
-            credentials=lambda: name,
-            authenticate=lambda *_: caller,
-            static_private=lambda: crypto.blake2b(name, 32),
-            entropy=os.urandom,
-        )
-
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        client = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
-        theirs = SecureStream(client, Role.INITIATOR, identity(b"web"))
-        ours = SecureStream(await listener.accept(), Role.RESPONDER, identity(b"hello"))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(theirs.handshake)
-        nursery.start_soon(ours.handshake)
-    return theirs, ours
 
 
 async def no_sync(stream: SecureStream) -> None:
@@ -230,12 +233,25 @@ def member(name: str, services: tuple[Service, ...], token: Token) -> tuple[Node
     return key, identity
 
 
+def peer_of(*services: str, allowed: tuple[str, ...] = ("*",), features: int = 0) -> Peer:
+    """Give a proved member called web-1 that declares ``services``; its token allows those that match ``allowed``."""
+    bundle = new_bundle([crypto.signing_public(ROOT)], default_allow=True)
+    caveats = Caveats(not_before=WALL - 60, expires_at=WALL + 86_400, services=allowed, groups=("ops",))
+    token = new_token(bundle, ROOT, caveats, os.urandom)
+    _, identity = member("web-1", tuple(Service(name, 80) for name in services), token)
+    key = crypto.dh_public(identity.static_private())
+    peer = verify_credentials_untrusted(identity.credentials(), key, token.trust(), wall=WALL)
+    return evolve(peer, features=features)
+
+
 @asynccontextmanager
 async def mesh() -> AsyncIterator[Mesh]:
     bundle = new_bundle([crypto.signing_public(ROOT)], default_allow=True)
     token = new_token(bundle, ROOT, Caveats(not_before=WALL - 60, expires_at=WALL + 86_400), os.urandom)
     async with trio.open_nursery() as nursery:
-        yield Mesh(nursery, token)
+        reactor = Reactor()
+        await nursery.start(reactor.run)
+        yield Mesh(nursery, reactor, token)
         nursery.cancel_scope.cancel()
 
 

@@ -1,339 +1,326 @@
-"""A local app's connection to us, with raw sockets at the app's end."""
+"""A local app's connection to us, with a raw socket at the app's end and a plain note-taker for an exchange."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 
-import h11
 import pytest
 import trio
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import RequestError
-from gossipmesh.proxy.caller import Caller, CallerGone
+from gossipmesh.proxy.caller import CallerConnection
+from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.replies import refusal, reply_to
+from gossipmesh.proxy.quick_call import Taker
+from gossipmesh.proxy.replies import Reply, reply_to
+from gossipmesh.transport.link import RECEIVE_SIZE
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 OK = ResponseHead(200, ((b"Content-Length", b"2"),))
 
 
+class Exchange:
+    """Notes what the connection tells it, and answers when a test says so."""
+
+    def __init__(self, caller: CallerConnection, request: RequestIn, told: list[str]) -> None:
+        self.caller = caller
+        self.request = request
+        self.told = told
+
+    def start(self) -> None:
+        self.told.append(f"start {self.request.target.decode()}")
+        self.caller.alarm.set(self.caller.reactor.now + 5.0)
+
+    def body_arrived(self) -> None:
+        while data := self.caller.http.take_body():
+            self.told.append(f"body {data.decode()}")
+
+    def caller_gone(self) -> None:
+        self.told.append("gone")
+
+    def caller_drained(self) -> None:
+        self.told.append("drained")
+
+    def late(self, now: float) -> None:
+        self.told.append("late")
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def answer(self, head: ResponseHead = OK, body: bytes = b"ok") -> None:
+        """Answer the request, and say that it is over."""
+        self.caller.link.send(self.caller.http.whole(head, body, last=False))
+        self.caller.exchange_over(complete=True)
+
+
+class Bench:
+    """The app's end of a connection, and what our end told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.exchanges: list[Exchange] = []
+        self.refused: list[RequestError] = []
+        self.closed: list[CallerConnection] = []
+        self.app: trio.SocketStream
+        self.caller: CallerConnection
+
+    def exchange(self, caller: CallerConnection, request: RequestIn) -> Exchange:
+        self.exchanges.append(Exchange(caller, request, self.told))
+        return self.exchanges[-1]
+
+    def refuse(self, error: RequestError, began: float) -> Reply:
+        assert began <= trio.current_time()
+        self.refused.append(error)
+        return reply_to(error)
+
+    async def read_all(self) -> bytes:
+        received = b""
+        async for data in self.app:
+            received += data
+        return received
+
+
 @asynccontextmanager
-async def pair(**limits: float) -> AsyncIterator[tuple[Caller, trio.SocketStream]]:
-    """Give our end and the app's raw end of a loopback connection."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        app = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        caller = Caller(await listener.accept(), ProxyLimits(**limits))  # type: ignore[arg-type]
-        async with app:
-            yield caller, app
-        caller.abort()
+async def bench(lab: ModuleType, hops: ModuleType, **limits: float) -> AsyncIterator[Bench]:
+    it = Bench()
 
+    def continued(caller: CallerConnection, request: RequestIn) -> Taker:
+        raise AssertionError("nothing begins the quick way here")
 
-async def read_all(stream: trio.SocketStream) -> bytes:
-    received = b""
-    async for data in stream:
-        received += data
-    return received
-
-
-async def close(caller: Caller, app: trio.SocketStream) -> bytes:
-    """Close our end as after an answer, and give what the app received until then."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.close)
-        received = await read_all(app)
-        await app.aclose()
-    return received
-
-
-async def test_a_request_says_what_of_it_is_still_to_come() -> None:
-    async with pair() as (caller, app):
-        await app.send_all(
-            b"PUT /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with hops.reactor() as reactor:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listener:
+            it.app = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
+            accepted = await listener.accept()
+        it.caller = CallerConnection(
+            reactor,
+            socket.socket(fileno=accepted.socket.detach()),
+            ProxyLimits(**limits),  # type: ignore[arg-type]
+            fast_lane=lab.FAST_LANE,
+            exchange=it.exchange,
+            continued=continued,
+            refused=it.refuse,
+            closed=it.closed.append,
         )
-        request = await caller.next_request()
-        assert request is not None
-        assert (request.method, request.target, request.host) == (b"PUT", b"/x", b"a")
-        assert request.chunked
-        assert request.has_body
-        assert request.waits_for_100
+        async with it.app:
+            yield it
+        it.caller.stop()
 
 
-@pytest.mark.parametrize(
-    "head", [GET, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n"]
-)
-async def test_a_request_without_a_body_is_read_to_its_end_with_its_head(head: bytes) -> None:
-    async with pair() as (caller, app):
-        await app.send_all(head)
-        request = await caller.next_request()
-        assert request is not None
-        assert not request.has_body
-        assert not request.waits_for_100
-        assert await caller.read_body() == b""
-
-
-async def test_an_app_that_closes_between_requests_wants_nothing() -> None:
-    async with pair() as (caller, app):
-        await app.aclose()
-        assert await caller.next_request() is None
-
-
-async def test_an_idle_connection_is_left_in_silence(autojump_clock: MockClock) -> None:
-    async with pair(keep_alive_s=60.0) as (caller, _app):
-        assert await caller.next_request() is None
-        assert trio.current_time() >= 60.0
-
-
-async def test_a_head_that_takes_too_long_is_answered(autojump_clock: MockClock) -> None:
-    async with pair(head_timeout_s=10.0) as (caller, app):
-        await app.send_all(GET[:-1])
-        with pytest.raises(RequestError) as raised:
-            await caller.next_request()
-        assert raised.value.status == 408
-
-
-async def test_a_body_that_stops_is_answered(autojump_clock: MockClock) -> None:
-    async with pair() as (caller, app):
-        await app.send_all(POST + b"he")
-        await caller.next_request()
-        assert await caller.read_body() == b"he"
-        with pytest.raises(RequestError) as raised:
-            await caller.read_body()
-        assert (raised.value.flag, raised.value.status) == ("DPE", 408)
-
-
-@pytest.mark.parametrize(
-    ("head", "status"),
-    [
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
-        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 1_000 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
-    ],
-)
-async def test_a_request_that_must_not_be_forwarded_is_refused_and_can_be_told_so(
-    head: bytes, status: int
+async def test_requests_are_handled_one_after_the_other_however_they_come(
+    lab: ModuleType, hops: ModuleType
 ) -> None:
-    async with pair() as (caller, app):
+    async with bench(lab, hops) as it:
+        await it.app.send_all(GET.replace(b"/ ", b"/1 ") + GET.replace(b"/ ", b"/2 ") + GET[:10])
+        await hops.settled()
+        assert it.told == ["start /1"]
+        it.exchanges[0].answer()
+        await hops.settled()
+        assert it.told == ["start /1", "start /2"]
+        await it.app.send_all(GET[10:])
+        await hops.settled()
+        assert it.told == ["start /1", "start /2"]
+        it.exchanges[1].answer()
+        await hops.settled()
+        it.exchanges[2].answer()
+        received = b""
+        while received.count(b"ok") < 3:
+            received += await it.app.receive_some()
+        assert it.told == ["start /1", "start /2", "start /"]
+        assert it.closed == []
+
+
+async def test_what_is_sent_ahead_is_held_up_to_a_bound_and_the_rest_stays_with_its_sender(
+    lab: ModuleType, hops: ModuleType
+) -> None:
+    async with bench(lab, hops) as it, trio.open_nursery() as nursery:
+        count = 400_000
+        nursery.start_soon(it.app.send_all, GET * count)
+        await hops.settled()
+        assert it.told == ["start /"]
+        assert it.caller.link.paused
+        for number in range(10):
+            assert it.caller.http.buffered <= 65_536 + RECEIVE_SIZE
+            it.exchanges[number].answer()
+            await hops.settled()
+        assert it.told == ["start /"] * 11
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_body_is_told_of_as_it_comes(lab: ModuleType, hops: ModuleType) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(POST)
+        await hops.settled()
+        await it.app.send_all(b"he")
+        await hops.settled()
+        await it.app.send_all(b"llo" + GET)
+        await hops.settled()
+        assert it.told == ["start /", "body he", "body llo"]
+
+
+async def test_an_app_that_closes_between_requests_wants_nothing(lab: ModuleType, hops: ModuleType) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.aclose()
+        await hops.settled()
+        assert it.closed == [it.caller]
+        assert (it.told, it.refused) == ([], [])
+
+
+async def test_an_app_that_closes_inside_a_head_wants_nothing(lab: ModuleType, hops: ModuleType) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(GET[:10])
+        await it.app.send_eof()
+        assert await it.read_all() == b""
+        assert (it.closed, it.refused) == ([it.caller], [])
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_an_app_that_closes_while_it_waits_is_told_of_at_once(
+    lab: ModuleType, hops: ModuleType, read: bool
+) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(GET)
+        await hops.settled()
+        if not read:
+            it.caller.link.pause()
+        await it.app.aclose()
+        await hops.settled()
+        assert it.told == ["start /", "gone"]
+
+
+async def test_an_idle_connection_is_closed_in_silence(
+    lab: ModuleType, hops: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with bench(lab, hops, keep_alive_s=60.0) as it:
+        began = trio.current_time()
+        await it.app.send_all(GET)
+        await hops.settled()
+        it.exchanges[0].answer()
+        assert (await it.read_all()).endswith(b"ok")
+        assert trio.current_time() - began >= 60.0
+        assert (it.closed, it.refused) == ([it.caller], [])
+
+
+async def test_a_head_in_crumbs_has_no_more_time_than_another(
+    lab: ModuleType, hops: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with bench(lab, hops, head_timeout_s=10.0) as it:
+        began = trio.current_time()
+
+        async def dribble() -> None:
+            with trio.CancelScope() as scope:
+                for byte in GET[:-1]:
+                    await it.app.send_all(bytes([byte]))
+                    await trio.sleep(1.0)
+                scope.cancel()
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(app.send_all, head)
-            with pytest.raises(RequestError) as raised:
-                await caller.next_request()
-        assert (raised.value.flag, raised.value.status) == ("DPE", status)
-        await caller.reply(reply_to(raised.value))
-        answer = await close(caller, app)
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert b"\r\nConnection: close\r\n" in answer
+            nursery.start_soon(dribble)
+            answer = await it.app.receive_some()
+            assert 10.0 <= trio.current_time() - began < 11.0
+            nursery.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert [error.status for error in it.refused] == [408]
+
+
+async def test_deadlines_of_a_request_are_its_exchanges_affair(
+    lab: ModuleType, hops: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with bench(lab, hops, keep_alive_s=1.0) as it:
+        await it.app.send_all(GET)
+        await trio.sleep(6.0)
+        assert it.told == ["start /", "late"]
+
+
+@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\nHost: a\n\n", b"\x16\x03\x01\x02\x00\x01\x00\x01"])
+async def test_what_is_no_request_is_answered_and_nothing_behind_it_is_read_as_one(
+    lab: ModuleType, hops: ModuleType, head: bytes
+) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(head + b"\r\n\r\n" + GET)
+        answer = await it.app.receive_some()
+        assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"\r\nx-gossipmesh-error: DPE\r\n" in answer
+        await it.app.send_all(GET)
+        await it.app.send_eof()
+        assert await it.read_all() == b""
+        await hops.settled()
+        assert (it.told, len(it.refused)) == ([], 1)
+        assert it.closed == [it.caller]
 
 
-async def test_a_chunk_line_with_a_bare_line_feed_is_waited_for_and_then_refused(
-    autojump_clock: MockClock,
+async def test_closing_with_bytes_unread_still_delivers_the_answer(lab: ModuleType, hops: ModuleType) -> None:
+    size = 3_000_000
+    async with bench(lab, hops) as it:
+        await it.app.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        await hops.settled()
+        it.exchanges[0].answer()
+        await it.app.send_all(bytes(size))
+        await it.app.send_eof()
+        answer = await it.read_all()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"ok")
+    assert it.closed == [it.caller]
+
+
+async def test_closing_does_not_wait_for_ever(
+    lab: ModuleType, hops: ModuleType, autojump_clock: MockClock
 ) -> None:
-    async with pair() as (caller, app):
-        await app.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n")
-        await caller.next_request()
-        with pytest.raises(RequestError) as raised:
-            await caller.read_body()
-        assert raised.value.status == 408
-
-
-async def test_a_reply_to_head_has_no_body_and_a_refused_request_without_a_body_keeps_its_connection() -> (
-    None
-):
-    async with pair() as (caller, app):
-        await app.send_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
-        await caller.next_request()
-        await caller.reply(reply_to(refusal("UH")))
-        assert caller.next_exchange()
-        assert await caller.next_request() is not None
-        await caller.reply(reply_to(refusal("UH")))
-        answer = await close(caller, app)
-        assert answer.count(b"HTTP/1.1 503 Service Unavailable\r\n") == 2
-        assert answer.count(b'"flag": "UH"') == 1
-        assert b"close" not in answer
-
-
-async def test_a_response_to_http_1_0_is_delimited_by_closing_and_gets_no_interim() -> None:
-    async with pair() as (caller, app):
-        await app.send_all(b"GET / HTTP/1.0\r\n\r\n")
-        await caller.next_request()
-        await caller.send_interim(ResponseHead(103))
-        await caller.send_head(ResponseHead(200), last=False)
-        await caller.send_data(b"hello")
-        await caller.send_end(((b"Digest", b"x"),))
-        assert not caller.next_exchange()
-        answer = await close(caller, app)
-        assert answer == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
-
-
-async def test_a_response_of_unknown_length_is_chunked_and_keeps_its_trailers() -> None:
-    async with pair() as (caller, app):
-        await app.send_all(GET)
-        await caller.next_request()
-        await caller.send_interim(ResponseHead(103, ((b"Link", b"</a>"),)))
-        await caller.send_head(ResponseHead(200), last=False)
-        await caller.send_data(b"hello")
-        await caller.send_end(((b"Digest", b"x"),))
-        assert caller.next_exchange()
-        answer = await close(caller, app)
-        assert answer == (
-            b"HTTP/1.1 103 \r\nLink: </a>\r\n\r\n"
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nDigest: x\r\n\r\n"
-        )
-
-
-@pytest.mark.parametrize(
-    ("method", "head", "expected"),
-    [
-        (
-            b"HEAD",
-            ResponseHead(200, ((b"Content-Length", b"5"),)),
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-        ),
-        (
-            b"GET",
-            ResponseHead(304, ((b"Content-Length", b"5"),)),
-            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-        ),
-        (b"GET", ResponseHead(204), b"HTTP/1.1 204 No Content\r\n\r\n"),
-        (b"GET", ResponseHead(599), b"HTTP/1.1 599 \r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ],
-)
-async def test_responses_that_have_no_body_end_with_their_head(
-    method: bytes, head: ResponseHead, expected: bytes
-) -> None:
-    async with pair() as (caller, app):
-        await app.send_all(method + GET[3:])
-        await caller.next_request()
-        await caller.send_head(head, last=False)
-        await caller.send_end(
-            ((b"Digest", b"x"),) if expected.endswith(b"\r\n\r\n") and head.status != 599 else ()
-        )
-        assert caller.next_exchange()
-        assert await close(caller, app) == expected
-
-
-async def test_an_app_that_closes_while_it_waits_is_gone() -> None:
-    async with pair() as (caller, app):
-        await app.send_all(GET)
-        await caller.next_request()
-        async with trio.open_nursery() as nursery:
-
-            async def close_later() -> None:
-                await wait_all_tasks_blocked()
-                await app.aclose()
-
-            nursery.start_soon(close_later)
-            with pytest.raises(CallerGone):
-                await caller.watch()
-
-
-async def test_an_app_that_closes_inside_its_body_is_gone() -> None:
-    async with pair() as (caller, app):
-        await app.send_all(POST + b"he")
-        await app.send_eof()
-        await caller.next_request()
-        assert await caller.read_body() == b"he"
-        with pytest.raises(CallerGone):
-            await caller.read_body()
-
-
-async def parse_response(app: trio.SocketStream, parser: h11.Connection) -> None:
-    while not isinstance(event := parser.next_event(), h11.EndOfMessage):
-        if event is h11.NEED_DATA:
-            parser.receive_data(await app.receive_some())
+    async with bench(lab, hops, linger_s=2.0) as it:
+        await it.app.send_all(POST)
+        await hops.settled()
+        it.exchanges[0].answer()
+        await trio.sleep(1.9)
+        assert it.closed == []
+        await trio.sleep(0.2)
+        assert it.closed == [it.caller]
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-async def test_a_response_that_is_broken_off_does_not_look_complete(version: bytes) -> None:
-    async with pair() as (caller, app):
-        await app.send_all(b"GET / HTTP/%b\r\nHost: a\r\n\r\n" % version)
-        await caller.next_request()
-        await caller.send_head(ResponseHead(200), last=False)
-        await caller.send_data(b"hello")
-        parser = h11.Connection(h11.CLIENT)
-        parser.send(h11.Request(method="GET", target="/", headers=[("Host", "a")]))
-        parser.send(h11.EndOfMessage())
-        caller.abort()
-        with pytest.raises((trio.BrokenResourceError, h11.RemoteProtocolError)):
-            await parse_response(app, parser)
-
-
-async def test_closing_with_bytes_unread_still_delivers_the_answer() -> None:
-    async with pair() as (caller, app):
-        size = 300_000
-        await app.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
-        await caller.next_request()
-        await caller.reply(reply_to(refusal("AZ")))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(caller.close)
-            await app.send_all(bytes(size))
-            await app.send_eof()
-            assert (await read_all(app)).startswith(b"HTTP/1.1 403 ")
-
-
-async def test_closing_does_not_wait_for_ever(autojump_clock: MockClock) -> None:
-    async with pair(linger_s=2.0) as (caller, app):
-        await app.send_all(GET)
-        await caller.next_request()
-        await caller.close()
-        assert trio.current_time() == 2.0
-
-
-FRAGMENTS = [
-    b"GET / HTTP/1.1\r\n",
-    b"POST http://a/ HTTP/1.1\r\n",
-    b"CONNECT a:1 HTTP/1.1\r\n",
-    b"PUT * HTTP/1.0\r\n",
-    b"Host: a\r\n",
-    b"Content-Length: 3\r\n",
-    b"Transfer-Encoding: chunked\r\n",
-    b"Expect: 100-continue\r\n",
-    b"Connection: upgrade\r\nUpgrade: x\r\n",
-    b"\r\n",
-    b"\n",
-    b"abc",
-    b"3\r\nabc\r\n",
-    b"0\r\n",
-    b"X: y\r\n",
-    b" ",
-    b"\0",
-    b"\xff",
-]
-
-
-@given(fragments=st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=4), max_size=12))
-@settings(max_examples=150, deadline=None)
-async def test_any_bytes_are_requests_or_answerable_errors_or_a_caller_that_went_away(
-    fragments: list[bytes],
+async def test_a_response_that_is_broken_off_does_not_look_complete(
+    lab: ModuleType, hops: ModuleType, version: bytes
 ) -> None:
-    async with pair(linger_s=0.001) as (caller, app):
-        await app.send_all(b"".join(fragments))
-        await app.send_eof()
-        try:
-            while await caller.next_request() is not None:
-                while await caller.read_body():
-                    pass
-                await caller.reply(reply_to(refusal("NR")))
-                if not caller.next_exchange():
-                    return
-        except RequestError as error:
-            assert error.flag == "DPE"
-            await caller.reply(reply_to(error))
-        except CallerGone:
-            pass
+    async with bench(lab, hops) as it:
+        await it.app.send_all(b"GET / HTTP/%b\r\nHost: a\r\n\r\n" % version)
+        await hops.settled()
+        http = it.caller.http
+        it.caller.link.send(http.response(ResponseHead(200), last=False) + http.data(b"hello"))
+        it.caller.exchange_over(complete=False)
+        if version == b"1.0":
+            with pytest.raises(trio.BrokenResourceError):
+                await it.read_all()
+        else:
+            assert not (await it.read_all()).endswith(b"0\r\n\r\n")
+    assert it.closed == [it.caller]
+
+
+async def test_a_connection_that_is_stopped_stops_its_exchange_first(
+    lab: ModuleType, hops: ModuleType
+) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(GET)
+        await hops.settled()
+        it.caller.stop()
+        assert it.told[:2] == ["start /", "stop"]
+        assert await it.read_all() == b""
+        it.caller.stop()
+        assert it.closed == [it.caller]
+
+
+async def test_a_connection_that_was_handed_over_is_left_alone(lab: ModuleType, hops: ModuleType) -> None:
+    async with bench(lab, hops) as it:
+        await it.app.send_all(GET)
+        await hops.settled()
+        link = it.caller.hand_over()
+        it.caller.abort()
+        assert (link.closed, it.closed) == (False, [])
+        it.caller.release()
+        assert it.closed == [it.caller]
+        link.close()

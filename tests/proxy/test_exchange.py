@@ -151,11 +151,3 @@ async def test_a_caller_that_waits_for_100_gets_it_from_us_and_the_app_hears_not
             await stream.send_all(b"hello")
             assert (await lab.read_until(stream, b"ok")).count(b"HTTP/1.1") == 1
     assert b"xpect" not in seen[0]
-
-
-async def test_an_upgrade_is_answered_as_a_plain_request(lab: ModuleType) -> None:
-    seen: list[bytes] = []
-    async with lab.pair(lab.answering(OK, seen=seen)) as (web, _):
-        received = await lab.ask(web, GET.replace(b"close", b"close, upgrade\r\nUpgrade: websocket, h2c"))
-    assert lab.flag_of(received) == (200, "")
-    assert b"pgrade" not in seen[0]

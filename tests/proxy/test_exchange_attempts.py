@@ -120,3 +120,35 @@ async def test_a_connection_to_an_app_that_dies_when_used_again_costs_no_request
         for _ in range(3):
             assert lab.flag_of(await lab.ask(web, GET)) == (200, "")
         assert {report.attempts for report in web.reports} == {1}
+
+
+async def test_what_a_node_that_goes_away_has_not_begun_is_done_elsewhere_even_a_post(
+    lab: ModuleType,
+) -> None:
+    async with lab.mesh() as members:
+        first = await members.daemon("hello-0", {"hello": await members.app(lab.echo)})
+        await members.daemon("hello-1", {"hello": await members.app(lab.echo)})
+        web = await members.daemon("web-1")
+        stream, other = await lab.connect(web), await lab.connect(web)
+        async with stream, other:
+            await stream.send_all(POST[:-1])
+            await lab.until(lambda: first.inbound.in_flight)
+            # Its GOAWAY names the stream that it has; what is above that comes back refused.
+            first.acceptor.drain()
+            await other.send_all(POST)
+            assert (await lab.read_until(other, b"hello")).startswith(b"HTTP/1.1 200 ")
+            await stream.send_all(POST[-1:])
+            assert (await lab.read_until(stream, b"hello")).startswith(b"HTTP/1.1 200 ")
+        await lab.until(lambda: len(web.reports) == 2)
+        assert [report.endpoint for report in web.reports] == ["hello-1", "hello-0"]
+        assert [report.flag for report in web.reports] == ["", ""]
+
+
+async def test_what_a_draining_node_refuses_is_done_elsewhere_even_a_post(lab: ModuleType) -> None:
+    async with lab.mesh() as members:
+        first = await members.daemon("hello-0", {"hello": await members.app(lab.echo)})
+        await members.daemon("hello-1", {"hello": await members.app(lab.echo)})
+        web = await members.daemon("web-1")
+        await first.inbound.drain()
+        assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
+        assert (web.report.retried, web.report.endpoint) == (("DR",), "hello-1")

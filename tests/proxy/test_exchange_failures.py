@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from types import ModuleType
 
@@ -24,7 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         (b"GET / HTTP/1.1\r\nHost: sick\r\n\r\n", (503, "UH")),
         (b"GET / HTTP/1.1\r\nHost: ghost\r\n\r\n", (503, "UF")),
         (b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n", (403, "NR")),
-        (b"CONNECT hello:80 HTTP/1.1\r\nHost: hello:80\r\n\r\n", (405, "AZ")),
+        (b"CONNECT sick:1 HTTP/1.1\r\nHost: sick:1\r\n\r\n", (405, "AZ")),
         (b"GET / HTTP/1.1\r\nHost: hello\r\nVia: %s\r\n\r\n" % b", ".join([b"1.1 web-1"] * 8), (508, "LP")),
         (b"GET /#x HTTP/1.1\r\nHost: hello\r\n\r\n", (400, "DPE")),
     ],
@@ -141,3 +142,46 @@ async def test_a_response_that_only_closing_ends_is_reset_when_it_breaks_off(lab
             seen.set()
             with pytest.raises(trio.BrokenResourceError):
                 await lab.silent(stream)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"X-More: of the same\r\n" * 1_000, b"x" * 20_000, b"HTTP/1.1 103 \r\n\r\n" * 1_000]
+)
+async def test_an_app_whose_head_never_ends_is_cut_off_early(lab: ModuleType, piece: bytes) -> None:
+    sent = 0
+    cut = trio.Event()
+
+    async def endless(stream: trio.SocketStream) -> None:
+        nonlocal sent
+        await lab.read_request(stream)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\n")
+            while sent < 100_000_000:
+                await stream.send_all(piece)
+                sent += len(piece)
+        cut.set()
+
+    async with lab.pair(endless, limits=ProxyLimits(max_attempts=1)) as (web, hello):
+        assert (
+            lab.flag_of((await lab.ask(web, GET)).rpartition(b"HTTP/1.1 ")[2].join([b"HTTP/1.1 ", b""]))[1]
+            == "UPE"
+        )
+        await cut.wait()
+        assert hello.report.flag == "UPE"
+    assert sent < 20_000_000
+
+
+@pytest.mark.parametrize("request_bytes", [GET, GET.replace(b"GET", b"POST")])
+async def test_an_app_that_speaks_before_it_is_asked_is_not_believed(
+    lab: ModuleType, request_bytes: bytes
+) -> None:
+    async def eager(stream: trio.SocketStream) -> None:
+        # Two answers to one request: the second must never become the answer to another one.
+        await stream.receive_some()
+        await stream.send_all(OK + OK.replace(b"ok", b"no"))
+        with contextlib.suppress(trio.BrokenResourceError):
+            await lab.silent(stream)
+
+    async with lab.pair(eager) as (web, _):
+        for _ in range(3):
+            assert (await lab.ask(web, request_bytes)).endswith(b"\r\n\r\nok")

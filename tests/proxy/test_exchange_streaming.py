@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from types import ModuleType
 
@@ -114,3 +115,77 @@ async def test_an_app_that_reads_nothing_stops_the_caller_and_fills_no_memory(
         assert 30.0 <= trio.current_time() < 35.0
     assert web.report.flag == "UT"
     assert 0 <= web.report.bytes_in - hello.report.bytes_in <= STREAM_WINDOW + 2 * CHUNK
+
+
+async def test_slow_readers_hold_up_nobody_else_on_their_channel(lab: ModuleType) -> None:
+    body = os.urandom(500_000)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        request = await lab.read_request(stream)
+        if b"GET /live" in request:
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            return
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 2**30)
+            while True:
+                await stream.send_all(bytes(CHUNK))
+
+    async with lab.pair(serve) as (web, hello):
+        slow = [await lab.connect(web) for _ in range(12)]
+        for stream in slow:
+            await stream.send_all(GET)
+        await wait_all_tasks_blocked(0.05)
+        received = await lab.ask(web, GET.replace(b"GET /", b"GET /live"))
+        assert received.partition(b"\r\n\r\n")[2] == body
+        assert len(web.reports) == 1
+        for stream in slow:
+            await stream.aclose()
+        await lab.until(lambda: len(web.reports) == len(hello.reports) == 13)
+        taken = {report.endpoint: 0 for report in (*web.reports, *hello.reports)}
+        for report in (*web.reports, *hello.reports):
+            taken[report.endpoint] += report.bytes_out
+        # What the far daemon read and ours did not pass on, of all of them together.
+        assert 0 <= taken["web-1"] - taken["hello-1"] <= 12 * 2 * STREAM_WINDOW
+
+
+async def test_bodies_that_nobody_takes_hold_up_no_other(lab: ModuleType) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        if await stream.receive_some(3) == b"PUT":
+            await trio.sleep_forever()
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += await stream.receive_some(1)
+        body = await read_exactly(stream, 300_000)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + body)
+
+    async def upload(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"PUT / HTTP/1.1\r\nHost: hello\r\nContent-Length: %d\r\n\r\n" % 2**30)
+        while True:
+            await stream.send_all(bytes(CHUNK))
+
+    async with lab.pair(serve) as (web, _):
+        async with trio.open_nursery() as nursery:
+            streams = [await lab.connect(web) for _ in range(13)]
+            for stream in streams[:12]:
+                nursery.start_soon(upload, stream)
+            await wait_all_tasks_blocked(0.05)
+            body = os.urandom(300_000)
+            live = streams[12]
+            head = b"POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 300000\r\n\r\n"
+            nursery.start_soon(live.send_all, head + body)
+            received = b""
+            while not received.endswith(b"\r\n\r\n"):
+                received += await live.receive_some(1)
+            assert await read_exactly(live, 300_000) == body
+            nursery.cancel_scope.cancel()
+        for stream in streams:
+            await stream.aclose()
+
+
+async def read_exactly(stream: trio.SocketStream, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        data = await stream.receive_some(size - len(received))
+        assert data
+        received += data
+    return received

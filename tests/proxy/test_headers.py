@@ -10,7 +10,6 @@ from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.proxy.headers import (
     check_framing_untrusted,
     check_request_untrusted,
-    filter_trailers,
     request_to_app,
     request_to_mesh,
     response_to_caller,
@@ -21,6 +20,7 @@ from gossipmesh.proxy.headers import (
     via_entry,
     visits,
 )
+from gossipmesh.proxy.trailers import filter_trailers
 
 Pairs = list[tuple[bytes, bytes]]
 

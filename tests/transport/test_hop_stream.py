@@ -1,13 +1,9 @@
-"""One stream between its carrier and the tasks that wait on it; whole channels are in ``test_hop.py``."""
+"""One stream between its carrier and its listener; whole channels are in ``test_hop.py``."""
 
 from __future__ import annotations
 
 import pytest
-import trio
 from attrs import define, field
-from hypothesis import given
-from hypothesis import strategies as st
-from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.identity.credentials import Peer
@@ -34,26 +30,53 @@ class Wire:
     def send_data(self, stream: HopStream, data: bytes | memoryview) -> int:
         taken = bytes(data[: self.credit])
         self.credit -= len(taken)
-        if taken:
-            self.sent.append(taken)
+        self.sent.append(taken)
         return len(taken)
-
-    async def wait_for_credit(self, stream: HopStream) -> None:
-        await stream.park_for_credit()
 
     def send_end(self, stream: HopStream, end: End) -> None:
         self.sent.append(end)
+
+    def answer(self, stream: HopStream, head: ResponseHead, body: bytes, end: End) -> bool:
+        self.sent.append((head, body, end))
+        return True
 
     def consume(self, stream: HopStream, size: int) -> None:
         self.consumed += size
 
     def reset(self, stream: HopStream, flag: str) -> None:
         self.flags.append(flag)
-        stream.fail(flag)
+
+    def done(self, stream: HopStream) -> None:
+        self.flags.append("done")
 
 
-def stream_on(wire: Wire) -> HopStream:
-    return HopStream(wire, 1, GET)
+class Listener:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def head_received(self, head: ResponseHead) -> None:
+        self.told.append(head)
+
+    def whole_received(self, head: ResponseHead, body: bytes, end: End) -> None:
+        self.told.append((head, body, end))
+
+    def data_received(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def end_received(self, end: End) -> None:
+        self.told.append(end)
+
+    def reset_received(self, flag: str) -> None:
+        self.told.append(flag)
+
+    def credit_gained(self) -> None:
+        self.told.append("credit")
+
+
+def stream_on(wire: Wire, body: bytes | None = None) -> HopStream:
+    return HopStream(wire, 1, GET, body)
 
 
 def test_a_reset_says_why() -> None:
@@ -62,123 +85,64 @@ def test_a_reset_says_why() -> None:
     assert "UC" in str(error)
 
 
-@given(st.lists(st.lists(st.binary(min_size=1, max_size=20), max_size=5), max_size=5))
-def test_however_a_body_came_it_is_read_whole_and_all_of_it_consumed(turns: list[list[bytes]]) -> None:
-    wire = Wire()
-    stream = stream_on(wire)
-
-    async def read() -> bytes:
-        body = b""
-        for turn in turns:
-            for piece in turn:
-                stream.deliver_data(piece)
-            if turn:
-                body += await stream.receive_data()
-        stream.deliver_end(End(in_flight=3))
-        assert await stream.receive_data() == b""
-        assert await stream.receive_data() == b""
-        return body
-
-    whole = b"".join(piece for turn in turns for piece in turn)
-    assert trio.run(read) == whole
-    assert wire.consumed == len(whole)
-    assert stream.end == End(in_flight=3)
+def test_a_whole_request_has_ended_with_its_head() -> None:
+    assert (stream_on(Wire()).ended, stream_on(Wire()).body) == (False, None)
+    assert (stream_on(Wire(), b"").ended, stream_on(Wire(), b"").body) == (True, b"")
 
 
-async def test_interim_heads_come_in_order_before_the_final_one() -> None:
-    stream = stream_on(Wire())
-    for status in (100, 103, 200):
-        stream.deliver_head(ResponseHead(status))
-    assert [(await stream.response_head()).status for _ in range(3)] == [100, 103, 200]
-
-
-async def test_what_came_before_a_reset_can_still_be_read() -> None:
-    stream = stream_on(Wire())
-    stream.deliver_head(OK)
-    stream.deliver_data(b"part")
-    stream.deliver_reset("UC")
-    assert await stream.response_head() == OK
-    assert await stream.receive_data() == b"part"
-    with pytest.raises(StreamResetError):
-        await stream.receive_data()
-    with pytest.raises(StreamResetError):
-        await stream.response_head()
-
-
-async def test_a_body_that_is_complete_stays_so_when_its_stream_is_reset() -> None:
-    stream = stream_on(Wire())
-    stream.deliver_data(b"all")
-    stream.deliver_end(End())
-    stream.deliver_reset("UR")
-    assert await stream.receive_data() == b"all"
-    assert await stream.receive_data() == b""
-
-
-async def test_a_sender_waits_for_credit_and_sends_the_rest() -> None:
+def test_what_is_sent_goes_to_the_carrier_as_far_as_there_is_credit() -> None:
     wire = Wire(credit=4)
     stream = stream_on(wire)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stream.send_data, b"0123456789")
-        for credit in (0, 3, 100):
-            await wait_all_tasks_blocked()
-            wire.credit += credit
-            stream.deliver_credit()
-    assert wire.sent == [b"0123", b"456", b"789"]
+    stream.send_head(OK)
+    assert stream.send_data(b"0123456789") == 4
+    assert stream.send_data(memoryview(b"456789")) == 0
+    stream.send_end(End())
+    assert wire.sent == [OK, b"0123", b"", End()]
+    assert stream.answer(OK, b"x", End())
+    assert wire.sent[-1] == (OK, b"x", End())
 
 
-async def test_a_reset_wakes_the_reader_and_the_writer_with_its_flag() -> None:
-    stream = stream_on(Wire(credit=0))
-    flags: list[str] = []
-
-    async def read() -> None:
-        with pytest.raises(StreamResetError) as caught:
-            await stream.receive_data()
-        flags.append(caught.value.flag)
-
-    async def write() -> None:
-        with pytest.raises(StreamResetError) as caught:
-            await stream.send_data(b"x")
-        flags.append(caught.value.flag)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read)
-        nursery.start_soon(write)
-        await wait_all_tasks_blocked()
-        stream.reset("DC")
-    assert flags == ["DC", "DC"]
-
-
-async def test_only_the_first_reset_counts_and_is_told_of_once() -> None:
-    stream, told = stream_on(Wire()), list[str | None]()
-    stream.on_reset = lambda: told.append(stream.flag)
-    stream.deliver_reset("UC")
-    stream.deliver_reset("UR")
-    assert stream.flag == "UC"
-    assert told == ["UC"]
-
-
-async def test_a_reset_of_our_own_is_not_told_to_ourselves() -> None:
-    wire = Wire()
-    stream, told = stream_on(wire), list[str | None]()
-    stream.on_reset = lambda: told.append(stream.flag)
-    stream.reset("DC")
-    assert wire.flags == ["DC"]
-    assert told == []
-
-
-async def test_nothing_is_sent_on_a_stream_that_was_reset() -> None:
+def test_what_is_done_with_goes_to_the_carrier_too() -> None:
     wire = Wire()
     stream = stream_on(wire)
-    stream.deliver_reset("UC")
-    with pytest.raises(StreamResetError):
-        stream.send_head(OK)
-    with pytest.raises(StreamResetError):
-        await stream.send_data(b"x")
-    with pytest.raises(StreamResetError):
-        stream.send_end(End())
+    stream.consumed(3)
+    stream.consumed(4)
+    stream.done()
+    stream.reset("DC")
+    assert (wire.consumed, wire.flags) == (7, ["done", "DC"])
+
+
+def test_only_the_first_reset_counts_and_is_told_of_once() -> None:
+    stream, listener = stream_on(Wire()), Listener()
+    stream.listener = listener
+    stream.fail("UC")
+    stream.fail("UR")
+    assert stream.flag == "UC"
+    assert listener.told == ["UC"]
+
+
+def test_a_reset_that_nobody_listens_to_is_still_known() -> None:
+    stream = stream_on(Wire())
+    stream.fail("UC")
+    assert stream.flag == "UC"
+
+
+def test_nothing_is_sent_on_a_stream_that_was_reset() -> None:
+    wire = Wire()
+    stream = stream_on(wire)
+    stream.fail("UC")
+    for call in (
+        lambda: stream.send_head(OK),
+        lambda: stream.send_data(b"x"),
+        lambda: stream.send_end(End()),
+        lambda: stream.answer(OK, b"", End()),
+    ):
+        with pytest.raises(StreamResetError) as raised:
+            call()
+        assert raised.value.flag == "UC"
     assert wire.sent == []
 
 
-async def test_a_stream_knows_who_is_on_the_other_side() -> None:
+def test_a_stream_knows_who_is_on_the_other_side() -> None:
     wire = Wire()
     assert stream_on(wire).peer is wire.peer

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 
 import pytest
 import trio
 import trio.testing
 
-from gossipmesh import crypto
-from gossipmesh.channel.hop import MAX_STREAMS
-from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.channel.hop import MAX_STREAMS, StreamLimit
+from gossipmesh.channel.hop_messages import RequestHead, ResponseHead
 from gossipmesh.errors import ConnectError
-from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.counters import Counters
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
+from gossipmesh.transport.hop import HopConnection
+from gossipmesh.transport.hop_streams import BULK
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.pool import MAX_AGE_S, MAX_IDLE_S, SWEEP_S, ChannelPool
-from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+from gossipmesh.transport.reactor import Reactor
+from gossipmesh.transport.secure_stream import SecureStream
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)
@@ -29,62 +29,77 @@ WEB = NodeId(b"web".ljust(32))
 ORDERS = NodeId(b"orders".ljust(32))
 
 
-def identity(node: bytes) -> ChannelIdentity:
-    """Give an identity that is believed: who it is, is what these tests are not about."""
-    return ChannelIdentity(
-        mesh_id=bytes(32),
-        credentials=lambda: node,
-        authenticate=lambda credentials, _, __: Peer(NodeId(credentials), None, None, 0),
-        static_private=lambda: crypto.blake2b(node, 32),
-        entropy=os.urandom,
-    )
-
-
 class World:
     """The host ``orders``, and a pool at ``web``."""
 
-    def __init__(self) -> None:
+    def __init__(self, hops: ModuleType, reactor: Reactor, nursery: trio.Nursery) -> None:
+        self.hops = hops
         self.counters = Counters()
         self.accepted = 0
         self.addresses: dict[NodeId, tuple[Address, ...]] = {}
-        self.acceptor = HopAcceptor(self.serve, count=self.counters.count)
+        self.lost: list[NodeId] = []
+        self.acceptor = HopAcceptor(reactor, hops.serving(nursery, self.serve), count=self.counters.count)
         self.listener = Listener(
             Address("127.0.0.1", 0),
-            identity(ORDERS),
+            hops.identity(ORDERS),
             serve_hop=self.serve_channel,
             serve_sync=self.serve_channel,
             count=self.counters.count,
         )
         self.pool = ChannelPool(
-            identity(WEB), self.addresses.get, connect_timeout_s=5.0, count=self.counters.count
+            reactor,
+            hops.identity(WEB),
+            self.addresses.get,
+            connect_timeout_s=5.0,
+            count=self.counters.count,
+            lost=lambda node, _: self.lost.append(node),
         )
 
     async def serve_channel(self, stream: SecureStream) -> None:
         self.accepted += 1
         await self.acceptor.serve_channel(stream)
 
-    async def serve(self, stream: HopStream) -> None:
-        if stream.request.target == b"/never":
-            await trio.sleep_forever()
-        stream.send_head(OK)
-        while await stream.receive_data():
-            pass
-        stream.send_end(End())
+    async def serve(self, talk: object) -> None:
+        if talk.request.target == b"/never":
+            await talk.flag()
+        talk.send_head(OK)
+        await talk.send_data(await talk.body())
+        talk.send_end()
+
+    async def channel(self, target: NodeId = ORDERS) -> HopConnection:
+        """Give the channel to ``target``, dialled if need be.
+
+        Raises:
+            ConnectError: as the pool says.
+        """
+        if (channel := self.pool.channel(target)) is not None:
+            return channel
+        results: list[HopConnection | ConnectError] = []
+        self.pool.dial(target, results.append)
+        await self.hops.until(lambda: results)
+        if isinstance(results[0], ConnectError):
+            raise results[0]
+        return results[0]
 
     async def ask(self, target: NodeId = ORDERS) -> None:
-        stream = await self.pool.open_stream(target, GET)
-        stream.send_end(End())
-        assert await stream.response_head() == OK
-        assert await stream.receive_data() == b""
+        talk = self.hops.ask(await self.channel(target), GET, b"")
+        assert await talk.response_head() == OK
+        assert await talk.body() == b""
 
-    async def hang(self) -> HopStream:
-        return await self.pool.open_stream(ORDERS, RequestHead("orders", b"GET", b"/never"))
+    async def hang(self) -> object:
+        return self.hops.ask(await self.channel(), RequestHead("orders", b"GET", b"/never"))
+
+    async def bulk(self) -> object:
+        """Give a request that is not over and has moved more than a small one."""
+        talk = self.hops.ask(await self.channel(), GET)
+        await talk.send_data(bytes(BULK + 1))
+        return talk
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[World]:
-    world = World()
-    async with trio.open_nursery() as nursery:
+async def running(hops: ModuleType) -> AsyncIterator[World]:
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        world = World(hops, reactor, nursery)
         address = await nursery.start(world.listener.run)
         world.addresses[ORDERS] = (address,)
         await nursery.start(world.pool.run)
@@ -92,24 +107,14 @@ async def running() -> AsyncIterator[World]:
         nursery.cancel_scope.cancel()
 
 
-async def settled() -> None:
-    await trio.testing.wait_all_tasks_blocked(0.02)
-
-
-async def flag_of(stream: HopStream) -> str:
-    with pytest.raises(StreamResetError) as raised:
-        await stream.response_head()
-    return raised.value.flag
-
-
 async def code_of(world: World, target: NodeId) -> str:
     with pytest.raises(ConnectError) as raised:
-        await world.pool.open_stream(target, GET)
+        await world.channel(target)
     return raised.value.code
 
 
-async def test_many_callers_wait_for_one_dial_and_share_its_channel() -> None:
-    async with running() as world:
+async def test_many_callers_wait_for_one_dial_and_share_its_channel(hops: ModuleType) -> None:
+    async with running(hops) as world:
         async with trio.open_nursery() as nursery:
             for _ in range(50):
                 nursery.start_soon(world.ask)
@@ -119,17 +124,21 @@ async def test_many_callers_wait_for_one_dial_and_share_its_channel() -> None:
         assert world.counters.values == {}
 
 
-async def test_a_caller_that_goes_away_does_not_take_the_dial_with_it() -> None:
-    async with running() as world, trio.open_nursery() as nursery:
-        with trio.move_on_after(0):
-            await world.pool.open_stream(ORDERS, GET)
-        nursery.start_soon(world.ask)
+async def test_a_caller_that_goes_away_does_not_take_the_dial_with_it(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        told: list[object] = []
+        world.pool.dial(ORDERS, lambda _: None)
+        world.pool.dial(ORDERS, told.append)
+        assert told == []
+        await world.ask()
+        assert [type(each) for each in told] == [HopConnection]
+        assert world.accepted == 1
 
 
-async def test_a_peer_that_is_unknown_refuses_or_is_another_one_is_a_connect_error() -> None:
+async def test_a_peer_that_is_unknown_refuses_or_is_another_one_is_a_connect_error(hops: ModuleType) -> None:
     with trio.socket.socket() as closed:
         await closed.bind(("127.0.0.1", 0))
-        async with running() as world:
+        async with running(hops) as world:
             assert await code_of(world, NodeId(b"nobody".ljust(32))) == "connect.unknown"
             gone, impostor = NodeId(b"gone".ljust(32)), NodeId(b"impostor".ljust(32))
             world.addresses[gone] = (Address(*closed.getsockname()),)
@@ -140,86 +149,172 @@ async def test_a_peer_that_is_unknown_refuses_or_is_another_one_is_a_connect_err
             assert world.counters["channel.identity"] == 1
 
 
-async def test_after_a_channel_broke_the_next_request_gets_a_new_one() -> None:
-    async with running() as world:
+async def test_after_a_channel_broke_the_next_request_gets_a_new_one(hops: ModuleType) -> None:
+    async with running(hops) as world:
         stream = await world.hang()
-        await settled()
+        await hops.settled()
         world.acceptor.close(WEB)
-        assert await flag_of(stream) == "UC"
+        assert await stream.status_or_flag() == "UC"
         await world.ask()
         assert world.accepted == 2
 
 
-async def test_a_destination_that_goes_away_finishes_what_it_accepted_and_is_not_asked_again() -> None:
-    async with running() as world:
+async def test_a_destination_that_goes_away_finishes_what_it_accepted_and_is_not_asked_again(
+    hops: ModuleType,
+) -> None:
+    async with running(hops) as world:
         stream = await world.hang()
-        await settled()
+        await hops.settled()
         world.acceptor.drain()
-        await settled()
+        await hops.settled()
         assert world.acceptor.open_streams == 1
-        late = await world.pool.open_stream(ORDERS, GET)
-        assert await flag_of(late) == "refused"
+        late: list[object] = []
+        # Asked before the new channel's GOAWAY is here.
+        world.pool.dial(ORDERS, lambda channel: late.append(hops.ask(channel, GET)))
+        await hops.until(lambda: late)
+        assert await late[0].status_or_flag() == "refused"
         stream.reset("DC")
-        await settled()
+        await hops.settled()
         assert world.acceptor.open_streams == 0
         assert world.counters.values == {}
 
 
 async def test_an_old_channel_takes_no_new_streams_and_lives_until_its_streams_end(
-    mock_clock: trio.testing.MockClock,
+    hops: ModuleType, mock_clock: trio.testing.MockClock
 ) -> None:
-    async with running() as world:
+    async with running(hops) as world:
         old = await world.hang()
-        await settled()
+        await hops.settled()
         mock_clock.jump(MAX_AGE_S)
         await world.ask()
         assert world.accepted == 2
-        assert old.flag is None
+        assert old.told == []
         old.reset("DC")
         await world.ask()
-        await settled()
+        await hops.settled()
         assert world.accepted == 2
         assert world.counters.values == {}
 
 
-async def test_an_idle_channel_is_closed_in_good_order(mock_clock: trio.testing.MockClock) -> None:
-    async with running() as world:
+async def test_an_idle_channel_is_closed_in_good_order(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running(hops) as world:
         await world.ask()
-        await settled()
+        await hops.settled()
         mock_clock.jump(MAX_IDLE_S - SWEEP_S)
-        await settled()
+        await hops.settled()
         assert world.pool.connected == {ORDERS}
         mock_clock.jump(SWEEP_S)
-        await settled()
+        await hops.settled()
         assert world.pool.connected == frozenset()
         assert world.counters.values == {}
 
 
-async def test_a_full_channel_is_a_connect_error() -> None:
-    async with running() as world:
+async def test_a_full_channel_says_so_and_sends_nothing(hops: ModuleType) -> None:
+    async with running(hops) as world:
         for _ in range(MAX_STREAMS):
             await world.hang()
-        assert await code_of(world, ORDERS) == "hop.stream-limit"
+        with pytest.raises(StreamLimit) as raised:
+            await world.ask()
+        assert raised.value.code == "hop.stream-limit"
 
 
-async def test_a_revoked_peer_loses_its_channels_at_once() -> None:
-    async with running() as world:
+async def test_a_revoked_peer_loses_its_channels_at_once(hops: ModuleType) -> None:
+    async with running(hops) as world:
         old = await world.hang()
-        await settled()
+        await hops.settled()
         world.pool.retire(ORDERS)
         new = await world.hang()
         world.pool.close(ORDERS)
-        assert [await flag_of(stream) for stream in (old, new)] == ["UC", "UC"]
+        assert [await stream.status_or_flag() for stream in (old, new)] == ["UC", "UC"]
 
 
-async def test_a_pool_that_stops_fails_its_streams_and_dials_no_more() -> None:
-    world = World()
-    async with trio.open_nursery() as nursery:
+async def test_a_pool_that_stops_fails_its_streams_and_dials_no_more(hops: ModuleType) -> None:
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        world = World(hops, reactor, nursery)
         world.addresses[ORDERS] = (await nursery.start(world.listener.run),)
         async with trio.open_nursery() as pools:
             await pools.start(world.pool.run)
             stream = await world.hang()
             pools.cancel_scope.cancel()
-        assert await flag_of(stream) == "UC"
+        assert await stream.status_or_flag() == "UC"
         assert await code_of(world, ORDERS) == "connect.stopped"
         nursery.cancel_scope.cancel()
+
+
+async def test_a_dial_under_way_when_the_pool_stops_is_told_so(hops: ModuleType) -> None:
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        world = World(hops, reactor, nursery)
+        world.addresses[ORDERS] = (await nursery.start(world.listener.run),)
+        told: list[object] = []
+        async with trio.open_nursery() as pools:
+            await pools.start(world.pool.run)
+            world.pool.dial(ORDERS, told.append)
+            pools.cancel_scope.cancel()
+        await hops.until(lambda: told)
+        assert isinstance(told[0], ConnectError)
+        assert told[0].code == "connect.stopped"
+        nursery.cancel_scope.cancel()
+
+
+async def test_beside_bulk_small_requests_get_a_second_channel_once_it_is_there(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        bulk = await world.bulk()
+        first = await world.channel()
+        # The first to come beside bulk does not wait for the dial that it begins.
+        assert first.carries_bulk
+        await hops.until(lambda: world.accepted == 2)
+        await hops.settled()
+        second = await world.channel()
+        assert second is not first
+        await world.ask()
+        assert world.accepted == 2
+        bulk.stream.reset("DC")
+        await hops.settled()
+        assert not first.carries_bulk
+        assert await world.channel() is second
+
+
+async def test_beside_two_channels_with_bulk_there_is_no_third(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        await world.bulk()
+        await world.channel()
+        await hops.until(lambda: world.accepted == 2)
+        await hops.settled()
+        await world.bulk()
+        for _ in range(5):
+            await world.ask()
+        assert world.accepted == 2
+
+
+async def test_a_second_channel_that_is_idle_is_closed_in_good_order(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running(hops) as world:
+        bulk = await world.bulk()
+        await world.channel()
+        await hops.until(lambda: world.accepted == 2)
+        await hops.settled()
+        await world.channel()
+        bulk.stream.reset("DC")
+        await hops.settled()
+        for _ in range(int(MAX_IDLE_S // SWEEP_S) + 1):
+            mock_clock.jump(SWEEP_S)
+            await hops.settled()
+        assert world.pool.connected == frozenset()
+        assert world.acceptor.open_streams == 0
+        assert world.counters.values == {}
+
+
+async def test_a_peer_whose_channel_broke_is_told_of_and_one_that_ended_is_not(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        await world.ask()
+        world.acceptor.close(WEB)
+        await hops.settled()
+        assert world.lost == [ORDERS]
+        await world.ask()
+        world.acceptor.drain()
+        await hops.settled()
+        assert world.pool.channel(ORDERS) is None
+        assert world.lost == [ORDERS]

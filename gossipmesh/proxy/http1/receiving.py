@@ -11,10 +11,10 @@ import h11
 
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import MeshError, RemoteProtocolError
-from gossipmesh.proxy.headers import filter_trailers
 from gossipmesh.proxy.heads import HeadBuffer
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
+from gossipmesh.proxy.trailers import filter_trailers
 
 _LINE_ENDS = 4
 """Bytes of a trailer line beside its name and value: colon, space, CR, LF."""

@@ -60,13 +60,3 @@ def test_an_end_that_is_not_the_first_is_no_end_of_a_plain_head() -> None:
 def test_what_is_no_head_is_not_plain(data: bytes) -> None:
     found = plain.lines_at(data, 0, 1_000)
     assert found is None or plain.read_request(found[0], 256) is None
-
-
-@pytest.mark.parametrize(
-    "line", [b"Cookie: a\rb\n", b"Cookie: a\r\r\n", b"Cookie: \n", b"Cookie:\r\n\r", b"Cookie: \x7f\r\n"]
-)
-def test_a_line_that_is_new_each_time_is_looked_at_each_time(line: bytes) -> None:
-    start = b"GET / HTTP/1.1\r\nHost: a\r\n"
-    for cookie, plainly in ((b"Cookie: a\r\n", True), (line, False)):
-        found = plain.lines_at(start + cookie + b"X: y\r\n\r\n", 0, 1_000)
-        assert (found is not None and plain.read_request(found[0], 256) is not None) is plainly

@@ -1,0 +1,57 @@
+"""Whether a request from the mesh may reach an app of this node: what its daemon must not have believed its peer."""
+
+from __future__ import annotations
+
+from gossipmesh.channel.hop_messages import RequestHead
+from gossipmesh.errors import RemoteProtocolError, RequestError
+from gossipmesh.identity.credentials import Peer
+from gossipmesh.identity.record import refused_services
+from gossipmesh.model import Protocol, Service
+from gossipmesh.policy.decision import Source
+from gossipmesh.proxy.headers import check_framing_untrusted, values_of
+from gossipmesh.proxy.ports import InboundPorts
+from gossipmesh.proxy.replies import caller_fault, refusal
+
+
+def services_of(peer: Peer) -> frozenset[str]:
+    """Give the services that the record of a peer's handshake declares within its chain."""
+    declared = {service.name for service in peer.record.services}
+    return frozenset(declared.difference(refused_services(peer.record, peer.chain)))
+
+
+def check_untrusted(request: RequestHead, service: Service) -> None:
+    """Check what the other daemon should have seen to.
+
+    Raises:
+        RequestError: the request must not reach an app.
+    """
+    if request.method == b"CONNECT":
+        if service.protocol is not Protocol.TCP:
+            raise RequestError("AZ", 405, "CONNECT is not for http services")
+        return
+    if service.protocol is not Protocol.HTTP:
+        raise refusal("AZ", f"{service.name} speaks tcp: HTTP requests are not for it")
+    origin_form = request.target.startswith(b"/") and b"#" not in request.target
+    if not origin_form and (request.method, request.target) != (b"OPTIONS", b"*"):
+        raise refusal("DPE", "a request target that is not in origin form")
+    if len(values_of(request.headers, b"host")) != 1:
+        raise refusal("DPE", "a request without Host, or with two")
+    try:
+        check_framing_untrusted(request.headers, version=b"1.1")
+    except RemoteProtocolError as error:
+        raise caller_fault(error) from None
+
+
+def authorize(ports: InboundPorts, request: RequestHead, peer: Peer) -> None:
+    """Decide on the source that the handshake proved.
+
+    Raises:
+        RequestError: policy does not allow the request, or its caller may not speak as it does.
+    """
+    services = ports.speaks_for(peer)
+    if request.source_service and request.source_service not in services:
+        raise refusal("AZ", f"the caller's node may not speak as {request.source_service}")
+    source = Source(peer.id, request.source_service, services, peer.chain.grants.groups)
+    decision = ports.decide(source, request.service, request.method, request.target)
+    if not decision.allow:
+        raise refusal("AZ", f"policy does not allow this: rule {decision.rule}")

@@ -1,0 +1,137 @@
+"""From endpoint to endpoint, as a plan says, dialling where there is no channel yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossipmesh.errors import ConnectError
+from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.transport.hop import HopConnection
+from gossipmesh.transport.pool import ChannelPool
+from gossipmesh.transport.reactor import Reactor
+
+Begin = Callable[[Endpoint, HopConnection], None]
+Report = Callable[[NodeId, AttemptOutcome], None]
+
+LOCAL_REFUSALS = {"hop.stream-limit": "UO", "connect.local": "UO", "connect.stopped": "DR"}
+"""Failures whose bound is our own: they say nothing about the node."""
+
+
+class Attempts:
+    """Carries out a plan: one attempt after another until one answered, none is left, or nobody waits any more.
+
+    Args:
+        reactor: the time.
+        pool: channels.
+        plan: decides.
+        report: learns how each attempt ended.
+        begin: starts an attempt over a channel; it ends with :meth:`failed` or :meth:`answered`.
+        none_left: is told the flag that says why there is no next attempt.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_none_left",
+        "_over",
+        "_pool",
+        "_reactor",
+        "_report",
+        "count",
+        "endpoint",
+        "plan",
+        "retried",
+    )
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        pool: ChannelPool,
+        plan: Plan,
+        *,
+        report: Report,
+        begin: Begin,
+        none_left: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self.plan = plan
+        self._report = report
+        self._begin = begin
+        self._none_left = none_left
+        self._over = False
+        self.count = 0
+        """Attempts so far."""
+        self.endpoint: Endpoint | None = None
+        """That of the present attempt, or of the last one."""
+        self.retried: list[str] = []
+        """The flag of each failed attempt that was followed by another."""
+
+    @property
+    def whom(self) -> str:
+        """The node of the present attempt, or of the last one; empty if there was none."""
+        return self.endpoint.node if self.endpoint is not None else ""
+
+    def next(self) -> None:
+        """Begin the next attempt, if there is one."""
+        endpoint = self.plan.next_attempt(now=self._reactor.now)
+        if endpoint is None:
+            self._over = True
+            self._none_left(self.plan.flag_if_none)
+            return
+        if self.plan.attempts:
+            self.retried.append(self.plan.attempts[-1].outcome.flag)
+        self.adopt(endpoint)
+        self.begin()
+
+    def adopt(self, endpoint: Endpoint) -> None:
+        """Take an attempt that the plan has decided upon as the present one."""
+        self.count += 1
+        self.endpoint = endpoint
+
+    def begin(self) -> None:
+        """Begin the present attempt."""
+        endpoint = self.endpoint
+        assert endpoint is not None
+        channel = self._pool.channel(endpoint.id)
+        if channel is None:
+            self._pool.dial(endpoint.id, self._dialled)
+        else:
+            self._begin(endpoint, channel)
+
+    def _dialled(self, result: HopConnection | ConnectError) -> None:
+        if self._over:
+            return
+        assert self.endpoint is not None
+        if isinstance(result, HopConnection):
+            self._begin(self.endpoint, result)
+        else:
+            self.refused(result)
+
+    def refused(self, error: ConnectError) -> None:
+        """The present attempt could not be begun: nothing was sent."""
+        flag = LOCAL_REFUSALS.get(error.code)
+        if flag is not None:
+            self.failed(AttemptOutcome(OutcomeKind.REFUSED, flag))
+        else:
+            self.failed(AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"))
+
+    def failed(self, outcome: AttemptOutcome, *, replayable: bool = True) -> None:
+        """The present attempt failed; begin the next one."""
+        self._record(outcome, replayable)
+        if not self._over:
+            self.next()
+
+    def answered(self, outcome: AttemptOutcome) -> None:
+        """The present attempt gave what the caller gets; there is no other."""
+        self._over = True
+        self._record(outcome, True)
+
+    def _record(self, outcome: AttemptOutcome, replayable: bool) -> None:
+        assert self.endpoint is not None
+        self.plan.record(outcome, now=self._reactor.now, replayable=replayable)
+        self._report(self.endpoint.id, outcome)
+
+    def abandon(self) -> None:
+        """Begin no other attempt."""
+        self._over = True

@@ -1,0 +1,88 @@
+"""What one request of a local app asks for, where it may go, and with which headers. Pure."""
+
+from __future__ import annotations
+
+from gossipmesh.channel.hop_messages import Headers
+from gossipmesh.errors import RequestError
+from gossipmesh.proxy.headers import request_to_mesh, request_to_outside
+from gossipmesh.proxy.http1.messages import RequestIn
+from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endpoints
+from gossipmesh.proxy.outside import External
+from gossipmesh.proxy.ports import OutboundPorts
+from gossipmesh.routing.plan import Plan
+from gossipmesh.routing.snapshot import Snapshot
+
+
+def name(request: RequestIn, *, fixed: str | None, external: External) -> Named:
+    """Tell what a request names; for a CONNECT, target and host are its ``HOST:PORT``.
+
+    Raises:
+        RequestError: as :func:`.names.name_request` and :func:`.names.name_tunnel`; 400 ``DPE`` for a CONNECT with a
+            body, which would be neither in the tunnel nor out of it.
+    """
+    if request.method != b"CONNECT":
+        return name_request(request.method, request.target, request.host, fixed=fixed, external=external)
+    if request.has_body:
+        raise RequestError("DPE", 400, "a CONNECT has no body")
+    tunnel = name_tunnel(request.target, request.host, fixed=fixed, external=external)
+    return Named(tunnel.service, request.target, request.target, tunnel.outside)
+
+
+def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, deadline: float) -> Plan:
+    """Give the attempts of a request to a service.
+
+    Raises:
+        RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
+    """
+    snapshot = ports.snapshot()
+    if request.method == b"CONNECT":
+        port = int(named.target.rpartition(b":")[2])
+        endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
+        snapshot = Snapshot(snapshot.local, {named.service: endpoints})
+    return Plan.for_request(
+        snapshot,
+        named.service,
+        request.method,
+        ports.balancer,
+        max_attempts=ports.limits.max_attempts,
+        deadline=deadline,
+    )
+
+
+def headers_to_mesh(
+    ports: OutboundPorts, request: RequestIn, named: Named, *, traced: Headers, address: str
+) -> Headers:
+    """Give the headers that go to a service.
+
+    Args:
+        ports: what surrounds the request.
+        request: as it came.
+        named: what it asks for.
+        traced: its headers, with the names under which it is found again.
+        address: the app's IP address.
+    """
+    return tuple(
+        request_to_mesh(
+            traced,
+            host=named.host,
+            version=request.version,
+            via=ports.node,
+            caller=address,
+            chunked=request.length is None,
+            upgrade=request.upgrade,
+        )
+    )
+
+
+def headers_to_outside(ports: OutboundPorts, request: RequestIn, named: Named) -> Headers:
+    """Give the headers that leave the mesh; how a request is found again in here is nobody's affair out there."""
+    return tuple(
+        request_to_outside(
+            request.headers,
+            host=named.host,
+            version=request.version,
+            via=ports.node,
+            chunked=request.length is None,
+            upgrade=request.upgrade,
+        )
+    )

@@ -1,0 +1,65 @@
+"""What the two sides of the proxy are connected to: everything that they do not decide themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from gossipmesh.identity.credentials import Peer
+from gossipmesh.model import NodeId, Service
+from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.proxy.access import Observer
+from gossipmesh.proxy.apps import AppPool
+from gossipmesh.proxy.dialling import Dialler
+from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.outside import REFUSED, External
+from gossipmesh.routing.balancer import Balancer
+from gossipmesh.routing.plan import AttemptOutcome
+from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.transport.pool import ChannelPool
+from gossipmesh.transport.reactor import Reactor
+
+
+@frozen
+class OutboundPorts:
+    """Around requests of local apps."""
+
+    node: str
+    """This node's name, for Via."""
+    source_service: str
+    """The service that local apps speak as, or empty."""
+    snapshot: Callable[[], Snapshot]
+    """Gives the newest picture of the mesh."""
+    reactor: Reactor
+    pool: ChannelPool
+    balancer: Balancer
+    report: Callable[[NodeId, AttemptOutcome], None]
+    """Learns how each attempt ended, so that membership hears of nodes that cannot be reached."""
+    observe: Observer
+    entropy: Callable[[int], bytes]
+    limits: ProxyLimits
+    fast_lane: bool = True
+    """Whether plain heads may be read without h11."""
+    external: External = REFUSED
+    """What becomes of names outside the mesh."""
+    dialler: Dialler | None = None
+    """Makes connections to them; None where they are refused."""
+
+
+@frozen
+class InboundPorts:
+    """Around requests from the mesh."""
+
+    service: Callable[[str], Service | None]
+    """Gives one of this node's own services by name, or None."""
+    speaks_for: Callable[[Peer], frozenset[str]]
+    """Gives the services that a peer may speak as; :func:`~.admission.services_of` where nothing newer is known."""
+    decide: Callable[[Source, str, bytes, bytes], Decision]
+    """Decides on source, service, method and target."""
+    reactor: Reactor
+    apps: AppPool
+    observe: Observer
+    limits: ProxyLimits
+    fast_lane: bool = True
+    """Whether plain requests and answers may be passed on without h11."""

@@ -1,0 +1,266 @@
+"""The quick way of a request from a local app: read whole, sent whole, answered whole.
+
+Most requests of a service mesh are small, plain, and answered at the first try. One of these costs a third here of what
+it does by way of :mod:`.exchange`, since nothing is made for what it does not need: no headers as pairs, no upload, no
+timers of its own (docs/performance.md has the figures).
+
+The law: whatever else happens (a body in parts, no channel yet, another attempt, a deadline, a caller that leaves),
+the request is handed to an :class:`~.exchange.Exchange` as if it had been there from the start. Nothing is decided here
+that is not decided there in the same way, and ``[proxy] fast_lane = false`` leaves all of it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from gossipmesh.channel.header_lines import HeaderLines
+from gossipmesh.channel.hop import StreamLimit
+from gossipmesh.channel.hop_messages import MAX_DEADLINE_MS, End, RequestHead, ResponseHead
+from gossipmesh.channel.hop_whole import MAX_WHOLE
+from gossipmesh.errors import LocalProtocolError
+from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.ports import OutboundPorts
+from gossipmesh.proxy.quick_heads import (
+    STATUS_LINES,
+    QuickRequest,
+    added_lines,
+    may_go_to_caller,
+    read_request,
+)
+from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.transport.hop_stream import HopStream, StreamListener
+from gossipmesh.transport.link import Link
+
+ADDED_MAX: Final = 256
+"""Host headers whose added lines are remembered, per connection."""
+
+
+class Taker(StreamListener, Protocol):
+    """The exchange that takes a request over."""
+
+    def late(self, now: float) -> None:
+        """A deadline may have passed."""
+
+    def caller_gone(self) -> None:
+        """The app is gone."""
+
+    def stop(self) -> None:
+        """End at once."""
+
+
+class QuickCaller(Protocol):
+    """The connection that a quick call is on."""
+
+    link: Link
+
+    def take_over(self, data: bytes, quick: QuickCall) -> Taker:
+        """Go on with the request that ``data`` was the general way."""
+
+    def quick_over(self) -> None:
+        """The request is answered."""
+
+
+class QuickCall:
+    """The request of one connection that goes the quick way, one after the other: the object is used again.
+
+    Args:
+        ports: what surrounds it.
+        caller: the connection.
+        address: the app's IP address.
+        fixed: the service of the port that it came in on, or None.
+        begins: counts one more request in flight; False if that is one too many.
+        over: counts one less.
+    """
+
+    __slots__ = (
+        "_added",
+        "_address",
+        "_begins",
+        "_caller",
+        "_data",
+        "_fixed",
+        "_over",
+        "_ports",
+        "_via",
+        "busy",
+        "head",
+        "plan",
+        "request",
+        "started",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        ports: OutboundPorts,
+        caller: QuickCaller,
+        *,
+        address: str,
+        fixed: str | None,
+        begins: Callable[[], bool],
+        over: Callable[[], None],
+    ) -> None:
+        self._ports = ports
+        self._caller = caller
+        self._address = address
+        self._fixed = fixed
+        self._begins = begins
+        self._over = over
+        self._via = b"Via: 1.1 %b\r\n\r\n" % ports.node.encode()
+        self._added: dict[bytes, list[bytes]] = {}
+        self._data = b""
+        self.busy = False
+        """Whether a request is under way here; what follows is about that one."""
+        self.request: QuickRequest | None = None
+        self.plan: Plan | None = None
+        self.head: RequestHead | None = None
+        self.stream: HopStream | None = None
+        self.started = 0.0
+
+    def begin(self, data: bytes) -> bool:
+        """Begin the request that ``data`` is; False, and nothing done, where it has to go the general way."""
+        ports = self._ports
+        limits = ports.limits
+        request = read_request(
+            data,
+            fixed=self._fixed,
+            max_bytes=limits.head_bytes,
+            max_lines=limits.head_count,
+            entropy=ports.entropy,
+        )
+        if request is None or len(request.body) > MAX_WHOLE:
+            return False
+        now = ports.reactor.now
+        deadline = now + limits.request_timeout_s
+        plan = Plan.for_request(
+            ports.snapshot(),
+            request.service,
+            request.method,
+            ports.balancer,
+            max_attempts=limits.max_attempts,
+            deadline=deadline,
+        )
+        if not plan.has_candidates or not self._begins():
+            return False
+        endpoint = plan.next_attempt(now=now)
+        assert endpoint is not None
+        added = self._added.get(request.host)
+        if added is None:
+            if len(self._added) >= ADDED_MAX:
+                self._added.clear()
+            added = self._added[request.host] = added_lines(request.host, self._address, ports.node)
+        left_ms = (deadline - now) * 1_000
+        self.head = head = RequestHead(
+            request.service,
+            request.method,
+            request.target,
+            HeaderLines(request.lines + added, b""),
+            max(1, int(left_ms)) if left_ms <= MAX_DEADLINE_MS else 0,
+            1,
+            request.request_id,
+            ports.source_service,
+        )
+        self._data, self.request, self.plan, self.started = data, request, plan, now
+        self.busy = True
+        channel = ports.pool.channel(endpoint.id)
+        if channel is not None:
+            try:
+                self.stream = channel.open_stream(head, self, request.body)
+                return True
+            except (StreamLimit, LocalProtocolError):
+                pass  # It is tried once more the general way, which knows what to do then.
+        self.general()
+        return True
+
+    # --- what the stream tells -------------------------------------------------------------------------------------
+
+    def whole_received(self, head: ResponseHead, body: bytes, end: End) -> None:
+        """Answer."""
+        headers = head.headers
+        if (
+            type(headers) is HeaderLines
+            and may_go_to_caller(head.status, headers.lines, headers.kinds, body)
+            and not self._caller.link.unsent
+        ):
+            lines = b"\r\n".join(headers.lines)
+            self._caller.link.send(b"%b%b\r\n%b%b" % (STATUS_LINES[head.status], lines, self._via, body))
+            self._answered(head.status, len(body))
+        else:
+            self.general().whole_received(head, body, end)
+
+    def head_received(self, head: ResponseHead) -> None:
+        """Leave an answer in parts to the general way."""
+        self.general().head_received(head)
+
+    def data_received(self, data: bytes) -> None:
+        """Cannot come before a head."""
+        raise AssertionError("body bytes before a head")
+
+    def end_received(self, end: End) -> None:
+        """Cannot come before a head."""
+        raise AssertionError("an end before a head")
+
+    def reset_received(self, flag: str) -> None:
+        """Leave it to the general way whether another attempt helps."""
+        self.general().reset_received(flag)
+
+    def credit_gained(self) -> None:
+        """Nothing waits for credit: the request went whole."""
+
+    # --- what the connection tells ---------------------------------------------------------------------------------
+
+    def late(self, now: float) -> None:
+        """Leave deadlines to the general way."""
+        self.general().late(now)
+
+    def caller_gone(self) -> None:
+        """Leave the end to the general way."""
+        self.general().caller_gone()
+
+    def stop(self) -> None:
+        """Leave the end to the general way."""
+        self.general().stop()
+
+    def general(self) -> Taker:
+        """Hand the request to an exchange, which goes on where this is."""
+        taker = self._caller.take_over(self._data, self)
+        self._clear()
+        return taker
+
+    def _answered(self, status: int, size: int) -> None:
+        request, plan, ports = self.request, self.plan, self._ports
+        assert request is not None
+        assert plan is not None
+        endpoint = plan.current
+        assert endpoint is not None
+        outcome = AttemptOutcome(OutcomeKind.ANSWERED, "", status)
+        now = ports.reactor.now
+        plan.record(outcome, now=now)
+        ports.report(endpoint.id, outcome)
+        ports.observe(
+            RequestReport(
+                Direction.OUTBOUND,
+                request.request_id,
+                request.trace_id,
+                ports.source_service,
+                request.service,
+                request.method,
+                request.target,
+                status,
+                "",
+                len(request.body),
+                size,
+                now - self.started,
+                1,
+                endpoint.node,
+            )
+        )
+        self._clear()
+        self._over()
+        self._caller.quick_over()
+
+    def _clear(self) -> None:
+        self.busy = False
+        self._data = b""
+        self.request = self.plan = self.head = self.stream = None

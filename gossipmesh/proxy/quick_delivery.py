@@ -1,0 +1,205 @@
+"""The quick way of a request from the mesh: it came whole, goes to an idle connection, and is answered whole.
+
+The mirror image of :mod:`.quick_call`, with the same law: whatever else happens, a :class:`~.delivery.Delivery` goes on
+as if the request had been there from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossipmesh.channel.header_lines import HeaderLines
+from gossipmesh.channel.hop_messages import End, ResponseHead
+from gossipmesh.channel.hop_whole import MAX_WHOLE
+from gossipmesh.errors import LocalProtocolError
+from gossipmesh.model import Protocol, Service
+from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.apps import AppConnection
+from gossipmesh.proxy.ports import InboundPorts
+from gossipmesh.proxy.quick_heads import length_fits, may_go_to_app, read_answer, trace_id_in
+from gossipmesh.transport.hop_stream import HopStream, StreamListener
+
+METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"PATCH"})
+"""Methods whose answer has a body."""
+
+
+def may_go_quickly(stream: HopStream, service: Service) -> bool:
+    """Tell whether a request is one for the quick way, if it is allowed: it needs no other check then."""
+    request, body = stream.request, stream.body
+    headers = request.headers
+    return (
+        body is not None
+        and service.protocol is Protocol.HTTP
+        and request.target[:1] == b"/"
+        and b"#" not in request.target
+        and type(headers) is HeaderLines
+        and request.method in METHODS
+        and may_go_to_app(headers.kinds)
+        and length_fits(headers.lines, headers.kinds, body)
+    )
+
+
+class QuickDelivery:
+    """A request on its way to an app and back; it listens to the stream and owns the app's link meanwhile.
+
+    Args:
+        ports: what surrounds it.
+        stream: the request's, checked and allowed.
+        connection: to its app, idle until now.
+        load: gives how many requests this daemon is delivering.
+        over: is told once, when the request is over.
+        general: makes a delivery that goes on with the request on this connection.
+    """
+
+    __slots__ = ("_connection", "_general_of", "_load", "_over", "_ports", "_started", "stream")
+
+    def __init__(
+        self,
+        ports: InboundPorts,
+        stream: HopStream,
+        connection: AppConnection,
+        *,
+        load: Callable[[], int],
+        over: Callable[[HopStream], None],
+        general: Callable[[QuickDelivery, AppConnection], StreamListener],
+    ) -> None:
+        self._ports = ports
+        self.stream = stream
+        self._connection = connection
+        self._load = load
+        self._over = over
+        self._general_of = general
+        self._started = ports.reactor.now
+
+    @property
+    def started(self) -> float:
+        """When the request came, in monotonic seconds."""
+        return self._started
+
+    def start(self, added: bytes) -> None:
+        """Send the request to the app.
+
+        Args:
+            added: header lines of our own, each ended, and the empty line.
+        """
+        stream, connection = self.stream, self._connection
+        request = stream.request
+        headers = request.headers
+        assert type(headers) is HeaderLines
+        stream.listener = self
+        link = connection.link
+        link.adopt(self)
+        connection.user = None
+        lines = b"\r\n".join(headers.lines)
+        link.send(
+            b"%b %b HTTP/1.1\r\n%b\r\n%b%b"
+            % (request.method, request.target, lines, added, stream.body or b"")
+        )
+        limits = self._ports.limits
+        wait_s = limits.response_timeout_s
+        if request.deadline_ms:
+            wait_s = min(wait_s, request.deadline_ms / 1_000)
+        connection.quick = self
+        connection.alarm.set(self._started + min(wait_s, limits.request_timeout_s))
+
+    # --- what the app's connection tells ---------------------------------------------------------------------------
+
+    def bytes_received(self, data: bytes) -> None:
+        """Answer, if this is all of the app's answer."""
+        limits = self._ports.limits
+        answer = read_answer(data, max_bytes=limits.head_bytes, max_lines=limits.head_count)
+        if answer is not None and len(answer[2]) <= MAX_WHOLE and not self._connection.link.unsent:
+            status, lines, body = answer
+            head = ResponseHead(status, HeaderLines(lines, b""))
+            try:
+                sent = self.stream.answer(head, body, End((), self._load()))
+            except LocalProtocolError:
+                sent = False
+            if sent:
+                self._answered(status, len(body))
+                return
+        self._general().bytes_received(data)
+
+    def eof_received(self) -> None:
+        """Leave it to the general way."""
+        self._general().eof_received()
+
+    def broken(self) -> None:
+        """Leave it to the general way."""
+        self._general().broken()
+
+    def drained(self) -> None:
+        """Wait for the answer."""
+
+    def hung_up(self) -> None:
+        """Nothing: the link is read."""
+
+    def late(self) -> None:
+        """Leave it to the general way."""
+        self._general().late()
+
+    # --- what the stream tells -------------------------------------------------------------------------------------
+
+    def reset_received(self, flag: str) -> None:
+        """Leave it to the general way."""
+        self._general()
+        listener = self.stream.listener
+        if listener is not None:
+            listener.reset_received(flag)
+
+    def data_received(self, data: bytes) -> None:
+        """Cannot come: the request came whole."""
+        raise AssertionError("body bytes behind a whole request")
+
+    def end_received(self, end: End) -> None:
+        """Cannot come: the request came whole."""
+        raise AssertionError("an end behind a whole request")
+
+    def head_received(self, head: ResponseHead) -> None:
+        """Cannot come at the destination."""
+        raise AssertionError("a response head at the destination")
+
+    def whole_received(self, head: ResponseHead, body: bytes, end: End) -> None:
+        """Cannot come at the destination."""
+        raise AssertionError("a response at the destination")
+
+    def credit_gained(self) -> None:
+        """Nothing waits for credit."""
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def _general(self) -> AppConnection:
+        """Hand request and connection to a delivery; give the connection, which is its link's owner again."""
+        connection = self._connection
+        connection.quick = None
+        connection.link.adopt(connection)
+        self.stream.listener = self._general_of(self, connection)
+        return connection
+
+    def _answered(self, status: int, size: int) -> None:
+        stream, ports, connection = self.stream, self._ports, self._connection
+        request = stream.request
+        headers = request.headers
+        assert type(headers) is HeaderLines
+        connection.quick = None
+        connection.link.adopt(connection)
+        ports.apps.keep(connection)
+        ports.observe(
+            RequestReport(
+                Direction.INBOUND,
+                request.request_id,
+                trace_id_in(headers.lines, headers.kinds),
+                request.source_service,
+                request.service,
+                request.method,
+                request.target,
+                status,
+                "",
+                len(stream.body or b""),
+                size,
+                ports.reactor.now - self._started,
+                request.attempt,
+                stream.peer.chain.name,
+            )
+        )
+        self._over(stream)

@@ -1,0 +1,231 @@
+"""The data plane's event loop: an epoll of our own, behind one trio task.
+
+For each wait of a task trio arms a descriptor, switches and disarms it again; that is most of what relaying a small
+request costs. Here a connection is registered once and called back. What is slow or rare (dialling, handshakes, names,
+the control plane) stays ordinary trio tasks, and this module with :mod:`.link` is all that lies between the two worlds:
+
+- One trio task, :meth:`Reactor.run`, waits until the epoll's own descriptor is readable; then it works for at most
+  :data:`TURN_S` and yields, so that the control task answers its probes however busy the proxy is.
+- Whatever runs here runs in a *turn*: callbacks of ready descriptors, then alarms, then what was deferred to the turn's
+  end. Tasks do not call machines of the data plane themselves; they :meth:`~Reactor.defer`.
+- An exception in a callback is a bug. It leaves :meth:`Reactor.run` and ends the daemon, as in any task.
+
+The measurements are in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+from collections.abc import Callable
+from heapq import heappop, heappush
+from time import perf_counter
+from typing import Final
+
+import trio
+
+from gossipmesh.transport.parking import Parking
+
+TURN_S: Final = 0.001
+"""How long a turn takes on more work before trio's other tasks have theirs."""
+MAX_EVENTS: Final = 64
+"""Ready descriptors taken from the kernel at once; level-triggered, so what is left over comes again."""
+MAX_RINGS: Final = 256
+"""Alarms that go off in one go; the others follow in the next turn."""
+
+Callback = Callable[[], None]
+
+
+class Alarm:
+    """A deadline that may be moved at any time, at the cost of an assignment.
+
+    Deadlines of connections nearly always move back, request by request. So the heap holds the time at which to look
+    at the alarm next; found early, it is simply put in again.
+    """
+
+    __slots__ = ("_callback", "_queued", "_reactor", "deadline")
+
+    def __init__(self, reactor: Reactor, callback: Callback) -> None:
+        self._reactor = reactor
+        self._callback: Callback | None = callback
+        self._queued = math.inf
+        self.deadline = math.inf
+        """Monotonic seconds; infinity: not set."""
+
+    def set(self, deadline: float) -> None:
+        """Go off at ``deadline``, and at no other time."""
+        self.deadline = deadline
+        if deadline < self._queued:
+            self._queued = deadline
+            self._reactor.queue_alarm(deadline, self)
+
+    def clear(self) -> None:
+        """Do not go off."""
+        self.deadline = math.inf
+
+    def drop(self) -> None:
+        """Never go off again; lets go of what would be called."""
+        self.deadline = math.inf
+        self._callback = None
+
+    def ring(self, queued: float, now: float) -> None:
+        """Go off if it is time; for the reactor, when ``queued`` has come."""
+        if queued != self._queued:
+            return  # It was queued again for an earlier time.
+        self._queued = math.inf
+        if self.deadline > now:
+            if self.deadline < math.inf:
+                self.set(self.deadline)
+        elif self._callback is not None:
+            self.deadline = math.inf
+            self._callback()
+
+
+class Reactor:
+    """Calls back whoever watches a descriptor, whoever set an alarm, and whoever deferred something.
+
+    Resource handling: owns its epoll; :meth:`run` closes it when it ends. What is registered belongs to others.
+    Error handling: what a callback raises leaves :meth:`run`.
+
+    Args:
+        clock: gives monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._deferred: list[Callback] = []
+        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._sequence = 0
+        self._next_look = math.inf
+        self._keeping_time = Parking()
+        self._in_turn = False
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._waker, select.EPOLLIN)
+        self._handlers[self._waker] = self._woken
+        self._now = 0.0
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds: when the present turn began, or now outside of turns."""
+        return self._now if self._in_turn else self._clock()
+
+    # --- what callers ask for ----------------------------------------------------------------------------------
+
+    def watch(self, fd: int, handler: Callable[[int], None], events: int) -> None:
+        """Call ``handler`` with what happened (``select.EPOLL*``) whenever one of ``events`` is the case."""
+        if not self._epoll.closed:
+            self._handlers[fd] = handler
+            self._epoll.register(fd, events)
+
+    def rewatch(self, fd: int, events: int) -> None:
+        """Watch for other events of a descriptor that is watched."""
+        if not self._epoll.closed:
+            self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Watch a descriptor no more; before it is closed."""
+        if self._handlers.pop(fd, None) is not None and not self._epoll.closed:
+            self._epoll.unregister(fd)
+
+    def defer(self, callback: Callback) -> None:
+        """Call ``callback`` at the end of this turn, or of one that begins at once. From any task of this thread."""
+        if not self._deferred and not self._in_turn and self._waker >= 0:
+            os.eventfd_write(self._waker, 1)
+        self._deferred.append(callback)
+
+    def alarm(self, callback: Callback) -> Alarm:
+        """Give an alarm, not set yet, that calls ``callback`` in a turn."""
+        return Alarm(self, callback)
+
+    def queue_alarm(self, when: float, alarm: Alarm) -> None:
+        """Look at ``alarm`` at ``when``; for alarms themselves."""
+        self._sequence += 1
+        heappush(self._alarms, (when, self._sequence, alarm))
+        if when < self._next_look:
+            self._next_look = when
+            self._keeping_time.unpark()
+
+    # --- the task ----------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take turns until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_time)
+                task_status.started()
+                while True:
+                    if self._turn():
+                        await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    else:
+                        await trio.lowlevel.checkpoint()
+        finally:
+            self._close()
+
+    def _turn(self) -> bool:
+        """Work for at most :data:`TURN_S`; tell whether nothing is left to do for now."""
+        poll, handlers = self._epoll.poll, self._handlers
+        self._now = self._clock()
+        until = perf_counter() + TURN_S
+        self._in_turn = True
+        try:
+            while True:
+                events = poll(0, MAX_EVENTS)
+                if not events and not self._deferred:
+                    return True
+                for fd, happened in events:
+                    # One of the callbacks before may have closed it.
+                    if (handler := handlers.get(fd)) is not None:
+                        handler(happened)
+                    if perf_counter() >= until:
+                        break
+                # What was deferred waits until nothing more is ready: the fewer records leave.
+                if not events or perf_counter() >= until:
+                    self._run_deferred(until)
+                    if perf_counter() >= until:
+                        return False
+        finally:
+            self._in_turn = False
+
+    def _run_deferred(self, until: float) -> None:
+        # What these defer in their turn is done as well: a stream that ends may make a channel flush. But a caller
+        # that pipelines refused requests would go on like that for a long time.
+        while self._deferred:
+            deferred, self._deferred = self._deferred, []
+            for callback in deferred:
+                callback()
+            if perf_counter() >= until:
+                return
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._next_look = self._alarms[0][0] if self._alarms else math.inf
+            with trio.move_on_at(self._next_look):
+                await self._keeping_time.park()
+            if self._clock() >= self._next_look:
+                self.defer(self._ring)
+                self._next_look = -math.inf
+                await self._keeping_time.park()
+
+    def _ring(self) -> None:
+        now = self._now
+        for _ in range(MAX_RINGS):
+            if not self._alarms or self._alarms[0][0] > now:
+                break
+            queued, _, alarm = heappop(self._alarms)
+            alarm.ring(queued, now)
+        self._keeping_time.unpark()
+
+    def _woken(self, _: int) -> None:
+        os.eventfd_read(self._waker)
+
+    def _close(self) -> None:
+        # Deferred calls that are left tell owners about links that were lost; they find everything closed anyway.
+        self._deferred.clear()
+        self._alarms.clear()
+        self._epoll.close()
+        os.close(self._waker)
+        self._waker = -1
+        self._handlers.clear()

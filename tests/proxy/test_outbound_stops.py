@@ -1,0 +1,134 @@
+"""Daemons that stop, or break, in the middle of everything."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+GET = b"GET %b HTTP/1.1\r\nHost: hello\r\n\r\n"
+POST = b"POST %b HTTP/1.1\r\nHost: hello\r\nContent-Length: 1000000000\r\n\r\n"
+UPGRADE = b"GET /chat HTTP/1.1\r\nHost: hello\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n"
+
+
+def descriptors() -> set[tuple[str, str]]:
+    """Give what this process has open."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add((each.name, os.readlink(each)))
+    return found
+
+
+async def serve(stream: trio.SocketStream) -> None:
+    """Do what the path says, none of which ends by itself."""
+    with contextlib.suppress(trio.BrokenResourceError):
+        path = (await stream.receive_some(65_536)).split()[1]
+        if path == b"/answered":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        elif path == b"/flood":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                await stream.send_all(bytes(65_536))
+        elif path == b"/slow":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        elif path == b"/chat":
+            await stream.send_all(SWITCH)
+        await trio.sleep_forever()
+
+
+async def call(stream: trio.SocketStream, request: bytes, *, body: bool) -> None:
+    with contextlib.suppress(trio.BrokenResourceError):
+        await stream.send_all(request)
+        while body:
+            await stream.send_all(bytes(65_536))
+
+
+async def test_a_mesh_that_is_cancelled_in_the_middle_of_everything_leaves_nothing_open(
+    lab: ModuleType,
+) -> None:
+    gc.collect()
+    before = descriptors()
+    streams: list[trio.SocketStream] = []
+    (mute,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with mute:
+        async with lab.mesh() as members:
+            await members.daemon("hello-1", {"hello": await members.app(serve)})
+            dialled = await members.ghost("dialled-1", "dialled")
+            members.addresses[dialled] = lab.Address(*mute.socket.getsockname())
+            web = await members.daemon("web-1")
+            requests = [
+                (b"", False),
+                (b"GET / HT", False),
+                (GET % b"/answered", False),
+                (GET % b"/never", False),
+                (GET % b"/flood", False),
+                (GET % b"/slow", False),
+                (GET % b"/never" * 100, False),
+                (POST % b"/never", False),
+                (POST % b"/never", True),
+                (POST % b"/flood", True),
+                (UPGRADE, False),
+                (UPGRADE, True),
+                (b"junk\r\n\r\n", True),
+            ]
+            dialling = [(each.replace(b"hello", b"dialled") % b"/", each is POST) for each in (GET, POST)]
+            async with trio.open_nursery() as nursery:
+                for several in (requests * 2, dialling * 2):
+                    for request, body in several:
+                        streams.append(await lab.connect(web))
+                        nursery.start_soon(partial(call, streams[-1], request, body=body))
+                    await wait_all_tasks_blocked(0.02)
+                assert web.outbound.in_flight == 2 * 9  # And tunnels, which are counted by themselves.
+                nursery.cancel_scope.cancel()
+        assert (web.outbound.in_flight, web.outbound.connections) == (0, 0)
+    for stream in streams:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+        await stream.aclose()
+    gc.collect()
+    assert descriptors() <= before
+    assert len(web.reports) >= 2 * (9 + 2)
+
+
+async def test_a_bug_in_what_is_called_back_ends_the_daemon(lab: ModuleType) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with lab.mesh() as members:
+            web = await members.daemon("web-1")
+            object.__setattr__(web.outbound._ports, "observe", broken)
+            async with await lab.connect(web) as stream:
+                await stream.send_all(GET % b"/")
+                await trio.sleep_forever()
+
+
+async def test_a_daemon_that_drains_lets_requests_of_local_apps_end(lab: ModuleType) -> None:
+    answer = trio.Event()
+
+    async def patient(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await answer.wait()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with lab.pair(patient) as (web, hello):
+        async with await lab.connect(web) as stream, trio.open_nursery() as nursery:
+            await stream.send_all(GET % b"/")
+            await lab.until(lambda: hello.inbound.in_flight)
+            nursery.start_soon(hello.inbound.drain)
+            nursery.start_soon(web.outbound.wait_idle)
+            await wait_all_tasks_blocked()
+            assert len(nursery.child_tasks) == 2
+            answer.set()
+            await lab.read_until(stream, b"ok")
+        assert (web.outbound.in_flight, hello.inbound.in_flight) == (0, 0)
