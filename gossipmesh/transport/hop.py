@@ -21,6 +21,8 @@ from gossipmesh.transport.link import Link
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import FINISH_TIMEOUT_S, ChannelClosed, SecureStream
 
+RECEIVE_SIZE: Final = 512 * 1024
+"""Bytes read at once, at most; the fewer records are cut in two, the fewer are copied."""
 WRITE_TURN: Final = 256 * 1024
 """Bytes sealed and sent at once; then what became ready meanwhile has its turn."""
 PING_AFTER_S: Final = 0.5
@@ -113,7 +115,7 @@ class HopConnection:
     def _start(self) -> None:
         if self._over:
             return
-        self._link = Link(self._reactor, self._socket, self)
+        self._link = Link(self._reactor, self._socket, self, most=RECEIVE_SIZE)
         if self._initiator and not self._mux.has_output:
             self._channel.send_record(HOP, b"")  # Says what the channel is for before there is a request.
         early, self._early = self._early, []
