@@ -18,6 +18,7 @@
     hop.py            one hop channel: a link on one side, the pure multiplexer on the other
     hop_streams.py    the streams of a channel, and who is told what of them
     hop_stream.py     one request in it, as its two apps' proxies see it
+    silence.py        when a peer that owes answers is asked whether it is there, and when given up
     pool.py           one hop channel per peer, dialled once for all who want it, and a second one beside bulk
     acceptor.py       the hop channels that peers opened to us
 

@@ -20,17 +20,12 @@ from gossipmesh.transport.hop_streams import HopStreams
 from gossipmesh.transport.link import Link
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import FINISH_TIMEOUT_S, ChannelClosed, SecureStream
+from gossipmesh.transport.silence import Silence, Verdict
 
 RECEIVE_SIZE: Final = 512 * 1024
 """Bytes read at once, at most; the fewer records are cut in two, the fewer are copied."""
 WRITE_TURN: Final = 256 * 1024
 """Bytes sealed and sent at once; then what became ready meanwhile has its turn."""
-PING_AFTER_S: Final = 0.5
-"""Silence while requests wait after which the other side is asked whether it is still there ..."""
-PONG_WITHIN_S: Final = 1.0
-"""... and how long it may take to say anything at all."""
-LATE_S: Final = 0.1
-"""A deadline that we reach this much too late says more about our own stall than about the other side."""
 
 Serve = Callable[[HopStream], None]
 """Takes one request at its destination, in a turn: it sets the stream's listener, and brings the stream to its end."""
@@ -79,7 +74,7 @@ class HopConnection:
         self._over = self._sent_end = self._peer_ended = False
         self._closed = trio.Event()
         self._reads = 0
-        self._pinged: tuple[float, int] | None = None
+        self._silence = Silence()
         self._quiet_since = self._heard_at = self.opened_at = self.used_at = reactor.now
         self.failure: MeshError | None = None
         """Why the channel broke; None while it lives, and if it was closed in good order."""
@@ -148,7 +143,8 @@ class HopConnection:
         stream.sent_end = body is not None
         if not self._streams:
             self._quiet_since = self._reactor.now
-            self._alarm.set(self._quiet_since + PING_AFTER_S)
+            self._silence.begin(self._quiet_since)
+            self._alarm.set(self._silence.due)
         self._streams.add(stream)
         if not self._flushing:
             self.flush_soon()
@@ -343,27 +339,19 @@ class HopConnection:
         now = self._reactor.now
         if self._sent_end:
             self._fail(ChannelClosed("channel.unfinished", "the other side did not end the channel"))
-        elif not self._streams:
-            self._pinged = None
-        elif self._pinged is None:
-            due = max(self._quiet_since, self._heard_at) + PING_AFTER_S
-            if now < due:
-                self._alarm.set(due)
-            else:
-                self._ping(now)
-        elif self._reads > self._pinged[1]:
-            self._pinged = None
-            self._alarm.set(max(now, self._heard_at + PING_AFTER_S))
-        elif now - self._pinged[0] - PONG_WITHIN_S > LATE_S:
-            self._ping(now)  # The answer may be in the socket: we did not look.
-        else:
-            self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
-
-    def _ping(self, now: float) -> None:
-        self._pinged = now, self._reads
-        self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
-        self.flush_soon()
-        self._alarm.set(now + PONG_WITHIN_S)
+            return
+        if not self._streams:
+            return
+        match self._silence.look(now, quiet_since=max(self._quiet_since, self._heard_at), reads=self._reads):
+            case Verdict.GIVE_UP:
+                self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
+                return
+            case Verdict.PING:
+                self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
+                self.flush_soon()
+            case Verdict.WAIT:
+                pass
+        self._alarm.set(self._silence.due)
 
     # --- ending ------------------------------------------------------------------------------------------------
 

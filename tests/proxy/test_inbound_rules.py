@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -29,16 +30,18 @@ def app_of(lab: ModuleType, answer: bytes, pieces: int, heads: list[tuple[int, b
         nonlocal connections
         connections += 1
         mine = connections
-        while request := await lab.read_request(stream):
-            heads.append((mine, request))
-            if len(heads) > 1:
-                await stream.send_all(OK)
-                continue
-            middle = len(answer) // 2 if pieces == 2 else len(answer)
-            await stream.send_all(answer[:middle])
-            if middle < len(answer):
-                await wait_all_tasks_blocked()
-                await stream.send_all(answer[middle:])
+        # The first piece may be enough to be refused, and what is unread then makes a reset of the close.
+        with suppress(trio.BrokenResourceError):
+            while request := await lab.read_request(stream):
+                heads.append((mine, request))
+                if len(heads) > 1:
+                    await stream.send_all(OK)
+                    continue
+                middle = len(answer) // 2 if pieces == 2 else len(answer)
+                await stream.send_all(answer[:middle])
+                if middle < len(answer):
+                    await wait_all_tasks_blocked()
+                    await stream.send_all(answer[middle:])
 
     return handle
 

@@ -1,0 +1,63 @@
+"""When a peer that owes answers is asked whether it is still there, and when it is given up. Pure.
+
+A host that vanishes sends nothing, not even that it is gone: without this, its requests would wait for their timers.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+PING_AFTER_S: Final = 0.5
+"""Silence while requests wait after which the other side is asked whether it is still there ..."""
+PONG_WITHIN_S: Final = 1.0
+"""... and how long it may take to say anything at all."""
+LATE_S: Final = 0.1
+"""A deadline that we reach this much too late says more about our own stall than about the other side."""
+
+
+class Verdict(enum.Enum):
+    """What to do now."""
+
+    WAIT = "wait"
+    PING = "ping"
+    GIVE_UP = "give up"
+
+
+class Silence:
+    """Watches one channel, as long as requests wait on it; look again at :attr:`due`."""
+
+    __slots__ = ("_pinged", "due")
+
+    def __init__(self) -> None:
+        self._pinged: tuple[float, int] | None = None
+        self.due = 0.0
+        """Monotonic seconds, of the last verdict but GIVE_UP."""
+
+    def begin(self, now: float) -> None:
+        """Requests wait from now on."""
+        self._pinged = None
+        self.due = now + PING_AFTER_S
+
+    def look(self, now: float, *, quiet_since: float, reads: int) -> Verdict:
+        """Judge.
+
+        Args:
+            now: monotonic seconds.
+            quiet_since: when the other side was heard last, or requests began to wait.
+            reads: how often something came from it: time alone may not have moved since a ping.
+        """
+        if self._pinged is not None:
+            asked_at, reads_then = self._pinged
+            if reads == reads_then and now - asked_at - PONG_WITHIN_S <= LATE_S:
+                return Verdict.GIVE_UP
+            if reads == reads_then:
+                return self._ping(now, reads)  # The answer may be in the socket: we did not look.
+            self._pinged = None
+        self.due = max(now, quiet_since + PING_AFTER_S)
+        return Verdict.WAIT if now < quiet_since + PING_AFTER_S else self._ping(now, reads)
+
+    def _ping(self, now: float, reads: int) -> Verdict:
+        self._pinged = now, reads
+        self.due = now + PONG_WITHIN_S
+        return Verdict.PING
