@@ -36,6 +36,10 @@ MEMBERLIST: Final = (
 """Where the figures beside ours come from. They were measured once and are not measured again here."""
 
 
+DONE: Final = Path(__file__).parents[2] / "docs" / "measurements" / "membership.json"
+"""What was measured already: the same command gives the same figures, so nobody needs to run it again."""
+
+
 @frozen
 class Runs:
     """The runs that a row needs, but for the number of nodes and of seeds."""
@@ -304,7 +308,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="runs at a time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="what is done, to be continued")
     asked = parser.parse_args()
-    path = asked.json or Path("membership-quick.json" if asked.quick else "membership.json")
+    path = asked.json or (Path("membership-quick.json") if asked.quick else DONE)
     results = Results(path, asked.jobs, json.loads(path.read_text()) if path.exists() else {})
     wanted = {int(word) for word in asked.nodes.split(",") if word} or {*SIZES, *SMALL}
     if asked.quick and not asked.nodes:
