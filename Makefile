@@ -54,10 +54,10 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/vulture
 
 .PHONY: fuzz
-fuzz: $(VENV)/.fuzz ## look for heads over which fast lane and h11 differ
-	@mkdir -p build/fuzz
-	@$(BIN)/python tests/fuzz/lanes.py build/fuzz tests/fuzz/corpus/lanes -artifact_prefix=build/fuzz/ \
-		-max_len=500 -max_total_time=60 $(ARGS)
+fuzz: $(VENV)/.fuzz ## look for messages over which the fast ways and h11 differ
+	@mkdir -p build/fuzz/lanes build/fuzz/quick_way
+	@for target in lanes quick_way; do $(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
+		-artifact_prefix=build/fuzz/ -max_len=500 -max_total_time=60 $(ARGS) || exit 1; done
 
 $(VENV)/.fuzz: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
