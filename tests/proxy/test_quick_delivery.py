@@ -100,3 +100,20 @@ async def test_an_app_and_a_caller_that_leave_in_one_turn_are_both_let_go(
         hello.reactor.defer(leave)
         while hello.inbound.in_flight:
             await wait_all_tasks_blocked()
+
+
+async def test_a_silent_app_has_the_same_time_whichever_way_its_request_went(
+    lab: ModuleType, hops: ModuleType, autojump_clock: MockClock
+) -> None:
+    async def app(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await stream.send_all(OK)
+        await lab.silent(stream)
+
+    async with bench(lab, hops, app, ProxyLimits(response_timeout_s=7.0)) as hello:
+        for deadline_ms, patience_s in ((0, 7.0), (5_000, 5.0)):
+            assert await hops.ask(hello.connection, GET, b"").status_or_flag() == 200
+            started = trio.current_time()
+            head = RequestHead("hello", b"GET", b"/", ((b"Host", b"hello"),), deadline_ms)
+            assert await hops.ask(hello.connection, head, b"").status_or_flag() == "UT"
+            assert patience_s <= trio.current_time() - started < patience_s + 0.5
