@@ -111,10 +111,12 @@ class Upload:
             PeerGone: the caller closed inside the body.
         """
         http, body = self._http, self._body
+        if body.ended:
+            return  # From here on silence means nothing.
         while data := http.take_body():
             body.put(data)
         self._quiet_since = self._reactor.now
-        if http.body_ended and not body.ended:
+        if http.body_ended:
             body.finish(filter_trailers(http.trailers))
             self._quiet_since = math.inf
 

@@ -175,6 +175,21 @@ async def test_an_app_that_says_nothing_is_given_up_on_in_time(
         await lab.until(lambda: len(hello.reports) == 2)
 
 
+async def test_a_request_without_a_body_is_not_waited_for_to_send_one(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    async def slow(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await trio.sleep(40.0)  # Longer than a body may be silent, and less than an app may take.
+        await stream.send_all(OK)
+
+    async with lab.pair(slow) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(GET)  # There is no channel yet, so it is handed over at once.
+            assert await lab.read_until(stream, b"ok") == ANSWERED
+
+
 async def test_a_caller_that_leaves_takes_its_request_back(lab: ModuleType) -> None:
     left = trio.Event()
 
