@@ -96,6 +96,7 @@ class Reactor:
         self._clock = clock
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._fresh: set[int] = set()
         self._deferred: list[Callback] = []
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._sequence = 0
@@ -118,6 +119,7 @@ class Reactor:
         """Call ``handler`` with what happened (``select.EPOLL*``) whenever one of ``events`` is the case."""
         if not self._epoll.closed:
             self._handlers[fd] = handler
+            self._fresh.add(fd)
             self._epoll.register(fd, events)
 
     def rewatch(self, fd: int, events: int) -> None:
@@ -166,18 +168,19 @@ class Reactor:
 
     def _turn(self) -> bool:
         """Work for at most :data:`TURN_S`; tell whether nothing is left to do for now."""
-        poll, handlers = self._epoll.poll, self._handlers
+        poll, handlers, fresh = self._epoll.poll, self._handlers, self._fresh
         self._now = self._clock()
         until = perf_counter() + TURN_S
         self._in_turn = True
         try:
             while True:
+                fresh.clear()
                 events = poll(0, MAX_EVENTS)
                 if not events and not self._deferred:
                     return True
                 for fd, happened in events:
-                    # One of the callbacks before may have closed it.
-                    if (handler := handlers.get(fd)) is not None:
+                    # One of the callbacks before may have closed it, and its number may be another one's by now.
+                    if (handler := handlers.get(fd)) is not None and fd not in fresh:
                         handler(happened)
                     if perf_counter() >= until:
                         break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import select
 import socket
 import time
@@ -57,6 +58,37 @@ async def test_a_ready_descriptor_is_told_until_it_is_forgotten() -> None:
             await told.wait()
             await wait_all_tasks_blocked()
     assert received == [b"a", b"b"]
+
+
+async def test_a_descriptor_used_anew_is_not_told_what_happened_to_the_one_before() -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    silent, other = socket.socketpair()
+    told: list[str] = []
+    async with running() as reactor:
+
+        def use_the_other_anew(fd: int) -> None:
+            told.append("ready")
+            for ours, _ in pairs:
+                reactor.forget(ours.fileno())
+            anew = next(ours.fileno() for ours, _ in pairs if ours.fileno() != fd)
+            os.dup2(silent.fileno(), anew)
+            reactor.watch(anew, lambda _: ready_anew(anew), select.EPOLLIN)
+
+        def ready_anew(fd: int) -> None:
+            told.append("anew")
+            reactor.forget(fd)
+
+        for ours, theirs in pairs:
+            fd = ours.fileno()
+            reactor.watch(fd, lambda _, fd=fd: use_the_other_anew(fd), select.EPOLLIN)
+            theirs.send(b"a")
+        await wait_all_tasks_blocked()
+        assert told == ["ready"]
+        other.send(b"b")
+        await wait_all_tasks_blocked()
+        assert told == ["ready", "anew"]
+    for each in (*pairs[0], *pairs[1], silent, other):
+        each.close()
 
 
 async def test_an_alarm_goes_off_at_its_last_deadline_and_once(autojump_clock: MockClock) -> None:
