@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import select
@@ -14,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossipmesh.transport.reactor import MAX_RINGS, TURN_S, Reactor
+from gossipmesh.transport.reactor import MAX_DROPPED, MAX_RINGS, TURN_S, Alarm, Reactor
 
 
 @asynccontextmanager
@@ -114,6 +115,21 @@ async def test_an_alarm_that_was_dropped_lets_go_of_whom_it_would_call(autojump_
         alarm.set(trio.current_time() + 1)
         alarm.drop()
         await trio.sleep(2)
+
+
+async def test_alarms_that_were_dropped_do_not_pile_up_until_their_time(autojump_clock: MockClock) -> None:
+    async with running() as reactor:
+        rung: list[int] = []
+        for number in range(3 * MAX_DROPPED):
+            alarm = reactor.alarm(lambda: rung.append(0))
+            alarm.set(3_600.0)
+            if number % 100:
+                alarm.drop()
+        del alarm
+        gc.collect()
+        assert sum(type(each) is Alarm for each in gc.get_objects()) < 2 * MAX_DROPPED
+        await trio.sleep(3_601.0)
+        assert len(rung) == -(-3 * MAX_DROPPED // 100)
 
 
 async def test_alarms_set_earlier_than_those_that_are_waited_for_wake_the_timekeeper(
