@@ -61,7 +61,7 @@ class Delivery(Relaying):
         self._take_request(service)
         self._connection = connection
         connection.user = self
-        body = self._body.whole() or b""
+        body = self.stream.body or b""
         connection.http.whole(self._request.method, self._request.target, self._headers, body)
         while self._body.take() is not None:
             pass

@@ -110,7 +110,7 @@ class Exchange(Answering):
             attempts.begin()
             self._watch_dial()
             return
-        self._upload.whole()
+        self._upload.skip()  # It went with the head.
         self._stream = stream
         stream.listener = self
         self._patience = quick.started + self._limits.response_timeout_s

@@ -124,6 +124,18 @@ async def test_an_answer_that_is_not_plain_and_whole_comes_the_general_way(
         assert [report.flag for report in (*web.reports, *hello.reports)] == [""] * 6
 
 
+async def test_a_body_that_may_not_be_kept_is_handed_over_all_the_same(lab: ModuleType) -> None:
+    in_parts = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok")
+    async with lab.pair(warmed(lab, in_parts, in_parts), limits=ProxyLimits(replay_bytes=1)) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await warm_up(lab, stream)
+            for _ in range(2):
+                await stream.send_all(POST)
+                assert await lab.read_until(stream, b"ok") == ANSWERED
+        assert [report.bytes_in for report in web.reports] == [0, 5, 5]
+
+
 async def test_a_connection_that_the_app_closes_under_a_request_is_replaced(lab: ModuleType) -> None:
     async with lab.pair(warmed(lab, closing, saying(OK))) as (web, hello):
         stream = await lab.connect(web)
