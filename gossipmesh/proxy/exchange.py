@@ -242,6 +242,10 @@ class Exchange(Answering):
             upload.pump(stream)
         except StreamResetError:
             return  # This is told of that too, and knows what it means.
+        except LocalProtocolError as error:
+            self._abandon()  # More trailers than go into one frame, if the configuration allows so many.
+            self._refuse(RequestError("DPE", 431, str(error)))
+            return
         if upload.passed and not was_passed:
             self._wait_for_response()
         else:
