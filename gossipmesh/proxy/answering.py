@@ -205,7 +205,8 @@ class Answering:
         assert attempts is not None
         assert stream is not None
         attempts.answered(AttemptOutcome(OutcomeKind.ANSWERED, "", self._answer.status))
-        if not self._upload.passed:
+        # Also where a RESET that came with the answer is still to be told: that is no failure any more.
+        if not (self._upload.passed and stream.sent_end):
             stream.reset(UNNEEDED)
         self._stream = None
         self._complete = True
