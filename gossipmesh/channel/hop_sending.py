@@ -309,6 +309,7 @@ class SendingSide:
         self._send_credit += stream.drop_output()
         self._outbox.drop(stream.number)
         self._held.pop(stream.number, None)
+        self._send_held()
 
 
 def _too_long(size: int) -> LocalProtocolError:

@@ -9,6 +9,7 @@ from gossipmesh.identity.record import refused_services
 from gossipmesh.model import Protocol, Service
 from gossipmesh.policy.decision import Source
 from gossipmesh.proxy.headers import check_framing_untrusted, values_of
+from gossipmesh.proxy.names import check_method
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.replies import caller_fault, refusal
 
@@ -31,6 +32,7 @@ def check_untrusted(request: RequestHead, service: Service) -> None:
         return
     if service.protocol is not Protocol.HTTP:
         raise refusal("AZ", f"{service.name} speaks tcp: HTTP requests are not for it")
+    check_method(request.method)
     origin_form = request.target.startswith(b"/") and b"#" not in request.target
     if not origin_form and (request.method, request.target) != (b"OPTIONS", b"*"):
         raise refusal("DPE", "a request target that is not in origin form")

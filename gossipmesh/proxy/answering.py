@@ -25,7 +25,7 @@ from gossipmesh.proxy.headers import switches_to_what_was_asked
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named
 from gossipmesh.proxy.ports import OutboundPorts
-from gossipmesh.proxy.replies import SAFE_FLAGS, known_flag, refusal, reply_to
+from gossipmesh.proxy.replies import SAFE_FLAGS, Reply, known_flag, refusal, reply_to
 from gossipmesh.proxy.stream import Stream
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.proxy.upload import Upload
@@ -205,7 +205,8 @@ class Answering:
         assert attempts is not None
         assert stream is not None
         attempts.answered(AttemptOutcome(OutcomeKind.ANSWERED, "", self._answer.status))
-        if not self._upload.passed:
+        # Also where a RESET that came with the answer is still to be told: that is no failure any more.
+        if not (self._upload.passed and stream.sent_end):
             stream.reset(UNNEEDED)
         self._stream = None
         self._complete = True
@@ -341,9 +342,12 @@ class Answering:
 
     def _refuse(self, error: RequestError) -> None:
         self._flag = error.flag
+        service = self._named.service if self._named else ""
+        self._reply(reply_to(error, service=service, request_id=self._request_id))
+
+    def _reply(self, reply: Reply) -> None:
+        """Answer in the service's place, if no answer has begun."""
         if not self._answer.begun:
-            service = self._named.service if self._named else ""
-            reply = reply_to(error, service=service, request_id=self._request_id)
             # What of the request was not read ends the connection.
             self._answer.reply(reply, last=self._stray or not self._caller.http.body_ended)
             self._complete = True

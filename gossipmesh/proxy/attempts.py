@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint, NodeId
@@ -95,16 +96,15 @@ class Attempts:
         assert endpoint is not None
         channel = self._pool.channel(endpoint.id)
         if channel is None:
-            self._pool.dial(endpoint.id, self._dialled)
+            self._pool.dial(endpoint.id, partial(self._dialled, endpoint))
         else:
             self._begin(endpoint, channel)
 
-    def _dialled(self, result: HopConnection | ConnectError) -> None:
-        if self._over:
+    def _dialled(self, endpoint: Endpoint, result: HopConnection | ConnectError) -> None:
+        if self._over or endpoint is not self.endpoint:
             return
-        assert self.endpoint is not None
         if isinstance(result, HopConnection):
-            self._begin(self.endpoint, result)
+            self._begin(endpoint, result)
         else:
             self.refused(result)
 

@@ -16,8 +16,9 @@ from gossipmesh.errors import RequestError
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.quick_call import QuickCall, Taker
+from gossipmesh.proxy.quick_call import QuickCall
 from gossipmesh.proxy.replies import Reply
+from gossipmesh.transport.hop_stream import StreamListener
 from gossipmesh.transport.link import ACKNOWLEDGED_BELOW, Link
 from gossipmesh.transport.reactor import Reactor
 
@@ -44,7 +45,7 @@ class Exchanging(Protocol):
         """End at once: this daemon stops."""
 
 
-class Continuing(Exchanging, Taker, Protocol):
+class Continuing(Exchanging, StreamListener, Protocol):
     """An exchange that can take over what began the quick way."""
 
     def take_over(self, quick: QuickCall) -> None:
@@ -218,7 +219,7 @@ class CallerConnection:
         else:
             self._linger()
 
-    def take_over(self, data: bytes, quick: QuickCall) -> Taker:
+    def take_over(self, data: bytes, quick: QuickCall) -> StreamListener:
         """Go on with a request that began the quick way: ``data`` is what it was."""
         self.http.receive(data)
         request = self.http.next_request()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
-from gossipmesh.proxy.headers import request_to_mesh, request_to_outside
+from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endpoints
 from gossipmesh.proxy.outside import External
@@ -49,6 +49,11 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, deadline: fl
     )
 
 
+def forwardable(request: RequestIn) -> Headers | None:
+    """Give the headers of a request that is to be passed on; None if it may go no further (Max-Forwards)."""
+    return spend_forward(request.headers) if request.method == b"OPTIONS" else request.headers
+
+
 def headers_to_mesh(
     ports: OutboundPorts, request: RequestIn, named: Named, *, traced: Headers, address: str
 ) -> Headers:
@@ -74,11 +79,20 @@ def headers_to_mesh(
     )
 
 
-def headers_to_outside(ports: OutboundPorts, request: RequestIn, named: Named) -> Headers:
-    """Give the headers that leave the mesh; how a request is found again in here is nobody's affair out there."""
+def headers_to_outside(
+    ports: OutboundPorts, request: RequestIn, named: Named, *, headers: Headers
+) -> Headers:
+    """Give the headers that leave the mesh; how a request is found again in here is nobody's affair out there.
+
+    Args:
+        ports: what surrounds the request.
+        request: as it came.
+        named: what it asks for.
+        headers: the request's, as :func:`forwardable` gave them.
+    """
     return tuple(
         request_to_outside(
-            request.headers,
+            headers,
             host=named.host,
             version=request.version,
             via=ports.node,

@@ -56,15 +56,16 @@ class Delivery(Relaying):
 
     def take_over(self, service: Service, connection: AppConnection, started: float) -> None:
         """Go on with a request that went out the quick way, as if it had been here from the start."""
+        self._deadline -= self._started - started
         self._started = started
         self._take_request(service)
         self._connection = connection
         connection.user = self
-        body = self._body.whole() or b""
+        body = self.stream.body or b""
         connection.http.whole(self._request.method, self._request.target, self._headers, body)
         while self._body.take() is not None:
             pass
-        self._request_passed(connection)
+        self._request_passed(connection, at=started)
 
     def _take_request(self, service: Service) -> None:
         self.stream.listener = self
@@ -116,7 +117,7 @@ class Delivery(Relaying):
             return
         link.send(data)
         if whole is not None:
-            self._request_passed(connection)
+            self._request_passed(connection, at=self._reactor.now)
         else:
             self._pump()
 
@@ -135,7 +136,7 @@ class Delivery(Relaying):
                 end = http.end(body.trailers)
                 if end:
                     link.send(end)
-                self._request_passed(connection)
+                self._request_passed(connection, at=self._reactor.now)
                 return
         except LocalProtocolError:
             self._fail(AppFault("DPE", "a body that does not fit its Content-Length"))
@@ -149,10 +150,10 @@ class Delivery(Relaying):
             self._acknowledged = self._body.taken
             self.stream.consumed(fresh)
 
-    def _request_passed(self, connection: AppConnection) -> None:
+    def _request_passed(self, connection: AppConnection, *, at: float) -> None:
         self._passed = True
         self._acknowledge()
-        self._patience = min(self._deadline, self._reactor.now + self._limits.response_timeout_s)
+        self._patience = min(self._deadline, at + self._limits.response_timeout_s)
         connection.alarm.set(self._patience)
 
     def data_received(self, data: bytes) -> None:

@@ -93,7 +93,7 @@ class Dialling:
             self._resolving.deadline = trio.current_time() + self._dialler.timeout_s
             try:
                 found = await trio.socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            except (socket.gaierror, UnicodeError) as cause:
+            except (OSError, UnicodeError) as cause:  # EAI_SYSTEM (no file descriptor left) is no gaierror.
                 error = self._unresolved(cause)
         if not found:
             self.fail(error)

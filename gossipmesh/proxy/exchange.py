@@ -31,7 +31,7 @@ from gossipmesh.proxy.http1.messages import PeerGone, RequestIn
 from gossipmesh.proxy.names import Named
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_call import QuickCall
-from gossipmesh.proxy.replies import refusal
+from gossipmesh.proxy.replies import options_reply, refusal
 from gossipmesh.proxy.tracing import trace
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
@@ -76,11 +76,14 @@ class Exchange(Answering):
     # --- deciding --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the first attempt, or refuse."""
+        """Begin the first attempt, or answer in the service's place."""
         try:
             attempts = self._decide()
         except RequestError as error:
             self._refuse(error)
+            return
+        if attempts is None:
+            self._reply(options_reply())
             return
         if self._request.has_body and not self._take_body():
             return
@@ -107,7 +110,7 @@ class Exchange(Answering):
             attempts.begin()
             self._watch_dial()
             return
-        self._upload.whole()
+        self._upload.skip()  # It went with the head.
         self._stream = stream
         stream.listener = self
         self._patience = quick.started + self._limits.response_timeout_s
@@ -124,18 +127,22 @@ class Exchange(Answering):
             none_left=self._none_left,
         )
 
-    def _decide(self) -> Attempts | DirectAttempt:
+    def _decide(self) -> Attempts | DirectAttempt | None:
+        """Give how the request is passed on; None for an OPTIONS that ends here."""
         request, ports = self._request, self._ports
-        traced = trace(request.headers, ports.entropy)
+        headers = deciding.forwardable(request)
+        traced = trace(request.headers if headers is None else headers, ports.entropy)
         self._request_id, self._trace_id = traced.request_id, traced.trace_id
         self._named = named = deciding.name(request, fixed=self._fixed, external=ports.external)
         if self._overflow:
             raise refusal("UO")
         if visits(request.headers, ports.node) >= ports.limits.visits:
             raise refusal("LP")
+        if headers is None:
+            return None
         if named.outside is not None:
             assert ports.dialler is not None, "names outside the mesh are allowed, and nobody can dial them"
-            self._headers = deciding.headers_to_outside(ports, request, named)
+            self._headers = deciding.headers_to_outside(ports, request, named, headers=headers)
             return DirectAttempt(ports.dialler, named.outside, self._begin_outside, self._refuse)
         self._headers = deciding.headers_to_mesh(
             ports, request, named, traced=traced.headers, address=self._address
@@ -235,6 +242,10 @@ class Exchange(Answering):
             upload.pump(stream)
         except StreamResetError:
             return  # This is told of that too, and knows what it means.
+        except LocalProtocolError as error:
+            self._abandon()  # More trailers than go into one frame, if the configuration allows so many.
+            self._refuse(RequestError("DPE", 431, str(error)))
+            return
         if upload.passed and not was_passed:
             self._wait_for_response()
         else:

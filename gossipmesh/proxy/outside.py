@@ -25,8 +25,14 @@ GLOB: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST_PORT: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
-_METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
-"""Where AWS answers over IPv6 what it answers at 169.254.169.254; that one is link-local."""
+_METADATA: Final = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
+    )
+)
+"""Where AWS and Google over IPv6, Alibaba, Oracle and Azure tell a machine who it is, secrets included, at addresses
+that are not link-local as 169.254.169.254 is."""
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 """Loopback, unspecified, and the wrapping of IPv4 addresses that RFC 4291 gave up (section 2.5.5.1)."""
@@ -93,20 +99,21 @@ def _matches(host: str, glob: str) -> bool:
 def may_dial(address: IPAddress) -> bool:
     """Tell whether what a name outside the mesh resolved to may be dialled.
 
-    Never: link-local addresses (cloud metadata is there), loopback, unspecified, multicast and reserved ones, in
-    IPv6 neither by themselves nor as an IPv4 address in one of its wrappings. Private networks may: who lists a
-    name knows where it is.
+    Never: link-local addresses (most clouds' metadata is there), metadata elsewhere, loopback, unspecified, multicast
+    and reserved ones, in IPv6 neither by themselves nor as an IPv4 address in one of its wrappings. Private networks
+    may: who lists a name knows where it is.
     """
     if isinstance(address, ipaddress.IPv6Address):
         inner = _wrapped(address)
         if inner is not None:
             return may_dial(inner)
-        if address == _METADATA or address in _COMPATIBLE:
+        if address in _COMPATIBLE:
             return False
     elif address in _THIS_NETWORK:
         return False
     return not (
-        address.is_link_local
+        address in _METADATA
+        or address.is_link_local
         or address.is_loopback
         or address.is_unspecified
         or address.is_multicast

@@ -36,25 +36,12 @@ ADDED_MAX: Final = 256
 """Host headers whose added lines are remembered, per connection."""
 
 
-class Taker(StreamListener, Protocol):
-    """The exchange that takes a request over."""
-
-    def late(self, now: float) -> None:
-        """A deadline may have passed."""
-
-    def caller_gone(self) -> None:
-        """The app is gone."""
-
-    def stop(self) -> None:
-        """End at once."""
-
-
 class QuickCaller(Protocol):
     """The connection that a quick call is on."""
 
     link: Link
 
-    def take_over(self, data: bytes, quick: QuickCall) -> Taker:
+    def take_over(self, data: bytes, quick: QuickCall) -> StreamListener:
         """Go on with the request that ``data`` was the general way."""
 
     def quick_over(self) -> None:
@@ -210,19 +197,7 @@ class QuickCall:
 
     # --- what the connection tells ---------------------------------------------------------------------------------
 
-    def late(self, now: float) -> None:
-        """Leave deadlines to the general way."""
-        self.general().late(now)
-
-    def caller_gone(self) -> None:
-        """Leave the end to the general way."""
-        self.general().caller_gone()
-
-    def stop(self) -> None:
-        """Leave the end to the general way."""
-        self.general().stop()
-
-    def general(self) -> Taker:
+    def general(self) -> StreamListener:
         """Hand the request to an exchange, which goes on where this is."""
         taker = self._caller.take_over(self._data, self)
         self._clear()

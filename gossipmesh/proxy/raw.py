@@ -123,6 +123,7 @@ class RawCall:
     def reset_received(self, flag: str) -> None:
         """Try elsewhere: nothing of the connection was read yet."""
         self._stream = None
+        self._patience.clear()
         self._attempts.failed(AttemptOutcome(OutcomeKind.REFUSED, known_flag(flag)))
 
     def data_received(self, data: bytes) -> None:

@@ -98,10 +98,14 @@ class Upload:
             return None
         whole = body.whole()
         if whole is not None:
-            while body.take() is not None:
-                pass
-            self.passed = True
+            self.skip()
         return whole
+
+    def skip(self) -> None:
+        """Count all of the body, which is here, as sent."""
+        while self._body.take() is not None:
+            pass
+        self.passed = True
 
     def take(self) -> None:
         """Take what the caller sent.
@@ -111,10 +115,12 @@ class Upload:
             PeerGone: the caller closed inside the body.
         """
         http, body = self._http, self._body
+        if body.ended:
+            return  # From here on silence means nothing.
         while data := http.take_body():
             body.put(data)
         self._quiet_since = self._reactor.now
-        if http.body_ended and not body.ended:
+        if http.body_ended:
             body.finish(filter_trailers(http.trailers))
             self._quiet_since = math.inf
 

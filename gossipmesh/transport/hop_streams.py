@@ -165,6 +165,7 @@ class HopStreams:
     def _gone_away(self, event: GoneAway) -> None:
         for number in event.refused:
             self._lose(number, REFUSED)
+        self.wake_blocked()
 
     def _lose(self, number: int, flag: str) -> None:
         # The other side may reset what is over for us, while our own end waits to be sent.

@@ -271,7 +271,12 @@ class Link:
     def _lose(self) -> None:
         if not self.closed:
             self.close()
-            self._reactor.defer(self._owner.broken)
+            self._reactor.defer(self._tell_broken)
+
+    def _tell_broken(self) -> None:
+        # Whoever owns the link by then: in the same turn it may have been handed on, to a tunnel say, and who had it
+        # before is done with it.
+        self._owner.broken()
 
     def close(self, *, reset: bool = False) -> None:
         """Close the connection at once, with what waits unsent, or reset it. Safe to call twice."""

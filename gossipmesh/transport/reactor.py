@@ -19,7 +19,7 @@ import math
 import os
 import select
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from time import perf_counter
 from typing import Final
 
@@ -31,6 +31,8 @@ TURN_S: Final = 0.001
 """How long a turn takes on more work before trio's other tasks have theirs."""
 MAX_EVENTS: Final = 64
 """Ready descriptors taken from the kernel at once; level-triggered, so what is left over comes again."""
+MAX_DROPPED: Final = 1_024
+"""Alarms that were dropped before their time and may be queued still, where they are not fewer than the others."""
 MAX_RINGS: Final = 256
 """Alarms that go off in one go; the others follow in the next turn."""
 
@@ -67,7 +69,15 @@ class Alarm:
     def drop(self) -> None:
         """Never go off again; lets go of what would be called."""
         self.deadline = math.inf
-        self._callback = None
+        if self._callback is not None:
+            self._callback = None
+            if self._queued < math.inf:
+                self._reactor.alarm_dropped()
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it never goes off again."""
+        return self._callback is None
 
     def ring(self, queued: float, now: float) -> None:
         """Go off if it is time; for the reactor, when ``queued`` has come."""
@@ -96,8 +106,10 @@ class Reactor:
         self._clock = clock
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._fresh: set[int] = set()
         self._deferred: list[Callback] = []
         self._alarms: list[tuple[float, int, Alarm]] = []
+        self._dropped = 0
         self._sequence = 0
         self._next_look = math.inf
         self._keeping_time = Parking()
@@ -118,6 +130,7 @@ class Reactor:
         """Call ``handler`` with what happened (``select.EPOLL*``) whenever one of ``events`` is the case."""
         if not self._epoll.closed:
             self._handlers[fd] = handler
+            self._fresh.add(fd)
             self._epoll.register(fd, events)
 
     def rewatch(self, fd: int, events: int) -> None:
@@ -148,6 +161,15 @@ class Reactor:
             self._next_look = when
             self._keeping_time.unpark()
 
+    def alarm_dropped(self) -> None:
+        """Note that a queued alarm is of no more use; for alarms themselves."""
+        self._dropped += 1
+        if self._dropped > MAX_DROPPED and 2 * self._dropped > len(self._alarms):
+            # A tunnel's is due in an hour: of tunnels that live for a second, thousands would wait for that.
+            self._dropped = 0
+            self._alarms = [queued for queued in self._alarms if not queued[2].dropped]
+            heapify(self._alarms)
+
     # --- the task ----------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -166,18 +188,19 @@ class Reactor:
 
     def _turn(self) -> bool:
         """Work for at most :data:`TURN_S`; tell whether nothing is left to do for now."""
-        poll, handlers = self._epoll.poll, self._handlers
+        poll, handlers, fresh = self._epoll.poll, self._handlers, self._fresh
         self._now = self._clock()
         until = perf_counter() + TURN_S
         self._in_turn = True
         try:
             while True:
+                fresh.clear()
                 events = poll(0, MAX_EVENTS)
                 if not events and not self._deferred:
                     return True
                 for fd, happened in events:
-                    # One of the callbacks before may have closed it.
-                    if (handler := handlers.get(fd)) is not None:
+                    # One of the callbacks before may have closed it, and its number may be another one's by now.
+                    if (handler := handlers.get(fd)) is not None and fd not in fresh:
                         handler(happened)
                     if perf_counter() >= until:
                         break

@@ -236,6 +236,21 @@ def test_a_request_that_is_given_up_while_it_waits_for_credit_takes_none(lab: Mo
     assert pair.web.send_credit == CHANNEL_WINDOW
 
 
+@pytest.mark.parametrize("gives_up", ["web", "orders"])
+def test_a_whole_request_that_waits_goes_on_when_those_with_the_credit_are_given_up(
+    lab: ModuleType, gives_up: str
+) -> None:
+    pair = lab.Pair(compact=True)
+    bulk = [pair.web.open_stream(GET) for _ in range(CHANNEL_WINDOW // INITIAL_WINDOW)]
+    pair.deliver(pair.web)
+    use_up_credit(pair.web, bulk)
+    small = pair.web.open_stream(GET, b"small")
+    for stream in bulk:
+        (pair.web if gives_up == "web" else pair.orders).reset(stream, "UR")
+    pair.deliver(pair.orders)
+    assert DataReceived(small, b"small") in pair.deliver(pair.web)
+
+
 def test_taking_what_came_whole_asks_for_nothing(lab: ModuleType) -> None:
     pair = lab.Pair(compact=True)
     stream = pair.web.open_stream(GET, bytes(MAX_WHOLE))

@@ -68,6 +68,7 @@ def test_a_request_that_no_honest_daemon_sends_is_refused(head: RequestHead) -> 
         (evolve(GET, method=b"CONNECT", target=b"/"), HELLO, 405),
         (evolve(GET, method=b"CONNECT", target=b"hello:80", headers=()), HELLO, 405),
         (evolve(GET, service="old"), OLD, 403),
+        (evolve(GET, method=b"TRACE"), HELLO, 405),
     ],
 )
 def test_no_rule_is_walked_around_by_another_protocol(

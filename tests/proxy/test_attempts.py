@@ -104,6 +104,17 @@ def test_a_dial_that_ends_after_its_request_is_nobodys() -> None:
     assert list(pool.dials) == ["a"]
 
 
+def test_what_is_dialled_for_an_attempt_that_was_given_up_says_nothing_about_the_next() -> None:
+    pool = Pool()
+    request = Request(pool, "a", "b", "c")
+    request.attempts.next()
+    request.attempts.failed(DR)
+    pool.dials["a"](ConnectError("connect.refused", "nobody listens"))
+    assert list(pool.dials) == ["a", "b"]
+    pool.dials["b"](ConnectError("connect.refused", "nobody listens"))
+    assert request.reported == [("a", "DR"), ("b", "UF")]
+
+
 @pytest.mark.parametrize(
     ("method", "outcome", "replayable", "goes_on"),
     [

@@ -13,10 +13,9 @@ from trio.testing import MockClock
 
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import RequestError
-from gossipmesh.proxy.caller import CallerConnection
+from gossipmesh.proxy.caller import CallerConnection, Continuing
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.quick_call import Taker
 from gossipmesh.proxy.replies import Reply, reply_to
 from gossipmesh.transport.link import RECEIVE_SIZE
 
@@ -90,7 +89,7 @@ class Bench:
 async def bench(lab: ModuleType, hops: ModuleType, **limits: float) -> AsyncIterator[Bench]:
     it = Bench()
 
-    def continued(caller: CallerConnection, request: RequestIn) -> Taker:
+    def continued(caller: CallerConnection, request: RequestIn) -> Continuing:
         raise AssertionError("nothing begins the quick way here")
 
     async with hops.reactor() as reactor:

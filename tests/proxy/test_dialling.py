@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -98,6 +99,22 @@ async def test_a_name_that_takes_too_long_to_resolve_is_given_up_on(autojump_clo
     async with dialling() as dialler:
         error = await dial(dialler, "slow.example.com")
         assert 2.0 <= trio.current_time() < 3.0
+    assert isinstance(error, RequestError)
+    assert (error.flag, error.status) == ("UF", 503)
+
+
+@define
+class Exhausted(Addresses):
+    """Finds no file descriptor left to ask with, which no ``gaierror`` says."""
+
+    async def getaddrinfo(self, host: Any, port: Any, family: int = 0, *_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_a_system_that_cannot_even_ask_fails_one_request_and_nothing_else() -> None:
+    trio.socket.set_custom_hostname_resolver(Exhausted([]))
+    async with dialling() as dialler:
+        error = await dial(dialler, "a.example.com")
     assert isinstance(error, RequestError)
     assert (error.flag, error.status) == ("UF", 503)
 

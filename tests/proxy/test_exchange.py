@@ -46,6 +46,17 @@ async def test_a_request_reaches_the_app_byte_for_byte_but_for_what_a_proxy_must
         assert (report.bytes_in, report.bytes_out, report.attempts, report.endpoint) == (5, 2, 1, endpoint)
 
 
+async def test_an_options_goes_as_far_as_its_max_forwards_allows(lab: ModuleType) -> None:
+    seen: list[bytes] = []
+    request = b"OPTIONS * HTTP/1.1\r\nHost: hello\r\nConnection: close\r\nMax-Forwards: %d\r\n\r\n"
+    async with lab.pair(lab.answering(OK, seen=seen)) as (web, _):
+        ours = await lab.ask(web, request % 0)
+        assert ours.startswith(b"HTTP/1.1 200 OK\r\nallow: GET, ")
+        assert (seen, web.report.code, web.report.flag, web.report.attempts) == ([], 200, "", 0)
+        assert (await lab.ask(web, request % 1)).endswith(b"ok")
+        assert b"\r\nMax-Forwards: 0\r\n" in seen[0]
+
+
 async def test_a_chunked_body_and_its_trailers_travel_both_ways(lab: ModuleType) -> None:
     seen: list[bytes] = []
     answer = (

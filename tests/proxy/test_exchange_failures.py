@@ -10,9 +10,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gossipmesh.channel import hop_frames as frames
+from gossipmesh.channel.hop_messages import End, ResponseHead, encode_end, encode_response_head
+from gossipmesh.channel.secure import HOP
 from gossipmesh.model import Address, NodeId, Service
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.transport.listener import Listener
+from gossipmesh.transport.secure_stream import SecureStream
 
 GET = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -185,3 +190,33 @@ async def test_an_app_that_speaks_before_it_is_asked_is_not_believed(
     async with lab.pair(eager) as (web, _):
         for _ in range(3):
             assert (await lab.ask(web, request_bytes)).endswith(b"\r\n\r\nok")
+
+
+async def test_a_peer_that_resets_what_it_has_answered_harms_nobody(lab: ModuleType) -> None:
+    parts = (
+        (frames.HEAD, encode_response_head(ResponseHead(200, ((b"Content-Length", b"0"),)))),
+        (frames.END, encode_end(End())),
+        (frames.RESET, b"UR"),
+    )
+
+    async def hostile(stream: SecureStream) -> None:
+        await stream.receive_records()
+        await stream.send_records(HOP, [b"".join(frames.encode_frame(1, *part) for part in parts)])
+        while await stream.receive_records():
+            pass
+
+    async with lab.mesh() as members:
+        service = Service("hello", 80)
+        key, identity = lab.member("hello-1", (service,), members.token)
+        listener = Listener(
+            Address("127.0.0.1", 0), identity, serve_hop=hostile, serve_sync=lab.no_sync, count=print
+        )
+        members.offer(service, "hello-1", key.id, await members.nursery.start(listener.run))
+        web = await members.daemon("web-1")
+        stream = await lab.connect(web)
+        async with stream:
+            upgrade = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            await stream.send_all(upgrade)
+            assert (await lab.read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            await lab.until(lambda: web.reports)
+        assert (web.report.flag, web.report.code, web.outbound.in_flight) == ("", 200, 0)

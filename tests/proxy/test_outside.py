@@ -89,8 +89,23 @@ def test_no_name_leads_to_ourselves_to_metadata_or_to_many(text: str) -> None:
     assert not may_dial(ipaddress.IPv6Address(b"\x20\x01" + bytes(10) + hidden))
 
 
-@pytest.mark.parametrize("text", ["::", "::1", "fe80::1", "fe80::1%eth0", "ff02::1", "fd00:ec2::254"])
+@pytest.mark.parametrize("text", ["::", "::1", "fe80::1", "fe80::1%eth0", "ff02::1"])
 def test_nor_does_it_in_ipv6(text: str) -> None:
+    assert not may_dial(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "::ffff:100.100.100.200",
+    ],
+)
+def test_nor_to_metadata_that_is_not_link_local(text: str) -> None:
     assert not may_dial(ipaddress.ip_address(text))
 
 

@@ -124,6 +124,18 @@ async def test_an_answer_that_is_not_plain_and_whole_comes_the_general_way(
         assert [report.flag for report in (*web.reports, *hello.reports)] == [""] * 6
 
 
+async def test_a_body_that_may_not_be_kept_is_handed_over_all_the_same(lab: ModuleType) -> None:
+    in_parts = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok")
+    async with lab.pair(warmed(lab, in_parts, in_parts), limits=ProxyLimits(replay_bytes=1)) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await warm_up(lab, stream)
+            for _ in range(2):
+                await stream.send_all(POST)
+                assert await lab.read_until(stream, b"ok") == ANSWERED
+        assert [report.bytes_in for report in web.reports] == [0, 5, 5]
+
+
 async def test_a_connection_that_the_app_closes_under_a_request_is_replaced(lab: ModuleType) -> None:
     async with lab.pair(warmed(lab, closing, saying(OK))) as (web, hello):
         stream = await lab.connect(web)
@@ -173,6 +185,21 @@ async def test_an_app_that_says_nothing_is_given_up_on_in_time(
             assert lab.flag_of(await lab.read_until(stream, b"}\n")) == (504, "UT")
             assert 7.0 <= trio.current_time() - started < 8.0
         await lab.until(lambda: len(hello.reports) == 2)
+
+
+async def test_a_request_without_a_body_is_not_waited_for_to_send_one(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    async def slow(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await trio.sleep(40.0)  # Longer than a body may be silent, and less than an app may take.
+        await stream.send_all(OK)
+
+    async with lab.pair(slow) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(GET)  # There is no channel yet, so it is handed over at once.
+            assert await lab.read_until(stream, b"ok") == ANSWERED
 
 
 async def test_a_caller_that_leaves_takes_its_request_back(lab: ModuleType) -> None:

@@ -45,6 +45,20 @@ async def test_an_endpoint_that_does_not_answer_is_followed_by_the_next(
         assert (web.report.retried, web.report.endpoint, web.report.code) == (("UF", "UF"), "db-9", 200)
 
 
+async def test_the_time_of_an_attempt_that_was_refused_does_not_end_the_next_one(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    limits = ProxyLimits(response_timeout_s=1.0, connect_timeout_s=5.0)
+    async with lab.mesh() as members, calling(lab, members, silent=1, limits=limits) as web:
+        stranger = await members.daemon("a-1")
+        members.offer(Service("db", 1, Protocol.TCP), "a-1", stranger.id, stranger.mesh)
+        await members.daemon("db-9", tcp={"db": await members.app(lab.silent)})
+        async with await lab.connect(web):
+            await trio.sleep(6.0)
+        await trio.sleep(1.0)
+        assert (web.report.retried, web.report.endpoint) == (("NR", "UF"), "db-9")
+
+
 async def test_where_no_endpoint_answers_the_connection_is_reset(
     lab: ModuleType, autojump_clock: MockClock
 ) -> None:

@@ -46,6 +46,17 @@ async def test_a_caller_that_sends_nothing_more_is_told_so(
         assert web.outcomes == []
 
 
+async def test_more_trailers_than_a_channel_takes_are_refused(lab: ModuleType) -> None:
+    limits = ProxyLimits(trailer_count=1_000, trailer_bytes=100_000)
+    trailers = b"".join(b"X-%d: a\r\n" % number for number in range(400))
+    async with lab.pair(lab.silent, limits=limits) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(CHUNKED + b"1\r\na\r\n0\r\n" + trailers + b"\r\n")
+            assert lab.flag_of(await lab.read_until(stream, b"}\n")) == (431, "DPE")
+        assert web.outbound.in_flight == 0
+
+
 async def test_a_body_of_unending_crumbs_is_taken_as_long_as_they_come(
     lab: ModuleType, autojump_clock: MockClock
 ) -> None:

@@ -217,6 +217,22 @@ async def test_another_owner_is_told_from_its_adoption_on() -> None:
         assert it.owner.received == b""
 
 
+async def test_that_a_link_broke_is_told_to_whoever_owns_it_by_then() -> None:
+    async with pair() as it:
+        heir = Owner()
+        it.link.pause()
+        reset(it.other)
+        await wait_all_tasks_blocked()
+
+        def break_and_hand_over() -> None:
+            it.link.send_eof()
+            it.link.adopt(heir)
+
+        it.reactor.defer(break_and_hand_over)
+        await wait_all_tasks_blocked()
+        assert (it.owner.told, heir.told) == (["hung up"], ["broken"])
+
+
 async def test_connecting_gives_a_socket_or_says_why_not() -> None:
     results: list[socket.socket | OSError] = []
     async with reactor() as running:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import os
 import select
 import socket
 import time
@@ -13,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossipmesh.transport.reactor import MAX_RINGS, TURN_S, Reactor
+from gossipmesh.transport.reactor import MAX_DROPPED, MAX_RINGS, TURN_S, Alarm, Reactor
 
 
 @asynccontextmanager
@@ -59,6 +61,37 @@ async def test_a_ready_descriptor_is_told_until_it_is_forgotten() -> None:
     assert received == [b"a", b"b"]
 
 
+async def test_a_descriptor_used_anew_is_not_told_what_happened_to_the_one_before() -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    silent, other = socket.socketpair()
+    told: list[str] = []
+    async with running() as reactor:
+
+        def use_the_other_anew(fd: int) -> None:
+            told.append("ready")
+            for ours, _ in pairs:
+                reactor.forget(ours.fileno())
+            anew = next(ours.fileno() for ours, _ in pairs if ours.fileno() != fd)
+            os.dup2(silent.fileno(), anew)
+            reactor.watch(anew, lambda _: ready_anew(anew), select.EPOLLIN)
+
+        def ready_anew(fd: int) -> None:
+            told.append("anew")
+            reactor.forget(fd)
+
+        for ours, theirs in pairs:
+            fd = ours.fileno()
+            reactor.watch(fd, lambda _, fd=fd: use_the_other_anew(fd), select.EPOLLIN)
+            theirs.send(b"a")
+        await wait_all_tasks_blocked()
+        assert told == ["ready"]
+        other.send(b"b")
+        await wait_all_tasks_blocked()
+        assert told == ["ready", "anew"]
+    for each in (*pairs[0], *pairs[1], silent, other):
+        each.close()
+
+
 async def test_an_alarm_goes_off_at_its_last_deadline_and_once(autojump_clock: MockClock) -> None:
     rung: list[float] = []
     async with running() as reactor:
@@ -82,6 +115,21 @@ async def test_an_alarm_that_was_dropped_lets_go_of_whom_it_would_call(autojump_
         alarm.set(trio.current_time() + 1)
         alarm.drop()
         await trio.sleep(2)
+
+
+async def test_alarms_that_were_dropped_do_not_pile_up_until_their_time(autojump_clock: MockClock) -> None:
+    async with running() as reactor:
+        rung: list[int] = []
+        for number in range(3 * MAX_DROPPED):
+            alarm = reactor.alarm(lambda: rung.append(0))
+            alarm.set(3_600.0)
+            if number % 100:
+                alarm.drop()
+        del alarm
+        gc.collect()
+        assert sum(type(each) is Alarm for each in gc.get_objects()) < 2 * MAX_DROPPED
+        await trio.sleep(3_601.0)
+        assert len(rung) == -(-3 * MAX_DROPPED // 100)
 
 
 async def test_alarms_set_earlier_than_those_that_are_waited_for_wake_the_timekeeper(
