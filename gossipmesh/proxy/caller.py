@@ -169,7 +169,7 @@ class CallerConnection:
         if self._exchange is not None:
             self._exchange.caller_drained()
         elif self._state is _State.LINGERING:
-            self.link.send_eof()
+            self.alarm.set(self.reactor.now + self._limits.linger_s)
 
     # --- requests ----------------------------------------------------------------------------------------------
 

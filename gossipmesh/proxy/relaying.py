@@ -24,7 +24,7 @@ from gossipmesh.proxy.headers import (
 )
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.ports import InboundPorts
-from gossipmesh.proxy.replies import STATUS, reply_to
+from gossipmesh.proxy.replies import STATUS, reply_to, without_body
 from gossipmesh.proxy.tracing import trace_id_of
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.transport.connecting import Connecting
@@ -198,9 +198,10 @@ class Relaying(ABC):
             # The caller's side stops the rest of its request as soon as it has the response. To stop it from here
             # would be a reset, and that drops what of the response is still to be sent.
             self._report_once()
-            self._acknowledged = self._body.taken
-            while (data := self._body.take()) is not None:
-                self.stream.consumed(len(data))
+            while self._body.take() is not None:
+                pass
+            self._acknowledged, before = self._body.size, self._acknowledged
+            self.stream.consumed(self._body.size - before)
             self._lingering = self._reactor.alarm(self._finish)
             self._lingering.set(self._reactor.now + self._limits.linger_s)
 
@@ -269,9 +270,10 @@ class Relaying(ABC):
         self._bytes_out = len(body)
         stream, end = self.stream, End(in_flight=self._load())
         if not stream.answer(reply.head, body, end):
-            stream.send_head(reply.head)
-            stream.send_data(body)  # Far less than a new stream's credit.
+            # The channel has no credit. A head needs none, and says the same.
+            stream.send_head(without_body(reply.head))
             stream.send_end(end)
+            self._bytes_out = 0
         self._over_with_answer()
 
     # --- ending ----------------------------------------------------------------------------------------------------

@@ -108,6 +108,16 @@ def reply_to(error: RequestError, *, service: str = "", request_id: bytes = b"")
     return Reply(ResponseHead(error.status, tuple(headers)), body)
 
 
+def without_body(head: ResponseHead) -> ResponseHead:
+    """Give the head of a reply whose body cannot be sent."""
+    headers = [
+        (name, b"0" if name == b"content-length" else value)
+        for name, value in head.headers
+        if name != b"content-type"
+    ]
+    return ResponseHead(head.status, tuple(headers))
+
+
 def options_reply() -> Reply:
     """Give the answer to an OPTIONS that may go no further (RFC 9110, section 7.6.2).
 

@@ -16,6 +16,7 @@ from gossipmesh.proxy.replies import (
     options_reply,
     refusal,
     reply_to,
+    without_body,
 )
 
 
@@ -63,3 +64,10 @@ def test_an_options_that_goes_no_further_is_told_the_methods() -> None:
     assert (reply.head.status, reply.body) == (200, b"")
     assert dict(reply.head.headers)[b"allow"].startswith(b"GET, ")
     assert dict(reply.head.headers)[b"content-length"] == b"0"
+
+
+def test_a_reply_whose_body_cannot_be_sent_says_so_in_its_length() -> None:
+    reply = reply_to(refusal("AZ"))
+    head = without_body(reply.head)
+    assert head.status == 403
+    assert head.headers == ((b"content-length", b"0"), (b"x-gossipmesh-error", b"AZ"))
