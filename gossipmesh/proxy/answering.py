@@ -279,6 +279,7 @@ class Answering:
         self._tunnelled = received
         self._over = True
         self._ports.observe(self._report())
+        self._let_go()
         self._tell_over()
         self._caller.release()
 
@@ -367,8 +368,14 @@ class Answering:
             return
         self._over = True
         self._ports.observe(self._report())
+        stray = self._stray
+        self._let_go()
         self._tell_over()
-        self._caller.exchange_over(complete=self._complete, stray=self._stray)
+        self._caller.exchange_over(complete=self._complete, stray=stray)
+
+    def _let_go(self) -> None:
+        # Attempts call back what holds them: bodies would live on until the collector of cycles comes by.
+        self._attempts = self._tunnel = None
 
     def _report(self) -> RequestReport:
         attempts, named = self._attempts, self._named

@@ -183,6 +183,7 @@ class QuickDelivery:
         assert type(headers) is HeaderLines
         connection.quick = None
         connection.link.adopt(connection)
+        stream.listener = None  # It holds us, and we hold it.
         ports.apps.keep(connection)
         ports.observe(
             RequestReport(

@@ -300,6 +300,8 @@ class Relaying(ABC):
         if self._lingering is not None:
             self._lingering.drop()
         self.stream.done()
+        # It holds us, and we hold it: the body would live on until the collector of cycles comes by.
+        self.stream.listener = self._tunnel = None
         self._report_once()
         tell(self.stream)
 
