@@ -6,11 +6,12 @@ daemon, asked before the second one, and a caller of the second. Apps answer in 
 up, and callers leave when they like. All of that may fail requests. It may neither end a daemon, which is what an
 exception that leaves the reactor does, nor leave a request, a tunnel or a connection counted once everybody is gone.
 
-``storm`` is one mesh and its end. Each actor has dice of its own, thrown from the seed, so that a seed says the same
-again; in which order the kernel delivers it is not in our hands. Run as a program, this file raises storms until time
-is up or one fails; then it tells the seed and what the hostile member said last.
+``storm`` is one mesh and its end. Each actor has dice of its own, made from the seed, but in which order trio and the
+kernel let them speak is not in our hands: a seed that failed may have to be tried again, which ``--times`` does. Run as
+a program, this file raises storms until time is up or one fails; then it tells the seed and what the hostile member
+said last.
 
-    hostile.py [--seed N] [--seconds S] [--h11]
+    hostile.py [--seed N] [--times N] [--seconds S] [--h11]
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -80,12 +81,12 @@ class Cast:
     """What the hostile member said last."""
     calls: int = 0
     """How many calls reached the hostile member."""
-    _entered: int = 0
+    _entered: Counter[str] = field(factory=Counter)
 
-    def dice(self) -> Random:
-        """Give the dice of who comes next."""
-        self._entered += 1
-        return Random(f"{self.seed} {self._entered}")
+    def dice(self, part: str) -> Random:
+        """Give the dice of who comes next to play ``part``."""
+        self._entered[part] += 1
+        return Random(f"{self.seed} {part} {self._entered[part]}")
 
     async def send(self, stream: SecureStream, said: list[tuple[int, int, bytes]]) -> None:
         """Say all of it in one record."""
@@ -94,7 +95,7 @@ class Cast:
 
     async def answer_calls(self, stream: SecureStream) -> None:
         """Be the destination of a channel."""
-        dice = self.dice()
+        dice = self.dice("destination")
         try:
             while records := await stream.receive_records():
                 for record in records:
@@ -108,9 +109,10 @@ class Cast:
         finally:
             stream.close()
 
-    async def make_calls(self, identity: ChannelIdentity, address: Address, node: NodeId) -> None:
+    async def make_calls(
+        self, dice: Random, identity: ChannelIdentity, address: Address, node: NodeId
+    ) -> None:
         """Be the caller of a channel."""
-        dice = self.dice()
         try:
             stream = await dial(identity, (address,), expected=node, timeout_s=ENDING_S)
         except MeshError:
@@ -128,7 +130,7 @@ class Cast:
             stream.close()
 
     async def app(self, stream: trio.SocketStream) -> None:
-        dice = self.dice()
+        dice = self.dice("app")
         try:
             while await stream.receive_some():
                 await stream.send_all(dice.choice(APP_ANSWERS))
@@ -140,8 +142,7 @@ class Cast:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
 
-    async def caller(self, connect: Callable[[], Awaitable[trio.SocketStream]]) -> None:
-        dice = self.dice()
+    async def caller(self, dice: Random, connect: Callable[[], Awaitable[trio.SocketStream]]) -> None:
         async with await connect() as stream:
             try:
                 for _ in range(dice.randint(1, 3)):
@@ -198,8 +199,8 @@ async def _storm(lab: Any, cast: Cast, rounds: int) -> None:
             for _ in range(rounds):
                 async with trio.open_nursery() as nursery:
                     for _ in range(CALLERS):
-                        nursery.start_soon(cast.caller, partial(lab.connect, web))
-                    nursery.start_soon(cast.make_calls, identity, good.mesh, good.id)
+                        nursery.start_soon(cast.caller, cast.dice("caller"), partial(lab.connect, web))
+                    nursery.start_soon(cast.make_calls, cast.dice("peer"), identity, good.mesh, good.id)
             hostile.cancel_scope.cancel()
         with trio.move_on_after(ENDING_S):
             await lab.until(lambda: not any(left(web, good).values()))
@@ -231,6 +232,7 @@ def laboratory() -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Raise storms until time is up or one fails.")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the first storm")
+    parser.add_argument("--times", type=int, default=1, help="how many storms each seed is given (1)")
     parser.add_argument("--seconds", type=float, default=20.0, help="no storm begins later (20)")
     parser.add_argument("--h11", action="store_true", help="without the fast lane")
     arguments = parser.parse_args()
@@ -239,7 +241,8 @@ def main() -> None:
     until = time.monotonic() + arguments.seconds
     seed, calls = arguments.seed, 0
     while seed == arguments.seed or time.monotonic() < until:
-        calls += trio.run(partial(storm, lab, seed)).calls
+        for _ in range(arguments.times):
+            calls += trio.run(partial(storm, lab, seed)).calls
         seed += 1
     lane = "h11" if arguments.h11 else "fast lane"
     print(f"hostile.py, {lane}: seeds {arguments.seed} to {seed - 1}, {calls} calls to the hostile member")

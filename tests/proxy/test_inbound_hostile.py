@@ -9,7 +9,7 @@ import pytest
 from hostile import storm
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [2, 4, 12])
 async def test_no_frames_end_a_daemon_or_leave_anything_counted(lab: ModuleType, seed: int) -> None:
-    cast = await storm(lab, seed, rounds=20)
+    cast = await storm(lab, seed, rounds=30)
     assert cast.calls
