@@ -54,10 +54,12 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/vulture
 
 .PHONY: fuzz
-fuzz: $(VENV)/.fuzz ## look for messages over which the fast ways and h11 differ
+fuzz: $(VENV)/.fuzz ## look for messages over which the fast ways and h11 differ, or that end a daemon
 	@mkdir -p build/fuzz/lanes build/fuzz/quick_way
 	@for target in lanes quick_way; do $(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
 		-artifact_prefix=build/fuzz/ -max_len=500 -max_total_time=60 $(ARGS) || exit 1; done
+	$(BIN)/python tests/fuzz/hostile.py --seconds 10
+	$(BIN)/python tests/fuzz/hostile.py --seconds 10 --h11
 
 $(VENV)/.fuzz: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
