@@ -111,6 +111,12 @@ class CallerConnection:
         self._quick = quick(self) if quick is not None else None
         self.alarm.set(reactor.now + limits.keep_alive_s)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it has no request, or not yet the whole head of one."""
+        busy = self._quick is not None and self._quick.busy
+        return self._state is _State.READING and not busy and not self._next_deferred
+
     # --- what the link tells -----------------------------------------------------------------------------------
 
     def bytes_received(self, data: bytes) -> None:

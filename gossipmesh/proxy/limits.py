@@ -36,7 +36,7 @@ class ProxyLimits:
     Until then its request can still be tried elsewhere: a node that dies between head and body fails nobody.
     """
     connections: int = 4_096
-    """Connections from local apps at once; above it new ones are closed."""
+    """Connections from local apps at once; above it those that wait longest for a request are closed, else new ones."""
     requests_in_flight: int = 1_024
     """Requests in flight per daemon and direction [503, UO]."""
     tunnels: int = 1_024

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -19,6 +21,9 @@ from gossipmesh.proxy.quick_call import QuickCall
 from gossipmesh.proxy.raw import RawCall
 from gossipmesh.proxy.replies import Reply, reply_to
 from gossipmesh.transport.connecting import Accepting
+
+ROOM_MADE: Final = 64
+"""One in so many of the most connections is closed at once to make room: finding them costs a look at all."""
 
 
 class Outbound:
@@ -97,7 +102,7 @@ class Outbound:
 
     def _accepted(self, fixed: str | None, sock: socket.socket) -> None:
         address = _address_of(sock)
-        if address is None or len(self._connections) >= self._ports.limits.connections:
+        if address is None or not self._has_room():
             sock.close()
             return
         if fixed is not None and self._speaks_tcp(fixed):
@@ -120,6 +125,20 @@ class Outbound:
                 quick=partial(self._quick, address, fixed) if self._ports.fast_lane else None,
             )
         )
+
+    def _has_room(self) -> bool:
+        """Tell whether one more connection may be taken; those that wait for a request make room.
+
+        Thousands of idle connections would otherwise lock out whoever has something to ask.
+        """
+        most = self._ports.limits.connections
+        if len(self._connections) >= most:
+            waiting = (
+                each for each in self._connections if isinstance(each, CallerConnection) and each.waiting
+            )
+            for each in heapq.nsmallest(max(most // ROOM_MADE, 1), waiting, key=lambda it: it.alarm.deadline):
+                each.abort()  # Its time would have been up next anyway.
+        return len(self._connections) < most
 
     def _speaks_tcp(self, service: str) -> bool:
         endpoints = self._ports.snapshot().endpoints(service)

@@ -94,12 +94,28 @@ async def test_when_too_many_requests_are_in_flight_the_next_is_refused(lab: Mod
             assert lab.flag_of(await lab.ask(web, GET)) == (503, "UO")
 
 
-async def test_above_so_many_connections_new_ones_are_closed(lab: ModuleType) -> None:
+async def test_above_so_many_busy_connections_new_ones_are_closed(lab: ModuleType) -> None:
     async with lab.pair(lab.silent, limits=ProxyLimits(connections=1)) as (web, _):
         stream = await lab.connect(web)
         async with stream:
-            await lab.until(lambda: web.outbound and web.outbound.connections)
+            await stream.send_all(GET)
+            await lab.until(lambda: web.outbound and web.outbound.in_flight)
             assert await lab.ask(web, b"") == b""
+            assert web.outbound.in_flight == 1
+
+
+@pytest.mark.parametrize("said", [b"", GET[:20]], ids=["nothing", "half a head"])
+async def test_connections_that_wait_make_room_for_new_ones(lab: ModuleType, said: bytes) -> None:
+    async with (
+        lab.pair(lab.answering(OK), limits=ProxyLimits(connections=1)) as (web, _),
+        await lab.connect(web) as idle,
+    ):
+        await idle.send_all(said or b"\r\n")
+        await lab.until(lambda: web.outbound and web.outbound.connections)
+        assert (await lab.ask(web, GET)).startswith(b"HTTP/1.1 200 ")
+        # With what it said unread, closing may be a reset.
+        with contextlib.suppress(trio.BrokenResourceError):
+            assert await idle.receive_some() == b""
 
 
 async def test_an_app_that_answers_and_closes_while_it_is_being_sent_to_is_heard(lab: ModuleType) -> None:
