@@ -43,8 +43,11 @@ from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from hostile_words import APP_ANSWERS, REQUESTS, some_answers, some_call
 
-LIMITS: Final = ProxyLimits(linger_s=0.1)
-"""Nobody is waited for longer than a test has time."""
+LIMITS: Final = ProxyLimits(linger_s=0.1, response_timeout_s=2.0)
+"""Nobody is waited for longer than a test has time.
+
+A caller that left behind more pipelined bytes than are read is not missed before its answer is, or is late.
+"""
 SERVICES: Final = (Service("hello", 80), Service("db", 80, Protocol.TCP))
 ROUNDS: Final = 40
 """Of one storm, where nobody says otherwise: what a seed means."""
