@@ -77,6 +77,17 @@ def read_request(lines: list[bytes], max_lines: int) -> RequestIn | None:
     method, target, version = words
     if method not in METHODS or not target or version != b"HTTP/1.1\r":
         return None
+    read = _read_headers(lines)
+    if read is None:
+        return None
+    headers, host, length, close = read
+    if host is None:
+        return None
+    return RequestIn(method, target, b"1.1", tuple(headers), length or 0, False, b"", host, close)
+
+
+def _read_headers(lines: list[bytes]) -> tuple[list[Pair], bytes | None, int | None, bool] | None:
+    """Give the headers behind a start line, the host and the length that they name, and whether they close."""
     headers: list[Pair] = []
     host: bytes | None = None
     length: int | None = None
@@ -105,9 +116,7 @@ def read_request(lines: list[bytes], max_lines: int) -> RequestIn | None:
             close = True
         elif kind != OPEN:
             return None
-    if host is None:
-        return None
-    return RequestIn(method, target, b"1.1", tuple(headers), length or 0, False, b"", host, close)
+    return headers, host, length, close
 
 
 def read_response(lines: list[bytes], max_lines: int, method: bytes) -> tuple[ResponseIn, bool] | None:
@@ -115,31 +124,12 @@ def read_response(lines: list[bytes], max_lines: int, method: bytes) -> tuple[Re
     status = _statuses.get(lines[0]) or _learn_status(lines[0])
     if status == 0 or len(lines) - 1 > max_lines:
         return None
-    headers: list[Pair] = []
-    length: int | None = None
-    close = False
-    del lines[0]
-    for line in lines:
-        known = received.get(line)
-        if known is None:
-            name, _, value = line.partition(b":")
-            # What learn_received would find as well, without its expression: those that are new each time.
-            if name in changing and line[-1] == _CR:
-                headers.append((name, value.strip()))
-                continue
-            known = learn_received(line)
-            if known is None:
-                return None
-        pair, kind = known
-        headers.append(pair)
-        if not kind:
-            continue
-        if kind == LENGTH and length is None:
-            length = int(pair[1])
-        elif kind == CLOSE:
-            close = True
-        elif kind != OPEN:
-            return None
+    read = _read_headers(lines)
+    if read is None:
+        return None
+    headers, host, length, close = read
+    if host is not None:
+        return None
     if method == b"HEAD" or status in (204, 304):
         length = 0
     elif length is None:

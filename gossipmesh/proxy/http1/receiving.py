@@ -7,6 +7,8 @@ is counted, not parsed, unless h11 read its head.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import h11
 
 from gossipmesh.channel.hop_messages import Headers
@@ -20,7 +22,7 @@ _LINE_ENDS = 4
 """Bytes of a trailer line beside its name and value: colon, space, CR, LF."""
 
 
-class Receiving:
+class Receiving(ABC):
     """One direction of one connection.
 
     Args:
@@ -190,9 +192,9 @@ class Receiving:
         self._fast_lane = False
         return self._fault
 
+    @abstractmethod
     def _refused(self, error: RemoteProtocolError | h11.RemoteProtocolError) -> MeshError:
         """Give our error for what was found in the bytes."""
-        raise NotImplementedError
 
     def _forget_message(self) -> None:
         """Make ready for the next message."""
