@@ -114,7 +114,11 @@ def test_it_takes_as_many_failures_in_a_row_as_fall_says_and_they_come_fast() ->
 def test_it_takes_as_many_passes_in_a_row_as_rise_says() -> None:
     web = bench(HTTP, FAILED)
     # It is there and says that it cannot work yet: no reason to ask it more often than its owner wants.
-    assert [web.turn(FAILED), web.turn(PASSED), web.turn(FAILED)] == [HTTP.interval_s, HTTP.interval_s, FAST_S]
+    assert [web.turn(FAILED), web.turn(PASSED), web.turn(FAILED)] == [
+        HTTP.interval_s,
+        HTTP.interval_s,
+        FAST_S,
+    ]
     assert web.state() is UNHEALTHY
     assert [web.turn(PASSED), web.turn(PASSED)] == [HTTP.interval_s, FAST_S]
     assert web.changes[-1] == HealthChanged("web", UNHEALTHY, HEALTHY, "")
@@ -203,7 +207,9 @@ CHECKS = st.builds(
 
 
 @given(check=CHECKS, outcomes=OUTCOMES, seed=st.integers(0, 2**32))
-def test_whatever_the_results_are_the_laws_hold(check: HealthCheck, outcomes: list[Outcome], seed: int) -> None:
+def test_whatever_the_results_are_the_laws_hold(
+    check: HealthCheck, outcomes: list[Outcome], seed: int
+) -> None:
     web = Bench(Health({"web": check}, rng=random.Random(seed), now=0.0))
     counted: list[Outcome] = []
     for outcome in outcomes:
