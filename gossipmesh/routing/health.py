@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FAST_S: Final = 0.25
 """Between two checks whose results may change something."""
+LOOKS: Final = 2
+"""How many checks follow a sign that an app may be gone."""
 JITTER: Final = 0.1
 """Intervals are this share longer or shorter, so that the checks of a host do not come all at once."""
 GATHER_S: Final = 0.2
@@ -101,6 +103,7 @@ class Watched:
         why: what the last check found, in words; empty where all is well.
         streak: checks in a row whose results spoke against the state.
         begun: when the last check began.
+        looks: checks that are still to come soon, for a sign that the app may be gone.
         whole_at: when all recoveries may be had again.
     """
 
@@ -111,7 +114,7 @@ class Watched:
     why: str = "no check has ended yet"
     streak: int = 0
     begun: float = -inf
-    again: bool = False
+    looks: int = 0
     whole_at: float = -inf
 
 
@@ -151,16 +154,19 @@ class Health:
         begun: list[HealthOutput] = []
         for name, each in self._watched.items():
             if each.due <= now:
-                each.due, each.begun, each.again = inf, now, False
+                each.due, each.begun = inf, now
                 begun.append(BeginCheck(name, each.check))
         return [*begun, *self._tell(now=now)]
 
     def look_again(self, service: str, *, now: float) -> None:
-        """Take a sign that an app may be gone, such as a connection that broke: it is checked soon, not judged."""
+        """Take a sign that an app may be gone, such as a connection that broke: it is checked soon, not judged.
+
+        Twice, for a process that ends closes its connections and stops to listen in any order.
+        """
         each = self._watched.get(service)
         if each is None:
             return
-        each.again = True
+        each.looks = LOOKS
         if each.due < inf:
             each.due = min(each.due, max(now, each.begun + FAST_S))
 
@@ -170,6 +176,7 @@ class Health:
         was = each.state
         if outcome.result is not Result.UNKNOWN:
             self._judge(each, outcome, now=now)
+        each.looks = max(0, each.looks - 1)
         each.due = now + self._wait_s(each, outcome.result, now=now)
         changed: list[HealthOutput] = []
         if each.state is not was:
@@ -211,10 +218,7 @@ class Health:
             return self._jittered(fast_s)
         if each.streak >= each.check.rise and each.state is HealthState.UNHEALTHY:
             return min(self._held_s(each, now=now), self._jittered(each.check.interval_s))
-        if each.streak:
-            return self._jittered(fast_s)
-        wait_s = self._jittered(each.check.interval_s)
-        return min(wait_s, max(0.0, each.begun + fast_s - now)) if each.again else wait_s
+        return self._jittered(fast_s if each.streak or each.looks else each.check.interval_s)
 
     def _jittered(self, interval_s: float) -> float:
         return interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER)

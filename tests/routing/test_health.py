@@ -150,10 +150,11 @@ def test_a_sign_that_the_app_may_be_gone_has_it_checked_at_once_but_not_more_oft
     web = bench(LISTENS, PASSED)
     web.now = 1.0
     web.machine.look_again("web", now=1.0)
-    assert web.turn(PASSED) == 0.0
-    web.machine.look_again("web", now=1.0)
-    assert web.turn(PASSED) == FAST_S
-    assert web.turn(PASSED) == LISTENS.interval_s
+    # Twice: it may have closed that connection first, and its port a moment later.
+    assert [web.turn(PASSED), web.turn(PASSED), web.turn(PASSED)] == [0.0, FAST_S, LISTENS.interval_s]
+    for _ in range(5):
+        web.machine.look_again("web", now=web.now)
+    assert [web.turn(PASSED), web.turn(PASSED), web.turn(PASSED)] == [FAST_S, FAST_S, LISTENS.interval_s]
     web.machine.look_again("another", now=web.now)
 
 
@@ -163,7 +164,7 @@ def test_a_sign_that_comes_while_a_check_runs_is_not_forgotten() -> None:
     machine.look_again("web", now=0.1)
     assert machine.deadline == inf  # one check of a service at a time
     machine.receive("web", PASSED, now=0.1)
-    assert machine.deadline == FAST_S
+    assert machine.deadline == pytest.approx(0.1 + FAST_S)
 
 
 def test_what_several_services_do_at_once_is_told_in_two_records() -> None:
