@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 FAST_S: Final = 0.25
 """Between two checks whose results may change something."""
 LOOKS: Final = 2
-"""How many checks follow a sign that an app may be gone."""
+"""How many checks follow a sign that an app may be gone..."""
+SOON_S: Final = 0.05
+"""... the second one so much later: a process that ends closes connections first, and its port some moments later."""
 JITTER: Final = 0.1
 """Intervals are this share longer or shorter, so that the checks of a host do not come all at once."""
 GATHER_S: Final = 0.2
@@ -103,7 +105,7 @@ class Watched:
         why: what the last check found, in words; empty where all is well.
         streak: checks in a row whose results spoke against the state.
         begun: when the last check began.
-        looks: checks that are still to come soon, for a sign that the app may be gone.
+        looks: checks that are still to begin, for a sign that the app may be gone.
         whole_at: when all recoveries may be had again.
     """
 
@@ -154,20 +156,22 @@ class Health:
         begun: list[HealthOutput] = []
         for name, each in self._watched.items():
             if each.due <= now:
-                each.due, each.begun = inf, now
+                each.due, each.begun, each.looks = inf, now, max(0, each.looks - 1)
                 begun.append(BeginCheck(name, each.check))
         return [*begun, *self._tell(now=now)]
 
     def look_again(self, service: str, *, now: float) -> None:
         """Take a sign that an app may be gone, such as a connection that broke: it is checked soon, not judged.
 
-        Twice, for a process that ends closes its connections and stops to listen in any order.
+        A sign that comes before the last one's looks began is the same sign.
         """
         each = self._watched.get(service)
         if each is None:
             return
-        each.looks = LOOKS
-        if each.due < inf:
+        if each.due == inf:
+            each.looks = LOOKS  # after the check that runs
+        elif not each.looks:
+            each.looks = LOOKS
             each.due = min(each.due, max(now, each.begun + FAST_S))
 
     def receive(self, service: str, outcome: Outcome, *, now: float) -> list[HealthOutput]:
@@ -176,7 +180,6 @@ class Health:
         was = each.state
         if outcome.result is not Result.UNKNOWN:
             self._judge(each, outcome, now=now)
-        each.looks = max(0, each.looks - 1)
         each.due = now + self._wait_s(each, outcome.result, now=now)
         changed: list[HealthOutput] = []
         if each.state is not was:
@@ -218,6 +221,8 @@ class Health:
             return self._jittered(fast_s)
         if each.streak >= each.check.rise and each.state is HealthState.UNHEALTHY:
             return min(self._held_s(each, now=now), self._jittered(each.check.interval_s))
+        if each.looks and each.looks < LOOKS:
+            return min(SOON_S, fast_s)
         return self._jittered(fast_s if each.streak or each.looks else each.check.interval_s)
 
     def _jittered(self, interval_s: float) -> float:
