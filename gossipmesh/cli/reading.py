@@ -44,8 +44,14 @@ def status(state: Path, as_json: bool) -> None:
             ("agreement", f"{document['agreement']:.0%}"),
             ("awareness", str(document["awareness"])),
             ("policy version", str(document["policy_version"])),
+            *((f"service {each['name']}", _own_service(each)) for each in document["services"]),
         ]
     )
+
+
+def _own_service(entry: Mapping[str, Any]) -> str:
+    reason = f": {entry['reason']}" if entry["reason"] else ""
+    return f"{entry['state']}{reason} (check: {entry['check']})"
 
 
 @click.command(short_help="Show all members.")

@@ -38,7 +38,7 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 @click.option(
     "--service",
     multiple=True,
-    metavar="NAME=PORT[,weight=N][,tag=T]...[,protocol=tcp]",
+    metavar="NAME=PORT[,weight=N][,tag=T]...[,protocol=tcp][,health=/PATH]",
     help="A service of this host, listening on 127.0.0.1; with protocol=tcp it is reached by CONNECT.",
 )
 @click.option("--bind", metavar="A", help="Where to listen for the mesh, UDP and TCP. [0.0.0.0:7946]")

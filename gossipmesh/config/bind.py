@@ -12,7 +12,8 @@ from attrs import fields
 from cattrs import Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-from gossipmesh.config.keys import PARTS, keys_of_table, nearest
+from gossipmesh.config.hints import nearest
+from gossipmesh.config.keys import PARTS, keys_of_table
 from gossipmesh.config.readers import Reader
 from gossipmesh.config.sources import Given
 from gossipmesh.errors import ConfigError

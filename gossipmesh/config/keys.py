@@ -7,14 +7,14 @@ A variable's name follows from the key: ``[node]`` keys drop their table, and ``
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from attrs import Attribute, field, fields, frozen
 
 from gossipmesh.config import readers
+from gossipmesh.config.hints import PREFIX
 from gossipmesh.config.model import (
     KEY,
     READER,
@@ -23,14 +23,13 @@ from gossipmesh.config.model import (
     LogConfig,
     NodeConfig,
     ProxyConfig,
+    ServiceConfig,
     UpstreamConfig,
 )
 from gossipmesh.config.readers import Reader
 from gossipmesh.membership.parameters import Parameters
-from gossipmesh.model import Service
 from gossipmesh.proxy.limits import ProxyLimits
 
-PREFIX: Final = "GOSSIPMESH_"
 LISTS: Final = ("service", "upstream")
 """Arrays of tables in the file; blank-separated flag syntax in a variable."""
 
@@ -98,20 +97,13 @@ def _keys_of(part: type, *, without: tuple[str, ...] = ()) -> tuple[Key, ...]:
 
 PARTS: Final[dict[type, tuple[Key, ...]]] = {
     NodeConfig: _keys_of(NodeConfig),
+    ServiceConfig: _keys_of(ServiceConfig),
     UpstreamConfig: _keys_of(UpstreamConfig),
     ProxyConfig: _keys_of(ProxyConfig, without=("limits",)),
     ProxyLimits: _keys_of(ProxyLimits),
     AdminConfig: _keys_of(AdminConfig),
     Parameters: _keys_of(Parameters),
     LogConfig: _keys_of(LogConfig),
-    # The noun of the whole mesh, so it cannot carry readers itself; ``healthy`` is observed, not configured.
-    Service: (
-        Key("name", "name", readers.NODE_NAME),
-        Key("port", "port", readers.SERVICE_PORT),
-        Key("protocol", "protocol", readers.PROTOCOL),
-        Key("weight", "weight", readers.WEIGHT),
-        Key("tags", "tags", readers.TAGS),
-    ),
 }
 """The keys of each part."""
 
@@ -158,16 +150,5 @@ FLAGS: Final[dict[str, str]] = {
 def keys_of_table(table: str) -> list[str]:
     """Give the keys that a table of the file takes."""
     if table in LISTS:
-        return [key.name for key in PARTS[Service if table == "service" else UpstreamConfig]]
+        return [key.name for key in PARTS[ServiceConfig if table == "service" else UpstreamConfig]]
     return [path.partition(".")[2] for path in KEYS if path.startswith(table + ".")]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Give a hint for a name that is not known: the nearest known one, or all of them where they are few."""
-    # What all variables have in common makes none of them near.
-    known = {each.removeprefix(PREFIX): each for each in known}
-    if close := difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1, cutoff=0.6):
-        return f"did you mean {known[close[0]]}?"
-    if len(known) <= 10:
-        return "known are " + ", ".join(known.values())
-    return "`gossipmesh config` lists all keys, of a running node"

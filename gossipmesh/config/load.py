@@ -19,12 +19,20 @@ from attrs import evolve, frozen
 from gossipmesh.config import readers
 from gossipmesh.config.bind import bind, bind_list, read
 from gossipmesh.config.keys import KEYS, LISTS, PARTS
-from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, UpstreamConfig
+from gossipmesh.config.model import (
+    AdminConfig,
+    Config,
+    LogConfig,
+    NodeConfig,
+    ProxyConfig,
+    ServiceConfig,
+    UpstreamConfig,
+)
 from gossipmesh.config.places import default_state
 from gossipmesh.config.sources import Given, from_environ, from_file, from_flags
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.parameters import PROFILES, Parameters
-from gossipmesh.model import MAX_NAME, MAX_SERVICES, Service
+from gossipmesh.model import MAX_NAME, MAX_SERVICES
 from gossipmesh.proxy.limits import ProxyLimits
 
 MAX_UPSTREAMS: Final = 64
@@ -97,7 +105,11 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
     config = Config(
         node=bind(NodeConfig, "node", tables["node"]),
         services=bind_list(
-            Service, "service", given.get("service"), most=MAX_SERVICES, from_flag=readers.service_of_flag
+            ServiceConfig,
+            "service",
+            given.get("service"),
+            most=MAX_SERVICES,
+            from_flag=readers.service_of_flag,
         ),
         upstreams=bind_list(
             UpstreamConfig,
@@ -134,7 +146,7 @@ def _overridden(base: Parameters, table: Mapping[str, Given]) -> Parameters:
     return evolve(base, **changed)
 
 
-def _shown(part: Service | UpstreamConfig) -> dict[str, object]:
+def _shown(part: ServiceConfig | UpstreamConfig) -> dict[str, object]:
     return {key.name: key.reader.show(getattr(part, key.attribute)) for key in PARTS[type(part)]}
 
 

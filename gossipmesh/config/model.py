@@ -13,10 +13,12 @@ from typing import Any, Final, Literal
 from attrs import field, frozen
 
 from gossipmesh.config import readers
+from gossipmesh.config.health import HEALTH
 from gossipmesh.config.readers import Reader
 from gossipmesh.membership.parameters import LAN, PROFILES, Parameters
-from gossipmesh.model import Address, Service
+from gossipmesh.model import Address, Protocol, Service
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.routing.checks import LISTENS, HealthCheck
 
 READER: Final = "gossipmesh.reader"
 KEY: Final = "gossipmesh.key"
@@ -44,6 +46,24 @@ class NodeConfig:
     """The mesh's one port, UDP and TCP; port 0 takes a free one."""
     advertise: Address | None = field(default=None, metadata=_is(readers.ADVERTISE))
     """What others dial, where that is not what is bound; port 0: the bound port."""
+
+
+@frozen
+class ServiceConfig:
+    """``[[service]]``: an app of this host, and how it is told whether it works."""
+
+    name: str = field(metadata=_is(readers.NODE_NAME))
+    port: int = field(metadata=_is(readers.SERVICE_PORT))
+    """Where the app listens, on loopback."""
+    protocol: Protocol = field(default=Protocol.HTTP, metadata=_is(readers.PROTOCOL))
+    weight: int = field(default=1, metadata=_is(readers.WEIGHT))
+    tags: tuple[str, ...] = field(default=(), metadata=_is(readers.TAGS))
+    health: HealthCheck | None = field(default=LISTENS, metadata=_is(HEALTH))
+    """None: it is never checked, and always taken for healthy."""
+
+    def offered(self, *, healthy: bool) -> Service:
+        """Give what this node's record says of it."""
+        return Service(self.name, self.port, self.protocol, self.weight, self.tags, healthy)
 
 
 @frozen
@@ -95,7 +115,7 @@ class Config:
     """Everything a daemon is told."""
 
     node: NodeConfig
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceConfig, ...] = ()
     upstreams: tuple[UpstreamConfig, ...] = ()
     proxy: ProxyConfig = ProxyConfig()
     admin: AdminConfig = AdminConfig()

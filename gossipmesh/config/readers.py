@@ -252,7 +252,7 @@ def _seed(text: str) -> str:
 def service_of_flag(text: str) -> dict[str, object]:
     """Give the table that ``NAME=[HOST:]PORT[,OPTION]...`` stands for; its values are still unread.
 
-    Options are ``weight=N``, ``tag=T`` (several) and ``protocol=tcp``.
+    Options are ``weight=N``, ``tag=T`` (several), ``protocol=tcp`` and ``health=/PATH`` (or ``tcp``, or ``off``).
 
     The host may only be this one's loopback: the mesh decides who may call a service, and an app that others can
     reach without asking it would stand outside of that decision.
@@ -263,7 +263,7 @@ def service_of_flag(text: str) -> dict[str, object]:
     head, *options = text.split(",")
     name, equals, address = head.partition("=")
     if not equals:
-        raise wrong(text, "NAME=[HOST:]PORT[,weight=N][,tag=T]...[,protocol=tcp]")
+        raise wrong(text, "NAME=[HOST:]PORT[,weight=N][,tag=T]...[,protocol=tcp][,health=/PATH]")
     host, port = split_host_port(address, default_host=LOOPBACK)
     if host not in (LOOPBACK, "localhost"):
         reason = f"a service is reached on {LOOPBACK} only, so that nobody gets to it around the mesh"
@@ -278,8 +278,13 @@ def service_of_flag(text: str) -> dict[str, object]:
                 tags.append(tag)
             case ("protocol", "=", protocol):
                 table["protocol"] = protocol
+            case ("health", "=", "tcp"):
+                table["health"] = {"tcp": True}
+            case ("health", "=", path):
+                table["health"] = path if path == "off" else {"http": path}
             case _:
-                raise wrong(option, f"an option of {text!r}; known are weight=N, tag=T and protocol=tcp")
+                known = "weight=N, tag=T, protocol=tcp and health=/PATH (or tcp, off)"
+                raise wrong(option, f"an option of {text!r}; known are {known}")
     return table | {"tags": tags}
 
 

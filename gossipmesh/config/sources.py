@@ -14,7 +14,8 @@ from typing import Final
 
 from attrs import frozen
 
-from gossipmesh.config.keys import FLAGS, KEYS, LISTS, PREFIX, TABLES, VARIABLES, nearest
+from gossipmesh.config.hints import PREFIX, nearest
+from gossipmesh.config.keys import FLAGS, KEYS, LISTS, TABLES, VARIABLES
 from gossipmesh.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 1 << 20

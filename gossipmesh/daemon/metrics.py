@@ -130,6 +130,8 @@ class Metrics:
         self._channels = _Children(gauge("channels", "Channels to peers.", "state"))
         self._handshakes = _Children(counter("handshakes", "Handshakes ended, by result.", "result"))
         registry.register(self._authz)
+        self._checks = _Children(counter("health_checks", "Checks of own services.", "service", "result"))
+        self._healthy = _Children(gauge("service_healthy", "Own services in rotation: 1, else 0.", "service"))
         self._members = _Children(gauge("members", "Members, this node included.", "state"))
         self._datagrams = _Children(counter("gossip_datagrams", "Gossip datagrams.", "direction", "kind"))
         self._bytes = _Children(counter("gossip_bytes", "Bytes of gossip datagrams.", "direction"))
@@ -228,6 +230,14 @@ class Metrics:
     def converged(self, lasted_s: float) -> None:
         """Count that registries agree again, which had differed for ``lasted_s`` seconds."""
         self._convergence.observe(lasted_s)
+
+    def health_check(self, service: str, result: str) -> None:
+        """Count a check of one of this node's own services: ``passed``, ``failed``, ``refused`` or ``unknown``."""
+        self._checks(service, result).inc()
+
+    def set_service_healthy(self, service: str, healthy: bool) -> None:
+        """Say whether one of this node's own services is in rotation."""
+        self._healthy(service).set(healthy)
 
     def set_awareness(self, score: int) -> None:
         """Say how much this node doubts itself."""

@@ -22,6 +22,7 @@ from gossipmesh.daemon.admin import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
+from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
@@ -140,6 +141,7 @@ class Node:
         self._metrics = Metrics()
         self._recorder = Recorder()
         self._log: Log = event_log(self._config.log, sys.stderr)
+        self._health = HealthChecks(self._config.services, metrics=self._metrics, log=self._log)
         self._remembered = Remembered(())
         self._former: tuple[Address, ...] = ()
         self._saved: tuple[bytes, ...] = ()
@@ -169,6 +171,7 @@ class Node:
             raise listen_error(error, config.node.bind, "--bind") from None
         udp = UdpSocket(bind, count=count)
         bound = await listen(nursery, udp.run, bind, "--bind")
+        await nursery.start(self._health.run)
         self._mesh = self._make_mesh(bound, resolved)
         identity = self._channel_identity()
         self._plane = DataPlane(
@@ -180,6 +183,7 @@ class Node:
             default_allow=self._enrolment.trust.default_allow,
             resolve=self._addresses_of,
             unreachable=self._note_unreachable,
+            doubt=self._health.look_again,
         )
         effects = Effects(
             self._mesh,
@@ -194,6 +198,7 @@ class Node:
         )
         self._control = Control(self._mesh, udp, effects)
         effects.control = self._control
+        self._health.publish = self._publish_health
         listener = Listener(
             bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._serve_sync, count=count
         )
@@ -220,7 +225,7 @@ class Node:
             chain=self._enrolment.chain,
             boot=self._enrolment.boot,
             addresses=(advertised,),
-            services=self._config.services,
+            services=self._health.offered(),
             zone=node.zone,
             parameters=self._config.gossip,
             seeds_expected=bool(node.join),
@@ -268,6 +273,7 @@ class Node:
             in_flight=lambda: self._plane.in_flight,
             leave=self._leave,
             recorder=self._recorder,
+            own_services=self._health.report,
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
@@ -304,6 +310,12 @@ class Node:
 
     def _note_unreachable(self, node: NodeId, why: str) -> None:
         self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
+
+    async def _publish_health(self) -> None:
+        # What holds when it is read, so that of two that overtake each other both say the same.
+        await self._control.ask(
+            lambda now, wall: (b"", self._mesh.set_health(self._health.unhealthy, now=now, wall=wall))
+        )
 
     async def _serve_sync(self, stream: SecureStream) -> None:
         async def answer(peer: Peer, request: bytes) -> bytes:

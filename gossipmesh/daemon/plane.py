@@ -52,6 +52,7 @@ class DataPlane:
         default_allow: the decision where no policy rule matches.
         resolve: where a node is.
         unreachable: is told of a node to which a connect failed or a channel broke, and why.
+        doubt: is told the port of an app of ours that may be gone.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class DataPlane:
         default_allow: bool,
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
         unreachable: Callable[[NodeId, str], None],
+        doubt: Callable[[int], None],
     ) -> None:
         self._config = config
         self._mesh = mesh
@@ -76,9 +78,9 @@ class DataPlane:
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
         self._flush_due = False
-        self._services = {service.name: service for service in config.services}
+        self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
-        self._apps = AppPool(reactor, limits, fast_lane=fast_lane)
+        self._apps = AppPool(reactor, limits, fast_lane=fast_lane, doubt=doubt)
         budget = ReceiveBudget()
         self._pool = ChannelPool(
             reactor,

@@ -20,6 +20,7 @@ from gossipmesh.daemon.view import (
     MemberCounts,
     MemberEntry,
     Members,
+    OwnService,
     Readiness,
     ServiceEntry,
     Services,
@@ -51,6 +52,7 @@ class NodeReport:
         in_flight: gives the requests being answered now.
         leave: tells the mesh goodbye and returns when that is done.
         recorder: keeps what membership was told.
+        own_services: gives this node's services and their health.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class NodeReport:
         in_flight: Callable[[], int],
         leave: Callable[[], Awaitable[None]],
         recorder: Recorder,
+        own_services: Callable[[], list[OwnService]],
     ) -> None:
         self._loaded = loaded
         self._mesh = mesh
@@ -73,6 +76,7 @@ class NodeReport:
         self._in_flight = in_flight
         self._leave = leave
         self._recorder = recorder
+        self._own_services = own_services
         self._started = trio.current_time()
 
     def _counts(self) -> Counter[MemberState]:
@@ -105,6 +109,7 @@ class NodeReport:
             agreement=round(mesh.agreement, 3),
             awareness=mesh.awareness,
             policy_version=0,
+            services=self._own_services(),
         )
 
     def members(self) -> Members:

@@ -37,6 +37,19 @@ class MemberCounts(TypedDict):
     left: int
 
 
+class OwnService(TypedDict):
+    """One of this node's own services in ``/v1/status``."""
+
+    name: str
+    port: int
+    state: Literal["healthy", "unhealthy", "unknown"]
+    """``unknown``: no check has ended yet. Only the healthy get requests."""
+    reason: str
+    """What the last check found; empty where all is well."""
+    check: str
+    """How it is checked, in words; ``off``: not at all."""
+
+
 class Status(TypedDict):
     """``/v1/status``."""
 
@@ -56,6 +69,7 @@ class Status(TypedDict):
     awareness: int
     """How much the node doubts itself: 0, all is well, to 8. Others get more time by it before they are suspected."""
     policy_version: int
+    services: list[OwnService]
 
 
 class MemberEntry(TypedDict):

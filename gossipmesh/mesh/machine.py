@@ -289,6 +289,11 @@ class Mesh:
         self._now, self._wall = now, wall
         return self._carry(self._standing.serve(serving, now=now, wall=wall))
 
+    def set_health(self, unhealthy: frozenset[str], *, now: float, wall: float) -> list[Output]:
+        """Say that all of this node's services but ``unhealthy`` work; what is known already is not signed again."""
+        self._now, self._wall = now, wall
+        return self._carry(self._standing.set_health(unhealthy, now=now, wall=wall))
+
     # --- inside ---
 
     def _refused_services(self, node: NodeId) -> frozenset[str]:

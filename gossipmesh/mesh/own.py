@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
+
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import (
@@ -40,6 +42,7 @@ class Own:
     Attributes:
         chain: as last renewed.
         serving: what the next record says.
+        unhealthy: services that the next record says do not work.
         refresh_wall: when the record has to be signed again, in Unix seconds.
     """
 
@@ -52,6 +55,7 @@ class Own:
         self._incarnation = -1
         self.chain = setup.chain
         self.serving = Serving.SERVING
+        self.unhealthy = frozenset(service.name for service in setup.services if not service.healthy)
         self.refresh_wall = 0.0
         self.refused: frozenset[str] = frozenset()
         """Services that we declare and our chain does not allow: no route leads to them, ours neither."""
@@ -70,7 +74,7 @@ class Own:
             dh_key=self._secrecy.public,
             dh_generation=generation,
             zone=self._setup.zone,
-            services=self._setup.services,
+            services=[evolve(each, healthy=each.name not in self.unhealthy) for each in self._setup.services],
             serving=self.serving,
             chain_hash=self.chain.hash,
             issued_at=int(wall),

@@ -28,7 +28,7 @@ def why_not(record: MemberRecord, service: Service) -> str:
     if record.serving is not Serving.SERVING:
         return f"its node is {record.serving.value}"
     if not service.healthy:
-        return "its node reports it unhealthy"
+        return "its own health check fails"
     return ""
 
 

@@ -79,6 +79,13 @@ class Standing:
         self._own.serving = serving
         return self.resign(now=now, wall=wall)
 
+    def set_health(self, unhealthy: frozenset[str], *, now: float, wall: float) -> list[Effect]:
+        """Say which of our services do not work; whoever calls this sees to it that it is not done too often."""
+        if unhealthy == self._own.unhealthy:
+            return []
+        self._own.unhealthy = unhealthy
+        return self.resign(now=now, wall=wall)
+
     def rise_above_buried_untrusted(self, raw: bytes, *, now: float, wall: float) -> list[Effect]:
         """Rise above a record that a peer holds for dead, if it is ours and not outdated already.
 

@@ -153,12 +153,22 @@ class AppPool:
         reactor: what connections run on.
         limits: of the proxy.
         fast_lane: whether plain heads may take it.
+        doubt: is told the port of an app that could not be connected to, or that closed a connection which was idle:
+            it may be gone, and only a look at it will tell.
     """
 
-    def __init__(self, reactor: Reactor, limits: ProxyLimits, *, fast_lane: bool = True) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        limits: ProxyLimits,
+        *,
+        fast_lane: bool = True,
+        doubt: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._reactor = reactor
         self._limits = limits
         self._fast_lane = fast_lane
+        self._doubt = doubt
         self._idle: dict[int, deque[tuple[float, AppConnection]]] = {}
         self._expiry = reactor.alarm(self._expire)
         self._expiry_due = math.inf
@@ -196,6 +206,7 @@ class AppPool:
 
         def connected(result: socket.socket | OSError) -> None:
             if isinstance(result, OSError):
+                self._doubt(port)
                 done(
                     AppRefused(f"the app on port {port} cannot be connected to: {result.strerror or result}")
                 )
@@ -240,6 +251,7 @@ class AppPool:
             self._expiry.set(expires)
 
     def _drop(self, connection: AppConnection) -> None:
+        self._doubt(connection.port)
         queue = self._idle.get(connection.port, deque())
         for entry in queue:
             if entry[1] is connection:

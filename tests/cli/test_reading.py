@@ -27,6 +27,10 @@ STATUS: Status = {
     "agreement": 1.0,
     "awareness": 0,
     "policy_version": 0,
+    "services": [
+        {"name": "hello", "port": 80, "state": "healthy", "reason": "", "check": "tcp"},
+        {"name": "world", "port": 81, "state": "unhealthy", "reason": "status 503", "check": "GET /up"},
+    ],
 }
 MEMBERS: Members = {
     "members": [
@@ -111,6 +115,8 @@ async def test_without_json_people_get_what_they_need(tmp_path: Path) -> None:
         assert "members         3 alive, 1 dead" in status
         assert "up              1h 2m" in status
         assert "agreement       100%" in status
+        assert "service hello   healthy (check: tcp)" in status
+        assert "service world   unhealthy: status 503 (check: GET /up)" in status
         assert "admin" not in status
         head, row = (await ask("members")).stdout.splitlines()
         assert head.split() == ["NAME", "STATE", "SERVING", "ADDRESS", "ZONE", "SERVICES", "FOR", "ID"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from attrs import fields
 
-from gossipmesh.config.keys import FLAGS, KEYS, LISTS, VARIABLES, nearest
+from gossipmesh.config.keys import FLAGS, KEYS, LISTS, VARIABLES
 from gossipmesh.membership.parameters import Parameters
 from gossipmesh.proxy.limits import ProxyLimits
 
@@ -24,14 +24,3 @@ def test_every_path_has_a_variable_of_its_own() -> None:
 def test_variables_are_named_after_the_flags_where_there_is_one() -> None:
     for path, flag in FLAGS.items():
         assert VARIABLES["GOSSIPMESH_" + flag.removeprefix("--").replace("-", "_").upper()] == path
-
-
-def test_the_nearest_known_name_is_suggested() -> None:
-    assert nearest("nmae", ["name", "zone"]) == "did you mean name?"
-    assert nearest("qqqq", ["name", "zone"]) == "known are name, zone"
-    assert "gossipmesh config" in nearest("qqqq", [f"key{n}" for n in range(20)])
-
-
-def test_what_all_variables_have_in_common_makes_none_of_them_near() -> None:
-    assert nearest("GOSSIPMESH_ZON", VARIABLES) == "did you mean GOSSIPMESH_ZONE?"
-    assert "did you mean" not in nearest("GOSSIPMESH_BOGUS", VARIABLES)

@@ -8,9 +8,10 @@ import pytest
 from attrs import evolve
 
 from gossipmesh.config.load import Loaded, label_of, load
+from gossipmesh.config.model import ServiceConfig
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.parameters import LAN, PROFILES
-from gossipmesh.model import Address, Protocol, Service
+from gossipmesh.model import Address, Protocol
 from gossipmesh.proxy.limits import ProxyLimits
 
 FULL = """
@@ -93,7 +94,7 @@ def test_with_nothing_said_everything_has_its_default() -> None:
 def test_a_file_can_say_everything(tmp_path: Path) -> None:
     config = loaded(tmp_path, FULL).config
     assert config.node.advertise == Address("192.0.2.1", 0)
-    assert config.services == (Service("hello", 8080, Protocol.HTTP, 3, ("v2",)),)
+    assert config.services == (ServiceConfig("hello", 8080, Protocol.HTTP, 3, ("v2",)),)
     assert config.upstreams[0].listen == Address("127.0.0.1", 9191)
     assert config.proxy.limits.connect_timeout_s == 0.5
     assert config.proxy.limits.request_timeout_s == math.inf
@@ -131,7 +132,7 @@ def test_a_service_may_speak_tcp(tmp_path: Path) -> None:
     toml = '[[service]]\nname = "db"\nport = 5432\nprotocol = "tcp"'
     flags: dict[str, object] = {"service": ("db=5432,protocol=tcp",)}
     for given in (loaded(tmp_path, toml), loaded(tmp_path, flags=flags)):
-        assert given.config.services == (Service("db", 5432, Protocol.TCP),)
+        assert given.config.services == (ServiceConfig("db", 5432, Protocol.TCP),)
 
 
 def test_a_list_is_one_value_so_that_a_flag_replaces_the_files(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Node:
             "agreement": 1.0,
             "awareness": 0,
             "policy_version": 0,
+            "services": [],
         }
 
     def members(self) -> Members:

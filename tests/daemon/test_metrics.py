@@ -104,3 +104,16 @@ def test_datagrams_bytes_handshakes_and_gauges_are_there() -> None:
     ):
         assert line in text
     assert "_created" not in text
+
+
+def test_checks_of_own_services_are_counted_by_their_result() -> None:
+    metrics = Metrics()
+    metrics.set_service_healthy("hello", False)
+    metrics.health_check("hello", "passed")
+    metrics.health_check("hello", "refused")
+    metrics.set_service_healthy("hello", True)
+    assert lines(metrics, "health_checks_total") == [
+        'gossipmesh_health_checks_total{result="passed",service="hello"} 1.0',
+        'gossipmesh_health_checks_total{result="refused",service="hello"} 1.0',
+    ]
+    assert lines(metrics, "service_healthy") == ['gossipmesh_service_healthy{service="hello"} 1.0']

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
-from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig
+from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, ServiceConfig
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.logs import AccessLog
 from gossipmesh.daemon.metrics import Metrics
@@ -120,7 +120,7 @@ async def running(
         theirs = ours if shown is None else shown(hello)
         config = Config(
             node=NodeConfig("alone", Path("unused")),
-            services=(hello,),
+            services=(ServiceConfig(hello.name, hello.port),),
             proxy=ProxyConfig(listen=LOOPBACK, as_service=speaks_as),
             admin=AdminConfig(LOOPBACK),
         )
@@ -135,6 +135,7 @@ async def running(
             default_allow=default_allow,
             resolve=lambda node: tuple(where),
             unreachable=lambda node, why: unreachable.append((node, why)),
+            doubt=lambda port: None,
         )
         if listens:
             listener = Listener(

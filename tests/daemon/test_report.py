@@ -16,6 +16,7 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
+from gossipmesh.daemon.view import OwnService
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
@@ -23,6 +24,7 @@ from gossipmesh.model import Address, MemberState, Service
 from gossipmesh.sim.world import World
 
 HELLO = Service("hello", 8_080, weight=3, tags=("v2",))
+OWN: OwnService = {"name": "hello", "port": 8_080, "state": "healthy", "reason": "", "check": "tcp"}
 EVERYWHERE = Listening(
     Address("0.0.0.0", 7_946), proxy=Address("127.0.0.1", 4_140), admin=Address("127.0.0.1", 4_191)
 )
@@ -53,6 +55,7 @@ class Around:
             in_flight=lambda: self.in_flight,
             leave=self.leave,
             recorder=self.recorder,
+            own_services=lambda: [OWN],
         )
 
 
@@ -96,6 +99,7 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
         "agreement": 1.0,
         "awareness": 0,
         "policy_version": 0,
+        "services": [OWN],
     }
 
 

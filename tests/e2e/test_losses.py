@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import shutil
 import threading
 from typing import TYPE_CHECKING
 
 from harness import Mesh, Node, eventually
 from webapp import WebApp
-from webclient import Answer, request
+from webclient import Answer, Asking, request
 
 if TYPE_CHECKING:
     from conftest import Five
-
-
-class Asking(threading.Thread):
-    """Sends GETs one after the other until it is told to stop, and keeps every answer."""
-
-    def __init__(self, proxy: str, target: str) -> None:
-        super().__init__(daemon=True)
-        self._proxy = proxy
-        self._target = target
-        self._enough = threading.Event()
-        self.answers: list[Answer] = []
-        self.errors: list[str] = []
-
-    def run(self) -> None:
-        while not self._enough.is_set():
-            try:
-                self.answers.append(request(self._proxy, self._target))
-            except (OSError, http.client.HTTPException) as error:
-                self.errors.append(repr(error))
-
-    def answered_by(self, instance: str) -> int:
-        return sum(answer.instance == instance for answer in self.answers)
-
-    def finish(self) -> None:
-        self._enough.set()
-        self.join()
 
 
 def others(five: Five, lost: str) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import threading
 from collections.abc import Iterable
 from typing import Final
 
@@ -61,3 +62,29 @@ def request(
         return Answer(response.status, answered, response.read())
     finally:
         connection.close()
+
+
+class Asking(threading.Thread):
+    """Sends GETs one after the other until it is told to stop, and keeps every answer."""
+
+    def __init__(self, proxy: str, target: str) -> None:
+        super().__init__(daemon=True)
+        self._proxy = proxy
+        self._target = target
+        self._enough = threading.Event()
+        self.answers: list[Answer] = []
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        while not self._enough.is_set():
+            try:
+                self.answers.append(request(self._proxy, self._target))
+            except (OSError, http.client.HTTPException) as error:
+                self.errors.append(repr(error))
+
+    def answered_by(self, instance: str) -> int:
+        return sum(answer.instance == instance for answer in self.answers)
+
+    def finish(self) -> None:
+        self._enough.set()
+        self.join()

@@ -286,6 +286,22 @@ def test_draining_and_leaving_are_said_at_once_by_a_newer_record() -> None:
     assert sum(isinstance(output, SendDatagram) for output in outputs) == 2
 
 
+def test_a_service_that_does_not_work_is_out_of_rotation_everywhere_within_a_gossip_period() -> None:
+    world = mesh()
+    node = world.nodes["n0"]
+
+    def reasons() -> set[str]:
+        snapshots = [each.running.snapshot for each in world.nodes.values()]
+        return {endpoint.reason for snapshot in snapshots for endpoint in snapshot.endpoints("web")}
+
+    for unhealthy, reason in ((frozenset({"web"}), "its own health check fails"), (frozenset[str](), "")):
+        version = node.running.own.version
+        world.perform(node, node.running.set_health(unhealthy, now=world.now, wall=world.wall))
+        assert node.running.own.version > version
+        world.run_until(lambda reason=reason: reasons() == {reason}, within=2 * LAN.gossip_period_s)
+        assert node.running.set_health(unhealthy, now=world.now, wall=world.wall) == []
+
+
 def test_a_failed_connect_takes_a_member_out_of_rotation_at_once_until_we_reach_it() -> None:
     world = mesh()
     n1, n0 = world.nodes["n1"].running, world.nodes["n0"].running

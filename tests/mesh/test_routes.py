@@ -98,7 +98,7 @@ def test_a_service_that_only_the_gone_offered_is_down_and_not_unknown() -> None:
         (member(record("b", WEB), MemberState.SUSPECT, "no answer"), "no answer"),
         (member(record("b", WEB), doubt="connect refused"), "connect refused"),
         (member(record("b", WEB, serving=Serving.DRAINING)), "its node is draining"),
-        (member(record("b", evolve(WEB, healthy=False))), "its node reports it unhealthy"),
+        (member(record("b", evolve(WEB, healthy=False))), "its own health check fails"),
     ],
 )
 def test_who_is_out_of_rotation_is_shown_with_the_reason(of: Member, reason: str) -> None:

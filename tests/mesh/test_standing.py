@@ -193,3 +193,13 @@ def test_a_greeting_shows_the_newest_chain_and_record() -> None:
     standing.resign(now=0.0, wall=WALL)
     assert standing.greeting() == (own.chain.raw, membership.own.signed.raw)
     assert standing.adopt(None, now=0.0, wall=WALL) == []
+
+
+def test_what_is_said_of_our_services_health_is_signed_once() -> None:
+    services = Service("web", 8080, healthy=False), Service("db", 5432)
+    standing, membership, own = node(services=services)
+    assert [each.healthy for each in membership.own.services] == [False, True]
+    assert standing.set_health(frozenset({"web"}), now=0.0, wall=WALL) == []
+    standing.set_health(frozenset({"db"}), now=0.0, wall=WALL)
+    assert [each.healthy for each in membership.own.services] == [True, False]
+    assert own.sign(wall=WALL).services == membership.own.services

@@ -76,10 +76,11 @@ class User:
 class Bench:
     """A pool, and the port of an app."""
 
-    def __init__(self, hops: ModuleType, pool: AppPool, port: int) -> None:
+    def __init__(self, hops: ModuleType, pool: AppPool, port: int, doubted: list[int]) -> None:
         self.hops = hops
         self.pool = pool
         self.port = port
+        self.doubted = doubted
 
     async def connect(self) -> AppConnection:
         results: list[AppConnection | AppRefused] = []
@@ -100,9 +101,11 @@ async def bench(lab: ModuleType, hops: ModuleType, serve: Handler, **limits: flo
     async with hops.reactor() as reactor, trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, serve, [listener])
-        pool = AppPool(reactor, ProxyLimits(**limits), fast_lane=lab.FAST_LANE)  # type: ignore[arg-type]
+        doubted: list[int] = []
+        proxy_limits = ProxyLimits(**limits)  # type: ignore[arg-type]
+        pool = AppPool(reactor, proxy_limits, fast_lane=lab.FAST_LANE, doubt=doubted.append)
         nursery.start_soon(pool.run)
-        yield Bench(hops, pool, listener.socket.getsockname()[1])
+        yield Bench(hops, pool, listener.socket.getsockname()[1], doubted)
         nursery.cancel_scope.cancel()
 
 
@@ -189,6 +192,7 @@ async def test_an_idle_connection_on_which_the_app_says_anything_is_dropped(
         await hops.settled()
         assert it.pool.idle == 0
         assert it.pool.take(it.port, certain=False) is None
+        assert it.doubted == [it.port]
 
 
 async def test_for_a_request_that_cannot_be_sent_twice_a_connection_is_looked_at_once_more(
@@ -228,6 +232,7 @@ async def test_idle_connections_are_closed_before_apps_close_them(
         assert it.pool.idle == 1
         await trio.sleep(2.0)
         assert it.pool.idle == 0
+        assert it.doubted == []
 
 
 async def test_a_stopped_pool_keeps_nothing(lab: ModuleType, hops: ModuleType) -> None:
@@ -252,11 +257,13 @@ async def test_no_more_than_so_many_idle_connections_are_kept(lab: ModuleType, h
 async def test_an_app_that_does_not_listen_has_refused(lab: ModuleType, hops: ModuleType) -> None:
     async with bench(lab, hops, lab.refusing) as it:
         results: list[AppConnection | AppRefused] = []
-        it.pool.connect(await lab.unused_port(), results.append)
+        port = await lab.unused_port()
+        it.pool.connect(port, results.append)
         assert results == []
         await hops.until(lambda: results)
         assert isinstance(results[0], AppRefused)
         assert results[0].flag == "UF"
+        assert it.doubted == [port]
 
 
 async def test_a_connect_that_is_cancelled_tells_nobody(lab: ModuleType, hops: ModuleType) -> None:
