@@ -157,10 +157,21 @@ class DataPlane:
         await self._acceptor.serve_channel(stream)
 
     async def drain(self) -> None:
-        """Take no more requests from the mesh, and return when those in flight, local apps' too, are over."""
+        """Take no more requests from the mesh, and return when those that were taken are over.
+
+        Peers hear it by GOAWAY: what they sent since, whatever its method is, they send elsewhere.
+        """
         self._acceptor.drain()
         await self._inbound.drain()
+
+    def end_connections(self) -> None:
+        """End each connection of a local app with its next answer."""
+        self._outbound.end_connections()
+
+    async def finish(self) -> None:
+        """Return when no request of a local app is in flight; then let go of the channels to peers."""
         await self._outbound.wait_idle()
+        self._pool.retire_all()
 
     def channels(self) -> Mapping[str, int]:
         """Give how many channels we have open, by state."""

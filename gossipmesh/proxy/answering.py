@@ -169,7 +169,7 @@ class Answering:
     @property
     def _last(self) -> bool:
         """Whether the connection ends with the answer."""
-        return not self._upload.passed or self._stray
+        return self._caller.ending or not self._upload.passed or self._stray
 
     def _end_if_open(self) -> None:
         """End a request that was left open to become a tunnel, and is answered instead."""
@@ -350,7 +350,9 @@ class Answering:
         """Answer in the service's place, if no answer has begun."""
         if not self._answer.begun:
             # What of the request was not read ends the connection.
-            self._answer.reply(reply, last=self._stray or not self._caller.http.body_ended)
+            self._answer.reply(
+                reply, last=self._caller.ending or self._stray or not self._caller.http.body_ended
+            )
             self._complete = True
         self._finish_once_taken()
 

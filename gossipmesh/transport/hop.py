@@ -85,6 +85,11 @@ class HopConnection:
         return not self._over and not self._mux.gone_away
 
     @property
+    def told_to_go(self) -> bool:
+        """Whether the other side takes no more streams, on this channel or, if it stops, on any."""
+        return self._mux.told_to_go
+
+    @property
     def open_streams(self) -> int:
         """Requests that are not over."""
         return len(self._streams)

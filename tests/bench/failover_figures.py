@@ -17,7 +17,7 @@ Row = dict[str, Any]
 LONG_S: Final = 1.0
 """Who waits longer at a frozen endpoint is counted apart."""
 RECENT_S: Final = 0.25
-"""Who was asked so shortly before an event and had no answer yet is of that event: nobody waits longer in quiet times."""
+"""Who was asked so shortly before an event, and had no answer yet, is of that event: else nobody waits so long."""
 SHOWN: Final = 12
 """Failures of each kind of event that are told one by one."""
 

@@ -132,6 +132,8 @@ def apps(folder: Path, count: int = ENDPOINTS, *arguments: str, name: str = "app
         app.journal.touch()
         app.start()
         found.append(app)
+    # From here on these ports are seen to be in use.
+    until(lambda: all(each.listens for each in found), "an app does not listen")
     return found
 
 
@@ -232,7 +234,6 @@ class HAProxy:
             folder = Path(home)
             processes = apps(folder)
             with ended(processes):
-                until(lambda: all(each.listens for each in processes), "an app does not listen")
                 (port,) = unused_ports(1)
                 servers = "\n".join(f"  server {each.name} 127.0.0.1:{each.port}" for each in processes)
                 config = folder / "haproxy.cfg"

@@ -39,11 +39,10 @@ class Storm:
 STORMS: Final = tuple(Storm(hops, fails) for hops in (1, 2) for fails in ("503", "close"))
 
 
-def beside(mesh: Mesh, client: Node, processes: list[AppProcess], service: str, *extra: str) -> None:
-    for app in processes:
-        (port,) = unused_ports(1)
-        bind = ("--bind", f"127.0.0.1:{port}")
-        mesh.node(app.name, *bind, *extra, join=client, services={service: app.port}).start().ready()
+def beside(mesh: Mesh, client: Node, app: AppProcess, service: str, bind: int, *extra: str) -> None:
+    """Start a daemon beside an app."""
+    where = ("--bind", f"127.0.0.1:{bind}")
+    mesh.node(app.name, *where, *extra, join=client, services={service: app.port}).start().ready()
 
 
 def measure(storm: Storm, seconds: float, seed: int) -> dict[str, Any]:
@@ -56,13 +55,13 @@ def measure(storm: Storm, seconds: float, seed: int) -> dict[str, Any]:
         fronts: list[AppProcess] = []
         try:
             client = mesh.node("client").start().ready()
-            beside(mesh, client, backs, "hello" if storm.hops == 1 else "back")
+            for app in backs:
+                beside(mesh, client, app, "hello" if storm.hops == 1 else "back", *unused_ports(1))
             for number in range(FRONTS if storm.hops > 1 else 0):
-                (proxy,) = unused_ports(1)
-                through = ("--through", f"127.0.0.1:{proxy}", "back")
-                app = apps(folder, 1, *through, name=f"front-{number}")
-                fronts += app
-                beside(mesh, client, app, "hello", "--proxy", f"127.0.0.1:{proxy}")
+                _, bind, proxy = unused_ports(3)  # the first one is the app's
+                (app,) = apps(folder, 1, "--through", f"127.0.0.1:{proxy}", "back", name=f"front-{number}")
+                fronts.append(app)
+                beside(mesh, client, app, "hello", bind, "--proxy", f"127.0.0.1:{proxy}")
             until(lambda: client.healthy("hello") == (len(fronts) or BACKS), "not all are known")
             for node in mesh.nodes:
                 until(lambda node=node: storm.hops == 1 or node.healthy("back") == BACKS, "not all are known")

@@ -19,7 +19,7 @@ from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_streams import BULK
 from gossipmesh.transport.listener import Listener
-from gossipmesh.transport.pool import MAX_AGE_S, MAX_IDLE_S, SWEEP_S, ChannelPool
+from gossipmesh.transport.pool import DRAINS_S, MAX_AGE_S, MAX_IDLE_S, SWEEP_S, ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import SecureStream
 
@@ -177,6 +177,36 @@ async def test_a_destination_that_goes_away_finishes_what_it_accepted_and_is_not
         await hops.settled()
         assert world.acceptor.open_streams == 0
         assert world.counters.values == {}
+
+
+async def test_a_destination_that_sent_us_away_is_not_dialled_again_for_a_while(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running(hops) as world:
+        await world.ask()
+        world.acceptor.drain()
+        await hops.settled()
+        assert world.pool.connected == frozenset()
+        assert await code_of(world, ORDERS) == "connect.draining"
+        assert (world.accepted, world.lost) == (1, [])
+        mock_clock.jump(DRAINS_S)
+        await hops.settled()
+        await world.channel()
+        assert world.accepted == 2
+
+
+async def test_all_channels_are_let_go_of_once_their_requests_are_over(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        stream = await world.hang()
+        await hops.settled()
+        world.pool.retire_all()
+        assert world.pool.connected == frozenset()
+        await hops.settled()
+        assert world.acceptor.open_streams == 1
+        stream.reset("DC")
+        await hops.settled()
+        assert world.acceptor.open_streams == 0
+        assert (world.counters.values, world.lost) == ({}, [])
 
 
 async def test_an_old_channel_takes_no_new_streams_and_lives_until_its_streams_end(
