@@ -55,7 +55,8 @@ from gossipmesh.transport.udp import UdpSocket
 FIRST_RESOLVE_S: Final = 2.0
 """How long the start waits for the seeds' names, to find out which of our addresses leads there."""
 CLOCK_RETRY_S: Final = 5.0
-POLL_S: Final = 0.05
+LAST_ANSWER_S: Final = 0.05
+"""From the end of ``leave`` to that of the daemon: its caller is answered meanwhile."""
 NEWS_PERIODS: Final = 4
 """Gossip periods between saying that we drain, or leave, and doing it: news needs a few to be heard."""
 FIRST_SAVE_S: Final = 2.0
@@ -144,9 +145,8 @@ class Node:
         self._disk_failed = False
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
-        self._stopping = False
+        self._stopping = self._drained = False
         self._draining = trio.Lock()
-        self._drained = False
 
     async def start(self, resolved: Resolved) -> None:
         """Bring everything up, outermost last.
@@ -191,6 +191,7 @@ class Node:
             nursery=nursery,
             resolve=self._addresses_of,
             may_give_up=bool(config.node.join) and self._enrolment.fresh,
+            snapshot_changed=self._plane.snapshot_changed,
         )
         self._control = Control(self._mesh, udp, effects)
         effects.control = self._control
@@ -359,12 +360,7 @@ class Node:
 
     async def _leave(self) -> None:
         await self._say_goodbye()
-
-        async def stop_when_answered() -> None:
-            await trio.sleep(POLL_S)
-            self._nursery.cancel_scope.cancel()
-
-        self._nursery.start_soon(stop_when_answered)
+        self._nursery.cancel_scope.deadline = trio.current_time() + LAST_ANSWER_S
 
     async def _say_goodbye(self) -> None:
         """Drain, tell the mesh, and give the news time to spread."""
@@ -390,7 +386,7 @@ class Node:
             self._drained = True
 
     async def _wait_for_news(self) -> None:
-        """Give what we said of ourselves time to be heard, if there is anybody to hear it."""
+        """Give what we said of ourselves time to be heard."""
         if any(member.living for member in self._mesh.members.values()):
             await trio.sleep(NEWS_PERIODS * self._config.gossip.gossip_period_s)
 

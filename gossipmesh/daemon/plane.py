@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import trio
@@ -87,7 +88,7 @@ class DataPlane:
             connect_timeout_s=limits.connect_timeout_s,
             budget=budget,
             count=metrics.gossip_error,
-            lost=lambda node, why: unreachable(node, f"our channel to it broke: {why}"),
+            lost=unreachable,
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._outbound = Outbound(
@@ -146,6 +147,14 @@ class DataPlane:
             flag = f"--upstream {upstream.service}=..."
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
         return bound
+
+    def snapshot_changed(self) -> None:
+        """Have requests asked elsewhere, as far as that is possible, that wait at what has become unhealthy."""
+        self._reactor.defer(partial(self._pool.doubt, self._is_unhealthy))
+
+    def _is_unhealthy(self, node: NodeId, service: str) -> bool:
+        found = self._mesh.snapshot.endpoints(service)
+        return any(endpoint.id == node and not endpoint.service.healthy for endpoint in found)
 
     @property
     def in_flight(self) -> int:

@@ -122,6 +122,11 @@ class Attempts:
         else:
             self.failed(AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"))
 
+    @property
+    def has_another(self) -> bool:
+        """Whether another attempt would follow if the present one failed now."""
+        return not self._over and self.plan.has_another(now=self._reactor.now)
+
     def failed(self, outcome: AttemptOutcome, *, replayable: bool = True) -> None:
         """The present attempt failed; begin the next one."""
         self._record(outcome, replayable)

@@ -65,7 +65,8 @@ class ChannelPool:
         connect_timeout_s: for dial and handshake together, over all of a peer's addresses, in seconds.
         budget: what all hop channels of this daemon share, the accepted ones included.
         count: is told the code of every dial that failed and every channel that broke.
-        lost: is told of every peer whose channel broke, and how: evidence that it may not be there any more.
+        lost: is told of every peer whose channel broke, or that owes answers and says nothing, and how: evidence that
+            it may not be there any more.
     """
 
     def __init__(
@@ -186,6 +187,11 @@ class ChannelPool:
         self._retire(self._channels.pop(target, None))
         self._retire(self._second.pop(target, None))
 
+    def doubt(self, unhealthy: Callable[[NodeId, str], bool]) -> None:
+        """Tell whoever waits for a service that is ``unhealthy`` at its node that it may take long."""
+        for connection in (*self._retired, *self._second.values(), *self._channels.values()):
+            connection.doubt(partial(unhealthy, connection.peer.id))
+
     def retire_all(self) -> None:
         """Close all channels once their requests are over, in good order: this daemon will stop."""
         for target in (*self._channels, *self._second):
@@ -201,7 +207,8 @@ class ChannelPool:
         try:
             stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)
             self._make_room()
-            result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget)
+            silent = partial(self._lost, target, "it owes answers and says nothing")
+            result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget, silent=silent)
             self._add(target, result)
         except ConnectError as error:
             self._count(error.code)
@@ -227,7 +234,7 @@ class ChannelPool:
                 self._note_draining(target)
             if connection.failure is not None:
                 self._count(connection.failure.code)
-                self._lost(target, str(connection.failure))
+                self._lost(target, f"our channel to it broke: {connection.failure}")
         finally:
             self._retired.discard(connection)
             for channels in (self._channels, self._second):

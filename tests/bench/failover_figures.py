@@ -16,6 +16,9 @@ from openloop import SIZES
 Row = dict[str, Any]
 LONG_S: Final = 1.0
 """Who waits longer at a frozen endpoint is counted apart."""
+WAITED_S: Final = 0.25
+BEGUN_S: Final = 2.0
+"""Who waited longer than WAITED_S, and asked within BEGUN_S of a freeze, waited on what is frozen: not in p99."""
 RECENT_S: Final = 0.25
 """Who was asked so shortly before an event, and had no answer yet, is of that event: else nobody waits so long."""
 SHOWN: Final = 12
@@ -40,7 +43,8 @@ class Figures:
     """POSTs among the two above that an app did process."""
     duplicated: int = 0
     took: list[float] = field(factory=list, repr=False)
-    """Of small answers; at a freeze without those that waited for longer than LONG_S."""
+    """Of small answers; at a freeze without those that waited on what is frozen."""
+    waited: int = 0
     long: int = 0
     long_most: int = 0
     """Of one event."""
@@ -103,9 +107,12 @@ def tell_of(figures: Figures, happened: Happened, rows: Sequence[Row], processed
 
 def count(figures: Figures, rows: Sequence[Row], processed: Counter[str], event: Happened | None) -> None:
     for row in rows:
-        long = event is not None and event.kind.freezes and row["ended"] - row["due"] > LONG_S
-        if row["kind"] == "small" and not long:
-            figures.took.append(row["ended"] - row["due"])
+        took = row["ended"] - row["due"]
+        frozen = event is not None and event.kind.freezes and row["due"] - event.began < BEGUN_S
+        if frozen and took > WAITED_S:
+            figures.waited += 1
+        elif row["kind"] == "small":
+            figures.took.append(took)
         if row["method"] == "GET":
             figures.gets += 1
             if not good(row):
@@ -151,6 +158,7 @@ COLUMNS: Final = (
     "p50 ms",
     "p99 ms",
     "x quiet",
+    "waited",
     ">1 s, most",
     "latest s",
     "back s",
@@ -168,6 +176,7 @@ def columns(name: str, contender: str, figures: Figures, calm: Figures) -> list[
         f"{p50 * 1e3:.1f}",
         f"{p99 * 1e3:.1f}",
         f"{p99 / percentile(calm.took, 99):.1f}",
+        str(figures.waited or ""),
         f"{figures.long} {figures.long_most}" if figures.long else "",
         f"{figures.latest:.2f}" if figures.long else "",
         f"{statistics.median(figures.back):.2f} {max(figures.back):.2f}" if figures.back else "",
