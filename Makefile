@@ -91,9 +91,13 @@ bench-mesh: $(STAMP) ## measure a mesh of five; asked and got
 bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 	@$(BIN)/python tests/bench/membership.py $(ARGS)
 
+.PHONY: bench-failover
+bench-failover: $(STAMP) ## measure what callers see of kills and restarts, beside HAProxy
+	@$(BIN)/python tests/bench/failover.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json idle.json membership*.json
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json failover.json idle.json membership*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run: print the interpreter that install would take, or fail.

@@ -86,6 +86,9 @@ class Talk:
         self._flag = flag
         self._wake()
 
+    def doubted(self) -> None:
+        self.told.append("doubted")
+
     def credit_gained(self) -> None:
         self._wake()
 

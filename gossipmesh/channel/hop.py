@@ -72,6 +72,11 @@ class HopMux(SendingSide):
         else:
             self._kinds[frames.CALL] = (whole.decode_call_untrusted, self._receive_call, False)
 
+    @property
+    def told_to_go(self) -> bool:
+        """Whether the other side has said GOAWAY."""
+        return self._peer_last < LAST_STREAM
+
     def receive_record_untrusted(self, body: bytes) -> list[HopEvent]:
         """Take one record's body and give what it means.
 

@@ -11,7 +11,7 @@
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``trace.py``     save the flight recorder
 ``replay.py``    the part of ``sim`` that runs a saved one again
-``leave.py``     leave the mesh
+``leave.py``     drain: take no more work; leave the mesh
 ``sim.py``       run the simulator
 ``client.py``    the admin API, over the unix socket
 ``render.py``    what goes to stdout; tables for people

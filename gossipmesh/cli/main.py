@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "config": "gossipmesh.cli.reading:config",
     "trace": "gossipmesh.cli.trace:trace",
+    "drain": "gossipmesh.cli.leave:drain",
     "leave": "gossipmesh.cli.leave:leave",
     "sim": "gossipmesh.cli.sim:sim",
     "version": "gossipmesh.cli.main:version",

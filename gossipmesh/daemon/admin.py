@@ -49,7 +49,7 @@ _READING: Final = ("GET", "HEAD")
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 PATHS: Final = """\
 /healthz               alive
-/readyz                joined, in sync and listening: 200, else 503 and why
+/readyz                joined, in sync, listening, not draining: 200, else 503 and why
 /metrics               Prometheus text
 /v1/status             this node in short
 /v1/members            all members
@@ -57,6 +57,7 @@ PATHS: Final = """\
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
 /v1/config             the effective configuration and where each value came from
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
+POST /v1/drain         take no more work from the mesh; on the unix socket only
 POST /v1/leave         leave the mesh; on the unix socket only
 """
 
@@ -123,9 +124,11 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
     """Give the answer to a request that a door let in, or what is to be done before it is answered."""
     path = target.partition("?")[0]
     if method == "POST":
+        if path == "/v1/drain":
+            return view.drain
         if path == "/v1/leave":
             return view.leave
-        return Answer.of_error(HTTPStatus.NOT_FOUND, "only /v1/leave takes POST")
+        return Answer.of_error(HTTPStatus.NOT_FOUND, "only /v1/drain and /v1/leave take POST")
     if method not in _READING:
         return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
     match path.split("/")[1:]:

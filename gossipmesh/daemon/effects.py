@@ -66,6 +66,7 @@ class Effects:
         nursery: trio.Nursery,
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
         may_give_up: bool,
+        snapshot_changed: Callable[[], None],
     ) -> None:
         self._mesh = mesh
         self._udp = udp
@@ -74,6 +75,7 @@ class Effects:
         self._log = log
         self._nursery = nursery
         self._may_give_up = may_give_up
+        self._snapshot_changed = snapshot_changed
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
@@ -102,7 +104,7 @@ class Effects:
             case Exchange():
                 self._nursery.start_soon(self._exchange, output)
             case SnapshotChanged():
-                pass  # The data plane reads `Mesh.snapshot`, which is replaced whole.
+                self._snapshot_changed()
             case MemberChanged(node, name, old, new, why):
                 self._log.info(
                     "member",

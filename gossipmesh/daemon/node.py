@@ -1,8 +1,8 @@
 """The composition root: one node's parts, put together, run, and taken down in order.
 
 Start: identity from disk or token; the UDP socket, since the record names its port; the control plane; TCP listener,
-channels and proxies; admin API. Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, requests in flight end,
-leaving is gossiped, then everything is cancelled.
+channels and proxies; admin API. Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, and requests are answered on
+until the others have heard it; then GOAWAY, and requests in flight end; leaving is gossiped; everything is cancelled.
 """
 
 from __future__ import annotations
@@ -56,11 +56,10 @@ from gossipmesh.transport.udp import UdpSocket
 FIRST_RESOLVE_S: Final = 2.0
 """How long the start waits for the seeds' names, to find out which of our addresses leads there."""
 CLOCK_RETRY_S: Final = 5.0
-DRAIN_S: Final = 10.0
-"""How long requests in flight may take once the node was told to stop."""
-POLL_S: Final = 0.05
-GOODBYE_PERIODS: Final = 4
-"""Gossip periods between saying goodbye and going: news needs a few to be heard."""
+LAST_ANSWER_S: Final = 0.05
+"""From the end of ``leave`` to that of the daemon: its caller is answered meanwhile."""
+NEWS_PERIODS: Final = 4
+"""Gossip periods between saying that we drain, or leave, and doing it: news needs a few to be heard."""
 FIRST_SAVE_S: Final = 2.0
 SAVE_PEERS_S: Final = 30.0
 
@@ -148,7 +147,8 @@ class Node:
         self._disk_failed = False
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
-        self._stopping = False
+        self._stopping = self._drained = False
+        self._draining = trio.Lock()
 
     async def start(self, resolved: Resolved) -> None:
         """Bring everything up, outermost last.
@@ -195,6 +195,7 @@ class Node:
             nursery=nursery,
             resolve=self._addresses_of,
             may_give_up=bool(config.node.join) and self._enrolment.fresh,
+            snapshot_changed=self._plane.snapshot_changed,
         )
         self._control = Control(self._mesh, udp, effects)
         effects.control = self._control
@@ -271,6 +272,7 @@ class Node:
             listening=lambda: self._listening,
             channels=self._plane.channels,
             in_flight=lambda: self._plane.in_flight,
+            drain=self._drain,
             leave=self._leave,
             recorder=self._recorder,
             own_services=self._health.report,
@@ -370,23 +372,35 @@ class Node:
 
     async def _leave(self) -> None:
         await self._say_goodbye()
-
-        async def stop_when_answered() -> None:
-            await trio.sleep(POLL_S)
-            self._nursery.cancel_scope.cancel()
-
-        self._nursery.start_soon(stop_when_answered)
+        self._nursery.cancel_scope.deadline = trio.current_time() + LAST_ANSWER_S
 
     async def _say_goodbye(self) -> None:
         """Drain, tell the mesh, and give the news time to spread."""
         self._stopping = True
-        self._set_serving(Serving.DRAINING)
-        with trio.move_on_after(DRAIN_S):
-            await self._plane.drain()
+        self._plane.end_connections()
+        with trio.move_on_after(self._config.proxy.limits.drain_timeout_s):
+            await self._drain()
+            await self._plane.finish()
         await self._save_peers()
         self._set_serving(Serving.LEAVING)
+        await self._wait_for_news()
+
+    async def _drain(self) -> None:
+        """Take no more work from the mesh, and see what was taken to its end; serve local apps on."""
+        async with self._draining:
+            if self._drained:
+                return
+            self._set_serving(Serving.DRAINING)
+            with trio.move_on_after(self._config.proxy.limits.drain_timeout_s):
+                # Whoever has not heard it sends on: to refuse that at once would cost each of them another attempt.
+                await self._wait_for_news()
+                await self._plane.drain()
+            self._drained = True
+
+    async def _wait_for_news(self) -> None:
+        """Give what we said of ourselves time to be heard."""
         if any(member.living for member in self._mesh.members.values()):
-            await trio.sleep(GOODBYE_PERIODS * self._config.gossip.gossip_period_s)
+            await trio.sleep(NEWS_PERIODS * self._config.gossip.gossip_period_s)
 
     def _set_serving(self, serving: Serving) -> None:
         self._control.post(lambda now, wall: self._mesh.set_serving(serving, now=now, wall=wall))

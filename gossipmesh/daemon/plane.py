@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import trio
@@ -89,7 +90,7 @@ class DataPlane:
             connect_timeout_s=limits.connect_timeout_s,
             budget=budget,
             count=metrics.gossip_error,
-            lost=lambda node, why: unreachable(node, f"our channel to it broke: {why}"),
+            lost=unreachable,
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._outbound = Outbound(
@@ -149,6 +150,14 @@ class DataPlane:
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
         return bound
 
+    def snapshot_changed(self) -> None:
+        """Have requests asked elsewhere, as far as that is possible, that wait at what has become unhealthy."""
+        self._reactor.defer(partial(self._pool.doubt, self._is_unhealthy))
+
+    def _is_unhealthy(self, node: NodeId, service: str) -> bool:
+        found = self._mesh.snapshot.endpoints(service)
+        return any(endpoint.id == node and not endpoint.service.healthy for endpoint in found)
+
     @property
     def in_flight(self) -> int:
         """Requests that are not over, from local apps and for them."""
@@ -159,10 +168,21 @@ class DataPlane:
         await self._acceptor.serve_channel(stream)
 
     async def drain(self) -> None:
-        """Take no more requests from the mesh, and return when those in flight, local apps' too, are over."""
+        """Take no more requests from the mesh, and return when those that were taken are over.
+
+        Peers hear it by GOAWAY: what they sent since, whatever its method is, they send elsewhere.
+        """
         self._acceptor.drain()
         await self._inbound.drain()
+
+    def end_connections(self) -> None:
+        """End each connection of a local app with its next answer."""
+        self._outbound.end_connections()
+
+    async def finish(self) -> None:
+        """Return when no request of a local app is in flight; then let go of the channels to peers."""
         await self._outbound.wait_idle()
+        self._pool.retire_all()
 
     def channels(self) -> Mapping[str, int]:
         """Give how many channels we have open, by state."""

@@ -28,7 +28,7 @@ from gossipmesh.daemon.view import (
 )
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, Endpoint, MemberState
+from gossipmesh.model import Address, Endpoint, MemberState, Serving
 
 
 @frozen
@@ -50,6 +50,7 @@ class NodeReport:
         listening: gives where the node listens now.
         channels: gives the open hop channels, by state.
         in_flight: gives the requests being answered now.
+        drain: takes no more work and returns when what was taken is over.
         leave: tells the mesh goodbye and returns when that is done.
         recorder: keeps what membership was told.
         own_services: gives this node's services and their health.
@@ -64,6 +65,7 @@ class NodeReport:
         listening: Callable[[], Listening],
         channels: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        drain: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
         recorder: Recorder,
         own_services: Callable[[], list[OwnService]],
@@ -74,6 +76,7 @@ class NodeReport:
         self._listening = listening
         self._channels = channels
         self._in_flight = in_flight
+        self._drain = drain
         self._leave = leave
         self._recorder = recorder
         self._own_services = own_services
@@ -155,8 +158,10 @@ class NodeReport:
         return self._loaded.describe()
 
     def ready(self) -> Readiness:
-        """Tell whether the node has joined, is in step, and listens."""
+        """Tell whether the node has joined, is in step, listens, and does not drain."""
         listening = self._listening()
+        if (serving := self._mesh.own.serving) is not Serving.SERVING:
+            return Readiness(False, f"this node is {serving.value}")
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded.config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")
@@ -184,6 +189,10 @@ class NodeReport:
     def trace(self) -> bytes:
         """Give the flight recorder's file."""
         return self._recorder.trace(now=trio.current_time(), wall=wall_clock())
+
+    async def drain(self) -> None:
+        """Take no more work from the mesh."""
+        await self._drain()
 
     async def leave(self) -> None:
         """Leave the mesh."""

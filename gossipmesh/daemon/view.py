@@ -13,7 +13,7 @@ from attrs import frozen
 
 @frozen
 class Readiness:
-    """Whether the node is joined, in sync and listening; where not, what it waits for, in words."""
+    """Whether the node takes work: joined, in sync, listening, not draining; where not, why, in words."""
 
     ok: bool
     reason: str = ""
@@ -128,7 +128,7 @@ class Endpoints(TypedDict):
 
 
 class NodeView(Protocol):
-    """A running node, as the admin API sees it. Every call but ``leave`` answers at once, from memory."""
+    """A running node, as the admin API sees it. All but ``drain`` and ``leave`` answer at once, from memory."""
 
     def status(self) -> Status:
         """Give the node in short."""
@@ -164,6 +164,10 @@ class NodeView(Protocol):
         Raises:
             MeshError: ``trace.none``, where there is no recording.
         """
+        ...
+
+    async def drain(self) -> None:
+        """Take no more work from the mesh, for good: return once what was taken is over, or has no more time."""
         ...
 
     async def leave(self) -> None:

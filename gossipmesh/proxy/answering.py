@@ -11,10 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from gossipmesh.channel.hop_messages import (
-    End,
-    ResponseHead,
-)
+from gossipmesh.channel.hop_messages import End, ResponseHead
 from gossipmesh.errors import LocalProtocolError, RequestError
 from gossipmesh.proxy.access import Direction, RequestReport, path_of
 from gossipmesh.proxy.answer import Answer
@@ -92,15 +89,10 @@ class Answering:
         self._request_deadline = now + ports.limits.request_timeout_s
         self._request_id = self._trace_id = b""
         self._named: Named | None = None
-        # Whether this may become a tunnel.
-        self._switches = bool(request.upgrade) or request.method == b"CONNECT"
+        self._switches = bool(request.upgrade) or request.method == b"CONNECT"  # It may become a tunnel.
+        http, link, has_body = caller.http, caller.link, request.has_body
         self._upload = Upload(
-            caller.http,
-            caller.link,
-            ports.reactor,
-            ports.limits,
-            has_body=request.has_body,
-            stays_open=self._switches,
+            http, link, ports.reactor, ports.limits, has_body=has_body, stays_open=self._switches
         )
         self._attempts: Attempts | DirectAttempt | None = None
         self._stream: Stream | None = None
@@ -169,7 +161,7 @@ class Answering:
     @property
     def _last(self) -> bool:
         """Whether the connection ends with the answer."""
-        return not self._upload.passed or self._stray
+        return self._caller.ending or not self._upload.passed or self._stray
 
     def _end_if_open(self) -> None:
         """End a request that was left open to become a tunnel, and is answered instead."""
@@ -224,6 +216,13 @@ class Answering:
         kind = OutcomeKind.REFUSED if flag in SAFE_FLAGS else OutcomeKind.FAILED
         self._stream = None
         self._fail(kind, known_flag(flag))
+
+    def doubted(self) -> None:
+        """Ask elsewhere, if nothing of an answer went out yet and there is somebody else; else wait on."""
+        attempts, answer = self._attempts, self._answer
+        fresh = not answer.begun and not answer.interim_count and self._upload.replayable
+        if fresh and isinstance(attempts, Attempts) and attempts.has_another:
+            self._fail(OutcomeKind.FAILED, "UT")
 
     def _broke_http(self) -> None:
         """The far daemon sent what no HTTP response may be."""
@@ -350,7 +349,9 @@ class Answering:
         """Answer in the service's place, if no answer has begun."""
         if not self._answer.begun:
             # What of the request was not read ends the connection.
-            self._answer.reply(reply, last=self._stray or not self._caller.http.body_ended)
+            self._answer.reply(
+                reply, last=self._caller.ending or self._stray or not self._caller.http.body_ended
+            )
             self._complete = True
         self._finish_once_taken()
 

@@ -15,8 +15,14 @@ from gossipmesh.transport.reactor import Reactor
 Begin = Callable[[Endpoint, HopConnection], None]
 Report = Callable[[NodeId, AttemptOutcome], None]
 
-LOCAL_REFUSALS = {"hop.stream-limit": "UO", "connect.local": "UO", "connect.stopped": "DR"}
-"""Failures whose bound is our own: they say nothing about the node."""
+REFUSALS = {
+    "hop.stream-limit": "UO",
+    "connect.local": "UO",
+    "connect.stopped": "DR",
+    "connect.draining": "DR",
+    "hop.gone-away": "DR",
+}
+"""Failures that are no evidence against the node: a bound of our own, or its own word that it takes no more."""
 
 
 class Attempts:
@@ -110,11 +116,16 @@ class Attempts:
 
     def refused(self, error: ConnectError) -> None:
         """The present attempt could not be begun: nothing was sent."""
-        flag = LOCAL_REFUSALS.get(error.code)
+        flag = REFUSALS.get(error.code)
         if flag is not None:
             self.failed(AttemptOutcome(OutcomeKind.REFUSED, flag))
         else:
             self.failed(AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"))
+
+    @property
+    def has_another(self) -> bool:
+        """Whether another attempt would follow if the present one failed now."""
+        return not self._over and self.plan.has_another(now=self._reactor.now)
 
     def failed(self, outcome: AttemptOutcome, *, replayable: bool = True) -> None:
         """The present attempt failed; begin the next one."""

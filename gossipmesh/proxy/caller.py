@@ -109,7 +109,15 @@ class CallerConnection:
         self._next_deferred = False
         self._first_deadline_s = min(limits.response_timeout_s, limits.request_timeout_s)
         self._quick = quick(self) if quick is not None else None
+        self.ending = False
+        """Whether the next answer is the last one."""
         self.alarm.set(reactor.now + limits.keep_alive_s)
+
+    def end_with_next(self) -> None:
+        """End the connection with its next answer, and say so there."""
+        self.ending = True
+        if self._quick is not None and not self._quick.busy:
+            self._quick = None  # What goes the quick way ends no connection.
 
     @property
     def waiting(self) -> bool:
@@ -238,6 +246,8 @@ class CallerConnection:
 
     def quick_over(self) -> None:
         """A request was answered the quick way."""
+        if self.ending:
+            self._quick = None
         self.alarm.set(self.reactor.now + self._limits.keep_alive_s)
 
     def hand_over(self) -> Link:

@@ -73,5 +73,7 @@ class ProxyLimits:
 
     Closing it at once would reset it, and the reset could overtake the answer (RFC 9112, section 9.6).
     """
+    drain_timeout_s: float = 15.0
+    """How long requests in flight may take once this daemon is told to drain: half of what Kubernetes gives a pod."""
     max_attempts: int = 3
     """Tries per request, the first included, each on another endpoint."""

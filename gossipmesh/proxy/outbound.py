@@ -42,6 +42,17 @@ class Outbound:
         self._in_flight = 0
         self._tunnels = 0
         self._idle = trio.Event()
+        self._ending = False
+
+    def end_connections(self) -> None:
+        """Answer on, but end each connection from an app with its next answer: this daemon will stop.
+
+        A connection that only closed when the daemon ends could close just as its app sends a request (RFC 9112, 9.5).
+        """
+        self._ending = True
+        for each in self._connections:
+            if isinstance(each, CallerConnection):
+                each.end_with_next()
 
     async def wait_idle(self) -> None:
         """Wait until no request is in flight; new ones are still taken meanwhile."""
@@ -112,19 +123,20 @@ class Outbound:
             self._in_flight += 1
             raw.start(overflow=overflow)
             return
-        self._connections.add(
-            CallerConnection(
-                self._ports.reactor,
-                sock,
-                self._ports.limits,
-                fast_lane=self._ports.fast_lane,
-                exchange=partial(self._exchange, address, fixed),
-                continued=partial(self._continued, address, fixed),
-                refused=self._refused,
-                closed=self._connections.discard,
-                quick=partial(self._quick, address, fixed) if self._ports.fast_lane else None,
-            )
+        connection = CallerConnection(
+            self._ports.reactor,
+            sock,
+            self._ports.limits,
+            fast_lane=self._ports.fast_lane,
+            exchange=partial(self._exchange, address, fixed),
+            continued=partial(self._continued, address, fixed),
+            refused=self._refused,
+            closed=self._connections.discard,
+            quick=partial(self._quick, address, fixed) if self._ports.fast_lane else None,
         )
+        self._connections.add(connection)
+        if self._ending:
+            connection.end_with_next()
 
     def _has_room(self) -> bool:
         """Tell whether one more connection may be taken; those that wait for a request make room.

@@ -192,6 +192,10 @@ class QuickCall:
         """Leave it to the general way whether another attempt helps."""
         self.general().reset_received(flag)
 
+    def doubted(self) -> None:
+        """Leave it to the general way whether to ask elsewhere."""
+        self.general().doubted()
+
     def credit_gained(self) -> None:
         """Nothing waits for credit: the request went whole."""
 

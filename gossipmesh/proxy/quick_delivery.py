@@ -140,6 +140,10 @@ class QuickDelivery:
 
     # --- what the stream tells -------------------------------------------------------------------------------------
 
+    def doubted(self) -> None:
+        """Cannot come at the destination."""
+        raise AssertionError("a destination waits for no answer")
+
     def reset_received(self, flag: str) -> None:
         """Leave it to the general way."""
         self._general()

@@ -126,6 +126,9 @@ class RawCall:
         self._patience.clear()
         self._attempts.failed(AttemptOutcome(OutcomeKind.REFUSED, known_flag(flag)))
 
+    def doubted(self) -> None:
+        """Wait on: there is a timer for this."""
+
     def data_received(self, data: bytes) -> None:
         """Throw away the body of a refusal."""
         if self._stream is not None:

@@ -278,6 +278,10 @@ class Relaying(ABC):
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
+    def doubted(self) -> None:
+        """Cannot come at the destination."""
+        raise AssertionError("a destination waits for no answer")
+
     def reset_received(self, flag: str) -> None:
         """The caller took its request back, or has all that it wants of it."""
         if not self._complete:

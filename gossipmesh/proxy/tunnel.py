@@ -116,6 +116,9 @@ class Tunnel:
 
     # --- from the stream ---------------------------------------------------------------------------------------
 
+    def doubted(self) -> None:
+        """Wait on: what a tunnel carried cannot be sent elsewhere."""
+
     def data_received(self, data: bytes) -> None:
         """Pass bytes to the link."""
         self._active_at = self._reactor.now

@@ -139,6 +139,16 @@ class Plan:
         """The endpoint of the attempt that was begun and not recorded."""
         return self._current
 
+    def has_another(self, *, now: float) -> bool:
+        """Tell whether another attempt would follow if the current one failed now, after its request was sent.
+
+        That of a request whose body can be sent once more, as :meth:`record` takes it.
+        """
+        if self._over or self._method not in IDEMPOTENT or now >= self._deadline:
+            return False
+        tried = len(self.attempts) + (self._current is not None)
+        return tried < min(self._max_attempts, len(self._candidates))
+
     def next_attempt(self, *, now: float) -> Endpoint | None:
         """Give the endpoint to try now, or None: then :attr:`flag_if_none` says why there is none."""
         assert self._current is None, "the attempt before this one was not recorded"

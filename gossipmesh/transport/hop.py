@@ -47,6 +47,7 @@ class HopConnection:
         role: the initiator opens streams, the responder serves them.
         serve: the responder's handler of one request.
         budget: what all channels of a daemon share.
+        silent: is told of a peer that owes answers and says nothing, not even to a ping.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class HopConnection:
         *,
         serve: Serve | None = None,
         budget: ReceiveBudget | None = None,
+        silent: Callable[[], None] = lambda: None,
     ) -> None:
         self.peer: Final[Peer] = stream.peer
         """Who is on the other side."""
         self._reactor = reactor
         self._initiator = role is Role.INITIATOR
         self._serve = serve
+        self._silent = silent
         self._mux = HopMux(role, budget=budget, compact=bool(self.peer.features & WHOLE_MESSAGES))
         self._streams = HopStreams(self._request_opened)
         sock, self._channel, early = stream.detach()
@@ -83,6 +86,11 @@ class HopConnection:
     def accepts_streams(self) -> bool:
         """Whether new streams may be opened, as far as their number allows."""
         return not self._over and not self._mux.gone_away
+
+    @property
+    def told_to_go(self) -> bool:
+        """Whether the other side said GOAWAY."""
+        return self._mux.told_to_go
 
     @property
     def open_streams(self) -> int:
@@ -339,19 +347,24 @@ class HopConnection:
         now = self._reactor.now
         if self._sent_end:
             self._fail(ChannelClosed("channel.unfinished", "the other side did not end the channel"))
-            return
         if not self._streams:
-            return
-        match self._silence.look(now, quiet_since=max(self._quiet_since, self._heard_at), reads=self._reads):
-            case Verdict.GIVE_UP:
-                self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
-                return
-            case Verdict.PING:
-                self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
-                self.flush_soon()
-            case Verdict.WAIT:
-                pass
-        self._alarm.set(self._silence.due)
+            return  # Failing lost them all.
+        since = max(self._quiet_since, self._heard_at)
+        verdict = self._silence.look(now, quiet_since=since, reads=self._reads)
+        if verdict is Verdict.GIVE_UP:
+            self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
+        elif verdict is Verdict.DOUBT:
+            self._silent()
+            self._streams.doubt(lambda _: True)
+        elif verdict is Verdict.PING:
+            self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
+            self.flush_soon()
+        if self._streams:
+            self._alarm.set(self._silence.due)
+
+    def doubt(self, unhealthy: Callable[[str], bool]) -> None:
+        """Tell whoever waits for a service that is ``unhealthy`` at the other side that it may take long."""
+        self._streams.doubt(unhealthy)
 
     # --- ending ------------------------------------------------------------------------------------------------
 
@@ -383,8 +396,5 @@ class HopConnection:
         if not self._over:
             self._over = True
             self._alarm.drop()
-            if self._link is not None:
-                self._link.close()
-            else:
-                self._socket.close()
+            (self._link or self._socket).close()
         self._streams.fail_all(UPSTREAM_CLOSED)

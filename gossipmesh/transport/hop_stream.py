@@ -44,6 +44,9 @@ class StreamListener(Protocol):
     def reset_received(self, flag: str) -> None:
         """The other side gave the stream up, or the channel broke."""
 
+    def doubted(self) -> None:
+        """It may be long before an answer comes (the caller's end only): whoever can ask elsewhere had better do it."""
+
     def credit_gained(self) -> None:
         """There may be credit again, where ``send_data`` took less than it was given."""
 

@@ -88,6 +88,14 @@ class HopStreams:
             if stream.listener is not None and stream.flag is None:
                 stream.listener.credit_gained()
 
+    def doubt(self, unhealthy: Callable[[str], bool]) -> None:
+        """Tell whoever waits for a service that is ``unhealthy`` that it may take long."""
+        services = {stream.request.service for stream in self._streams.values()}
+        doubted = {service for service in services if unhealthy(service)}
+        for stream in tuple(self._streams.values()) if doubted else ():
+            if stream.listener is not None and stream.request.service in doubted and stream in self:
+                stream.listener.doubted()
+
     def fail_all(self, flag: str) -> None:
         """Tell everybody that their streams are of no more use."""
         streams, self._streams = self._streams, {}

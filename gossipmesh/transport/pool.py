@@ -26,6 +26,8 @@ MAX_AGE_S: Final = 3_600.0
 """A channel takes new streams this long; then a new one does, and the old one lives until its streams end."""
 MAX_IDLE_S: Final = 300.0
 """A channel without requests for this long is closed."""
+DRAINS_S: Final = 1.0
+"""A peer that sent us away is not dialled for this long: it stops, and would only send us away again."""
 SWEEP_S: Final = 30.0
 """How often idle and old channels are looked for."""
 
@@ -63,7 +65,8 @@ class ChannelPool:
         connect_timeout_s: for dial and handshake together, over all of a peer's addresses, in seconds.
         budget: what all hop channels of this daemon share, the accepted ones included.
         count: is told the code of every dial that failed and every channel that broke.
-        lost: is told of every peer whose channel broke, and how: evidence that it may not be there any more.
+        lost: is told of every peer whose channel broke, or that owes answers and says nothing, and how: evidence that
+            it may not be there any more.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class ChannelPool:
         self._retired: set[HopConnection] = set()
         self._second: dict[NodeId, HopConnection] = {}
         self._dials: dict[NodeId, _Dial] = {}
+        self._drains: dict[NodeId, float] = {}
+        """When each peer that drains sent us away; no more of them than channels."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep channels until cancelled."""
@@ -113,9 +118,23 @@ class ChannelPool:
         if connection is None:
             return None
         if not connection.accepts_streams or self._reactor.now - connection.opened_at >= MAX_AGE_S:
+            if connection.told_to_go:
+                self._note_draining(target)
             self.retire(target)
             return None
         return self._beside_bulk(target, connection) if connection.carries_bulk else connection
+
+    def _note_draining(self, target: NodeId) -> None:
+        if len(self._drains) >= MAX_CHANNELS:
+            self._drains.clear()
+        self._drains[target] = self._reactor.now
+
+    def _is_draining(self, target: NodeId) -> bool:
+        since = self._drains.get(target)
+        if since is None or self._reactor.now - since < DRAINS_S:
+            return since is not None
+        del self._drains[target]
+        return False
 
     def _beside_bulk(self, target: NodeId, busy: HopConnection) -> HopConnection:
         """Give the second channel to ``target`` if that carries no bulk; have it made if there is none."""
@@ -134,7 +153,8 @@ class ChannelPool:
         Args:
             target: a node.
             done: called in a later turn, with the channel or with a ConnectError: the codes of
-                :func:`~gossipmesh.transport.dial.dial`, ``connect.unknown`` or ``connect.stopped``.
+                :func:`~gossipmesh.transport.dial.dial`, ``connect.unknown``, ``connect.draining`` (the peer has just
+                sent us away) or ``connect.stopped``.
         """
         under_way = self._dials.get(target)
         if under_way is not None:
@@ -144,6 +164,8 @@ class ChannelPool:
         error = None
         if addresses is None:
             error = ConnectError("connect.unknown", f"no address of {short_id(target)} is known")
+        elif self._is_draining(target):
+            error = ConnectError("connect.draining", f"{short_id(target)} takes no more requests")
         elif self._nursery is None:
             error = ConnectError("connect.stopped", "this daemon is stopping")
         if error is not None or addresses is None or self._nursery is None:
@@ -165,6 +187,16 @@ class ChannelPool:
         self._retire(self._channels.pop(target, None))
         self._retire(self._second.pop(target, None))
 
+    def doubt(self, unhealthy: Callable[[NodeId, str], bool]) -> None:
+        """Tell whoever waits for a service that is ``unhealthy`` at its node that it may take long."""
+        for connection in (*self._retired, *self._second.values(), *self._channels.values()):
+            connection.doubt(partial(unhealthy, connection.peer.id))
+
+    def retire_all(self) -> None:
+        """Close all channels once their requests are over, in good order: this daemon will stop."""
+        for target in (*self._channels, *self._second):
+            self.retire(target)
+
     def _retire(self, connection: HopConnection | None) -> None:
         if connection is not None:
             self._retired.add(connection)
@@ -175,7 +207,8 @@ class ChannelPool:
         try:
             stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)
             self._make_room()
-            result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget)
+            silent = partial(self._lost, target, "it owes answers and says nothing")
+            result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget, silent=silent)
             self._add(target, result)
         except ConnectError as error:
             self._count(error.code)
@@ -197,9 +230,11 @@ class ChannelPool:
     async def _keep(self, target: NodeId, connection: HopConnection) -> None:
         try:
             await connection.run()
+            if connection.told_to_go:
+                self._note_draining(target)
             if connection.failure is not None:
                 self._count(connection.failure.code)
-                self._lost(target, str(connection.failure))
+                self._lost(target, f"our channel to it broke: {connection.failure}")
         finally:
             self._retired.discard(connection)
             for channels in (self._channels, self._second):

@@ -1,6 +1,8 @@
-"""When a peer that owes answers is asked whether it is still there, and when it is given up. Pure.
+"""When a peer that owes answers is asked whether it is still there, doubted, and given up. Pure.
 
-A host that vanishes sends nothing, not even that it is gone: without this, its requests would wait for their timers.
+A host that vanishes sends nothing, not even that it is gone: without this, its requests would wait for their timers. A
+frozen one (a paused VM, SIGSTOP) looks the same and comes back, so there are two steps. What can be asked elsewhere
+goes there soon; what cannot, a POST or an answer that has begun, would be lost by haste and waits for longer.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-PING_AFTER_S: Final = 0.5
+PING_AFTER_S: Final = 0.3
 """Silence while requests wait after which the other side is asked whether it is still there ..."""
-PONG_WITHIN_S: Final = 1.0
-"""... and how long it may take to say anything at all."""
+DOUBT_AFTER_S: Final = 0.2
+"""... how long it may then say nothing before it is doubted, and again after each such time ..."""
+PONG_WITHIN_S: Final = 10.0
+"""... and how long before it is given up."""
 LATE_S: Final = 0.1
 """A deadline that we reach this much too late says more about our own stall than about the other side."""
 
@@ -21,6 +25,7 @@ class Verdict(enum.Enum):
 
     WAIT = "wait"
     PING = "ping"
+    DOUBT = "doubt"
     GIVE_UP = "give up"
 
 
@@ -49,15 +54,18 @@ class Silence:
         """
         if self._pinged is not None:
             asked_at, reads_then = self._pinged
-            if reads == reads_then and now - asked_at - PONG_WITHIN_S <= LATE_S:
-                return Verdict.GIVE_UP
-            if reads == reads_then:
+            if reads == reads_then and now - self.due > LATE_S:
                 return self._ping(now, reads)  # The answer may be in the socket: we did not look.
+            if reads == reads_then:
+                if now - asked_at >= PONG_WITHIN_S:
+                    return Verdict.GIVE_UP
+                self.due = min(now + DOUBT_AFTER_S, asked_at + PONG_WITHIN_S)
+                return Verdict.DOUBT
             self._pinged = None
         self.due = max(now, quiet_since + PING_AFTER_S)
         return Verdict.WAIT if now < quiet_since + PING_AFTER_S else self._ping(now, reads)
 
     def _ping(self, now: float, reads: int) -> Verdict:
         self._pinged = now, reads
-        self.due = now + PONG_WITHIN_S
+        self.due = now + DOUBT_AFTER_S
         return Verdict.PING

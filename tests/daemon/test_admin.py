@@ -28,7 +28,7 @@ class Node:
 
     def __init__(self, *, waits_for: str = "") -> None:
         self.readiness = Readiness(not waits_for, waits_for)
-        self.left = False
+        self.drained = self.left = False
         self.recorded = True
 
     def status(self) -> Status:
@@ -69,6 +69,10 @@ class Node:
         if not self.recorded:
             raise MeshError("trace.none", "there is no recording: nothing was recorded yet")
         return b"gossipmesh trace"
+
+    async def drain(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.drained = True
 
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -170,7 +174,9 @@ async def test_nothing_can_be_changed_over_tcp() -> None:
     node = Node()
     async with over_tcp(node) as address:
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "CONNECT"):
-            assert (await asked(address, get("/v1/leave", str(address), method=method)))[0] == 405
+            for change in ("/v1/drain", "/v1/leave"):
+                assert (await asked(address, get(change, str(address), method=method)))[0] == 405
+    assert not node.drained
     assert not node.left
 
 
@@ -178,6 +184,9 @@ async def test_the_unix_socket_is_the_owners_and_takes_changes(tmp_path: Path) -
     node, path = Node(), tmp_path / "admin.sock"
     async with over_unix(node, path):
         assert path.stat().st_mode & 0o777 == 0o600
+        answer = await said(await trio.open_unix_socket(path), get("/v1/drain", "localhost", method="POST"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert (node.drained, node.left) == (True, False)
         answer = await said(await trio.open_unix_socket(path), get("/v1/leave", "localhost", method="POST"))
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert node.left

@@ -130,6 +130,7 @@ async def running(
                 nursery=nursery,
                 resolve=lambda node: None,
                 may_give_up=may_give_up,
+                snapshot_changed=lambda: None,
             )
             effects.control = Control(mesh, udp, effects)
             await nursery.start(effects.run)

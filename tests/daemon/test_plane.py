@@ -234,6 +234,20 @@ async def test_a_plane_that_drains_takes_nothing_more_from_the_mesh() -> None:
         assert (await node.get("http://hello/")).startswith(b"HTTP/1.1 200 ")
         await node.plane.drain()
         assert not (await node.get("http://hello/")).startswith(b"HTTP/1.1 200 ")
+        assert node.unreachable == []
+
+
+async def test_a_plane_that_stops_ends_connections_and_lets_go_of_its_channels() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        async with await trio.open_tcp_stream(node.proxy.host, node.proxy.port) as stream:
+            node.plane.end_connections()
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n")
+            assert b"".join([data async for data in stream]).endswith(b"hello")
+        assert node.plane.channels() == {"open": 1}
+        await node.plane.finish()
+        await wait_all_tasks_blocked(0.01)
+        assert node.plane.channels() == {"open": 0}
 
 
 # --- whom a caller may speak as

@@ -16,7 +16,7 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
-from gossipmesh.daemon.view import OwnService
+from gossipmesh.daemon.view import OwnService, Readiness
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
@@ -37,8 +37,13 @@ class Around:
     listening: Listening = EVERYWHERE
     channels: dict[str, int] = field(factory=dict)
     in_flight: int = 0
+    drained: int = 0
     left: int = 0
     recorder: Recorder = field(factory=Recorder)
+
+    async def drain(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.drained += 1
 
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -53,6 +58,7 @@ class Around:
             listening=lambda: self.listening,
             channels=lambda: self.channels,
             in_flight=lambda: self.in_flight,
+            drain=self.drain,
             leave=self.leave,
             recorder=self.recorder,
             own_services=lambda: [OWN],
@@ -242,6 +248,19 @@ async def test_the_configuration_is_shown_with_its_origins(world: World) -> None
     name = shown["node.name"]
     assert isinstance(name, dict)
     assert name["value"] == "alice"
+
+
+async def test_draining_returns_when_what_was_taken_is_over(world: World) -> None:
+    around = Around()
+    await around.report(mesh_of(world)).drain()
+    assert (around.drained, around.left) == (1, 0)
+
+
+async def test_a_node_that_drains_is_not_ready_and_says_why(world: World) -> None:
+    report = Around().report(mesh_of(world))
+    assert report.ready().ok
+    world.drain("alice")
+    assert report.ready() == Readiness(False, "this node is draining")
 
 
 async def test_leaving_returns_when_others_were_told(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,97 @@ def test_a_node_that_is_asked_to_end_leaves_and_no_get_fails(five: Five) -> None
     asking.finish()
     assert {answer.status for answer in asking.answers} == {200}
     assert asking.errors == []
+
+
+class Posting(threading.Thread):
+    """Sends POSTs one after the other, each with another id, until it is told to stop."""
+
+    def __init__(self, proxy: str, name: str) -> None:
+        super().__init__(daemon=True)
+        self._proxy = proxy
+        self._name = name
+        self._enough = threading.Event()
+        self.answers: dict[str, int] = {}
+
+    def run(self) -> None:
+        while not self._enough.is_set():
+            body = f"{self._name}-{len(self.answers)}"
+            self.answers[body] = request(
+                self._proxy, "http://hello/echo", method="POST", body=body.encode()
+            ).status
+
+    def finish(self) -> None:
+        self._enough.set()
+        self.join()
+
+
+def test_no_get_fails_and_every_post_is_done_once_while_each_node_is_restarted_in_turn(five: Five) -> None:
+    asking, posting = Asking(five.proxy, "http://hello/"), [Posting(five.proxy, name) for name in ("a", "b")]
+    for each in (asking, *posting):
+        each.start()
+    for name in ("hello-1", "hello-2"):
+        node = five.nodes[name]
+        eventually(lambda name=name: asking.answered_by(name) >= 3)
+        assert node.terminate() == 0
+        node.start().ready()
+        eventually(lambda: five.client.healthy("hello") == 2)
+    for each in (asking, *posting):
+        each.finish()
+    assert asking.errors == []
+    assert {answer.status for answer in asking.answers} == {200}
+    sent = {body: status for each in posting for body, status in each.answers.items()}
+    assert set(sent.values()) == {200}
+    done = [
+        seen.body.decode() for app in five.apps.values() for seen in app.requests if seen.method == "POST"
+    ]
+    assert sorted(done) == sorted(sent)
+
+
+def test_a_node_that_drains_finishes_what_it_has_and_serves_its_own_apps_on(five: Five) -> None:
+    node, app = five.nodes["hello-1"], five.apps["hello-1"]
+    held: list[Answer] = []
+    five.apps["hello-2"].release.set()
+    threads = [
+        threading.Thread(target=lambda: held.append(request(five.proxy, "http://hello/hold")), daemon=True)
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: app.held.acquire(timeout=0))
+    draining = threading.Thread(target=node.command, args=("drain",), daemon=True)
+    draining.start()
+    eventually(lambda: five.client.healthy("hello") == 1)
+    assert not node.is_ready()
+    assert request(node.listen("proxy"), "http://world/").status == 200
+    assert {request(five.proxy, "http://hello/").instance for _ in range(4)} == {"hello-2"}
+    assert draining.is_alive()
+    app.release.set()
+    for thread in (*threads, draining):
+        thread.join()
+    assert sorted({answer.instance for answer in held}) == ["hello-1", "hello-2"]
+    assert node.terminate() == 0
+
+
+def test_a_second_signal_ends_a_node_at_once(five: Five) -> None:
+    node, app = five.nodes["world-1"], five.apps["world-1"]
+    answers: list[Answer] = []
+
+    def ask() -> None:
+        answers.append(request(five.proxy, "http://world/hold", method="POST"))
+
+    five.apps["world-2"].release.set()
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: app.held.acquire(timeout=0))
+    assert node.process is not None
+    node.process.send_signal(signal.SIGTERM)
+    eventually(lambda: not node.is_ready())
+    assert node.terminate() == 0
+    for thread in threads:
+        thread.join()
+    assert not app.release.is_set()
+    assert {answer.error for answer in answers} == {"", "UC"}
 
 
 def test_a_node_that_restarts_with_its_state_keeps_its_id_and_counts_up(mesh: Mesh) -> None:

@@ -144,6 +144,21 @@ async def test_what_a_node_that_goes_away_has_not_begun_is_done_elsewhere_even_a
         assert [report.flag for report in web.reports] == ["", ""]
 
 
+async def test_a_node_that_goes_away_is_passed_over_and_not_taken_for_unreachable(lab: ModuleType) -> None:
+    async with lab.mesh() as members:
+        first = await members.daemon("hello-0", {"hello": await members.app(lab.echo)})
+        await members.daemon("hello-1", {"hello": await members.app(lab.echo)})
+        web = await members.daemon("web-1")
+        assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
+        first.acceptor.drain()
+        for _ in range(3):
+            assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
+        ends = [(outcome.kind, outcome.flag) for node, outcome in web.outcomes[1:] if node == first.id]
+        assert ends
+        assert {kind for kind, _ in ends} == {OutcomeKind.REFUSED}
+        assert [report.endpoint for report in web.reports] == ["hello-0", *["hello-1"] * 3]
+
+
 async def test_what_a_draining_node_refuses_is_done_elsewhere_even_a_post(lab: ModuleType) -> None:
     async with lab.mesh() as members:
         first = await members.daemon("hello-0", {"hello": await members.app(lab.echo)})

@@ -113,6 +113,35 @@ async def test_a_bug_in_what_is_called_back_ends_the_daemon(lab: ModuleType) -> 
                 await trio.sleep_forever()
 
 
+async def test_a_daemon_that_will_stop_ends_each_connection_with_its_next_answer(lab: ModuleType) -> None:
+    answer = trio.Event()
+
+    async def patient(stream: trio.SocketStream) -> None:
+        for _ in range(2):
+            request = await lab.read_request(stream)
+            if b"/held" in request:
+                await answer.wait()
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with lab.pair(patient) as (web, hello):
+        busy, idle = await lab.connect(web), await lab.connect(web)
+        async with busy, idle:
+            await idle.send_all(GET % b"/")
+            assert b"onnection: close" not in await lab.read_until(idle, b"ok")
+            await busy.send_all(GET % b"/held")
+            await lab.until(lambda: hello.inbound.in_flight)
+            web.outbound.end_connections()
+            for stream in (idle, await lab.connect(web)):
+                async with stream:
+                    await stream.send_all(GET % b"/")
+                    assert b"\r\nConnection: close\r\n" in await lab.read_until(stream, b"ok")
+                    assert await stream.receive_some() == b""
+            answer.set()
+            await lab.read_until(busy, b"ok")
+            await busy.send_all(GET % b"/nowhere")
+            await lab.until(lambda: web.outbound.connections == 0)
+
+
 async def test_a_daemon_that_drains_lets_requests_of_local_apps_end(lab: ModuleType) -> None:
     answer = trio.Event()
 

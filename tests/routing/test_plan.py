@@ -151,3 +151,25 @@ def test_a_plan_does_not_hold_on_to_the_picture_it_was_made_from() -> None:
     snapshot = Snapshot(LOCAL, {"hello": (A, B)})
     one = Plan.for_request(snapshot, "hello", b"GET", RoundRobin(LOCAL), max_attempts=2)
     assert not any(getattr(one, name) is snapshot for name in Plan.__slots__)
+
+
+@given(
+    st.lists(st.sampled_from([CONNECT_FAILED, REFUSED, RESET]), max_size=3),
+    st.sampled_from([b"GET", b"POST"]),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.sampled_from([1.0, 100.0]),
+)
+def test_another_attempt_is_foretold_where_one_would_follow_a_failure(
+    before: list[AttemptOutcome], method: bytes, endpoints: int, max_attempts: int, now: float
+) -> None:
+    one = plan(*map(endpoint, "abcd"[:endpoints]), method=method, max_attempts=max_attempts)
+    for outcome in before:
+        if one.next_attempt(now=0.0) is None:
+            return
+        one.record(outcome, now=0.0)
+    if one.next_attempt(now=0.0) is None:
+        return
+    foretold = one.has_another(now=now)
+    one.record(RESET, now=now)
+    assert foretold == (one.next_attempt(now=now) is not None)

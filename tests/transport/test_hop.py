@@ -21,6 +21,7 @@ from gossipmesh.identity.credentials import WHOLE_MESSAGES
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import HopStream, StreamResetError
 from gossipmesh.transport.secure_stream import SecureStream
+from gossipmesh.transport.silence import DOUBT_AFTER_S, PING_AFTER_S
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)
@@ -218,11 +219,13 @@ async def test_a_host_that_vanished_is_noticed_while_requests_wait(
         talk = hops.ask(connection, GET)
         assert await kinds(orders) == [frames.HEAD]
         await hops.settled()
-        mock_clock.jump(0.5)
+        mock_clock.jump(PING_AFTER_S)
         assert await kinds(orders) == [frames.PING]
-        await hops.settled()
-        mock_clock.jump(1.0)
+        while connection.accepts_streams:
+            await hops.settled()
+            mock_clock.jump(DOUBT_AFTER_S)
         assert await talk.status_or_flag() == "UC"
+        assert set(talk.told) == {"doubted", "UC"}
         assert connection.failure is not None
         assert connection.failure.code == "channel.silent"
 
@@ -239,12 +242,19 @@ async def test_a_slow_app_behind_a_host_that_answers_is_waited_for(
     hops: ModuleType, mock_clock: trio.testing.MockClock
 ) -> None:
     async with connected(hops, hops.never) as (web, _):
-        hops.ask(web, GET)
+        talk = hops.ask(web, GET)
         for _ in range(8):
             await hops.settled()
-            mock_clock.jump(0.5)
+            mock_clock.jump(PING_AFTER_S)
         await hops.settled()
-        assert (web.open_streams, web.failure) == (1, None)
+        assert (web.open_streams, web.failure, talk.told) == (1, None, [])
+
+
+async def test_whoever_waits_for_what_is_unhealthy_is_told_and_nobody_else(hops: ModuleType) -> None:
+    async with connected(hops, hops.never) as (web, _):
+        orders, stock = hops.ask(web, GET), hops.ask(web, RequestHead("stock", b"GET", b"/"))
+        web.doubt(lambda service: service == "stock")
+        assert (orders.told, stock.told) == ([], ["doubted"])
 
 
 async def test_our_own_stall_is_not_taken_for_silence(
@@ -253,7 +263,7 @@ async def test_our_own_stall_is_not_taken_for_silence(
     async with connected(hops, hops.never) as (web, _):
         hops.ask(web, GET)
         await hops.settled()
-        mock_clock.jump(0.5)
+        mock_clock.jump(PING_AFTER_S)
         mock_clock.jump(30.0)
         await hops.settled()
         assert (web.open_streams, web.failure) == (1, None)

@@ -33,8 +33,28 @@ class Listener:
     def reset_received(self, flag: str) -> None:
         self.told.append(flag)
 
+    def doubted(self) -> None:
+        self.told.append("doubted")
+
     def credit_gained(self) -> None:
         self.told.append("credit")
+
+
+def test_whoever_is_given_up_meanwhile_is_not_told_that_it_may_take_long() -> None:
+    streams = HopStreams(lambda opened: None)
+    listeners = {number: Listener() for number in (1, 2, 3)}
+    kept = {number: HopStream(None, number, GET) for number in listeners}  # type: ignore[arg-type]
+
+    class GivesUpTheSecond(Listener):
+        def doubted(self) -> None:
+            streams.forget(kept[2])
+
+    listeners[1] = GivesUpTheSecond()
+    for number, stream in kept.items():
+        stream.listener = listeners[number]
+        streams.add(stream)
+    streams.doubt(lambda service: service == GET.service)
+    assert [listeners[number].told for number in (2, 3)] == [[], ["doubted"]]
 
 
 def test_what_waits_for_credit_is_woken_when_a_peer_that_goes_away_refuses_what_had_it() -> None:

@@ -19,9 +19,10 @@ from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_streams import BULK
 from gossipmesh.transport.listener import Listener
-from gossipmesh.transport.pool import MAX_AGE_S, MAX_IDLE_S, SWEEP_S, ChannelPool
+from gossipmesh.transport.pool import DRAINS_S, MAX_AGE_S, MAX_IDLE_S, SWEEP_S, ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import SecureStream
+from gossipmesh.transport.silence import DOUBT_AFTER_S, PING_AFTER_S
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)
@@ -177,6 +178,72 @@ async def test_a_destination_that_goes_away_finishes_what_it_accepted_and_is_not
         await hops.settled()
         assert world.acceptor.open_streams == 0
         assert world.counters.values == {}
+
+
+async def test_a_destination_that_sent_us_away_is_not_dialled_again_for_a_while(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running(hops) as world:
+        await world.ask()
+        world.acceptor.drain()
+        await hops.settled()
+        assert world.pool.connected == frozenset()
+        assert await code_of(world, ORDERS) == "connect.draining"
+        assert (world.accepted, world.lost) == (1, [])
+        mock_clock.jump(DRAINS_S)
+        await hops.settled()
+        await world.channel()
+        assert world.accepted == 2
+
+
+async def test_a_peer_that_owes_answers_and_says_nothing_is_told_of_while_its_channel_lives(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        world = World(hops, reactor, nursery)
+        ready = trio.Event()
+
+        async def mute(stream: SecureStream) -> None:
+            ready.set()
+            await trio.sleep_forever()
+
+        world.serve_channel = mute
+        world.listener = Listener(
+            Address("127.0.0.1", 0),
+            hops.identity(ORDERS),
+            serve_hop=mute,
+            serve_sync=mute,
+            count=world.counters.count,
+        )
+        world.addresses[ORDERS] = (await nursery.start(world.listener.run),)
+        await nursery.start(world.pool.run)
+        talk = hops.ask(await world.channel(), GET)
+        await ready.wait()
+        await hops.settled()
+        mock_clock.jump(PING_AFTER_S)
+        await hops.settled()
+        mock_clock.jump(DOUBT_AFTER_S)
+        await hops.settled()
+        assert world.lost == [ORDERS]
+        assert talk.told == ["doubted"]
+        assert world.pool.connected == {ORDERS}
+        world.pool.doubt(lambda node, service: (node, service) == (ORDERS, "orders"))
+        assert talk.told == ["doubted", "doubted"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_all_channels_are_let_go_of_once_their_requests_are_over(hops: ModuleType) -> None:
+    async with running(hops) as world:
+        stream = await world.hang()
+        await hops.settled()
+        world.pool.retire_all()
+        assert world.pool.connected == frozenset()
+        await hops.settled()
+        assert world.acceptor.open_streams == 1
+        stream.reset("DC")
+        await hops.settled()
+        assert world.acceptor.open_streams == 0
+        assert (world.counters.values, world.lost) == ({}, [])
 
 
 async def test_an_old_channel_takes_no_new_streams_and_lives_until_its_streams_end(
