@@ -1,0 +1,141 @@
+"""Whether a service gets one more request now, later, or not at all. Pure.
+
+A bound on requests in flight to a service, and a short queue in front of it: a service that has stopped answering
+ties up no more of its callers than that, and a caller learns within the queue's longest wait that there is no room.
+First in, first out, with one longest wait for all, so whoever waits longest is also who is refused first.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Hashable
+from itertools import islice
+from typing import Generic, TypeVar
+
+from attrs import field, frozen
+
+from gossipmesh.routing.concurrency import ConcurrencyLimit, ConcurrencySettings
+from gossipmesh.routing.ranges import within
+
+
+@frozen
+class BreakerSettings:
+    """What one service may get from this node at once."""
+
+    in_flight: int = field(default=1_024, validator=within(1, 1_000_000))
+    """Requests at once (Envoy's max_requests)."""
+    queue: int = field(default=128, validator=within(0, 100_000))
+    """Requests that wait for one of those to end; 0: nobody waits."""
+    wait_s: float = field(default=1.0, validator=within(0.001, 600.0))
+    """How long one waits at most."""
+
+
+class Admission(enum.Enum):
+    """What becomes of a request."""
+
+    ADMIT = "admit"
+    """It goes now; :meth:`Breaker.ended` has to follow."""
+    WAIT = "wait"
+    """It waits until :meth:`Breaker.ended` or :meth:`Breaker.handle_timer` names it, or :meth:`Breaker.withdraw`."""
+    REFUSE = "refuse"
+    """It is answered at once: 503, ``UO``."""
+
+
+WaiterT = TypeVar("WaiterT", bound=Hashable)
+
+
+class Breaker(Generic[WaiterT]):
+    """The breaker of one service; a waiter is whatever stands for a request to whoever asks.
+
+    Args:
+        settings: the bounds.
+        concurrency: the bounds of the limit that adapts.
+    """
+
+    __slots__ = ("_adapting", "_concurrency", "_queue", "_settings", "in_flight", "refused")
+
+    def __init__(
+        self,
+        settings: BreakerSettings,
+        concurrency: ConcurrencySettings = ConcurrencySettings(),  # noqa: B008
+    ) -> None:
+        self._settings = settings
+        self._adapting = concurrency.enabled
+        self._concurrency = ConcurrencyLimit(concurrency)
+        self._queue: dict[WaiterT, float] = {}
+        """Who waits, in order, and until when."""
+        self.in_flight = 0
+        self.refused = 0
+        """Requests refused or waiting too long, ever."""
+
+    @property
+    def limit(self) -> int:
+        """Requests at once, now."""
+        most = self._settings.in_flight
+        return min(most, self._concurrency.limit) if self._adapting else most
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return len(self._queue)
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`handle_timer` is due, in monotonic seconds; inf: nobody waits."""
+        return next(iter(self._queue.values()), math.inf)
+
+    def ask(self, waiter: WaiterT, *, now: float) -> Admission:
+        """Decide about a new request; ``waiter`` stands for it and is not waiting already."""
+        if self.in_flight < self.limit and not self._queue:
+            self.in_flight += 1
+            return Admission.ADMIT
+        if len(self._queue) < self._settings.queue:
+            self._queue[waiter] = now + self._settings.wait_s
+            return Admission.WAIT
+        self.refused += 1
+        return Admission.REFUSE
+
+    def ended(self, seconds: float | None, *, now: float) -> list[WaiterT]:
+        """Take in that an admitted request is over, and give those that go now in its place.
+
+        Args:
+            seconds: how long it took to the first byte of its answer; None where it got none.
+            now: monotonic seconds.
+        """
+        if seconds is not None and self._adapting:
+            self._concurrency.answered(seconds, self.in_flight, now=now)
+        self.in_flight -= 1
+        return self._admitted() if self._queue else []
+
+    def _admitted(self) -> list[WaiterT]:
+        # One whose time is over while room has come goes too: our own lateness must not refuse anybody. So either
+        # nobody waits after this or there is no room, and `ask` need not look for who was passed over.
+        room = max(0, self.limit - self.in_flight)
+        admitted = list(islice(self._queue, room))
+        for waiter in admitted:
+            del self._queue[waiter]
+        self.in_flight += len(admitted)
+        return admitted
+
+    def withdraw(self, waiter: WaiterT) -> None:
+        """Let ``waiter`` wait no longer: its caller left."""
+        self._queue.pop(waiter, None)
+
+    def handle_timer(self, *, now: float) -> list[WaiterT]:
+        """Give those that have waited too long, and are refused."""
+        late: list[WaiterT] = []
+        for waiter, until in self._queue.items():
+            if until > now:
+                break
+            late.append(waiter)
+        for waiter in late:
+            del self._queue[waiter]
+        self.refused += len(late)
+        return late
+
+    @property
+    def why(self) -> str:
+        """What is allowed and why, in words for people."""
+        limit = f"{self.in_flight} of {self.limit} in flight, {self.queued} of {self._settings.queue} waiting"
+        return f"{limit}; {self._concurrency.why}" if self._adapting else limit
