@@ -1,0 +1,124 @@
+"""Which endpoint a session belongs to: consistent hashing with bounded loads.
+
+Each endpoint has many points on a ring of hashes, the more the more it weighs; a session belongs to the endpoint of the
+first point behind its own. So an endpoint that goes leaves its sessions to the others and moves none of theirs, and one
+that comes takes only what is its own then (Karger et al. 1997). An endpoint which has more than a quarter more in
+flight than its share of all leaves a new request to the next one on the ring (Mirrokni, Thorup and Zadimoghaddam,
+*Consistent Hashing with Bounded Loads*, 2016).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from gossipmesh.model import NodeId
+from gossipmesh.routing.balancing.load import EndpointLoad
+
+POINTS: Final = 128
+"""Points of the heaviest endpoint; the others have theirs in proportion. Shares are then even within some 9 %."""
+LOAD_BOUND: Final = 1.25
+"""An endpoint's requests in flight are at most this times its share of all."""
+FREE_LOAD: Final = 8
+"""So many are always borne: the bound is there for the crowded, and an app with few users keeps each where it was."""
+_POINT_BYTES: Final = 8
+
+
+def hash_of(text: bytes, key: bytes) -> int:
+    """Give the place of ``text`` on the ring: 64 bits. Who does not know the key (at most 64 bytes) cannot aim."""
+    return int.from_bytes(blake2b(text, digest_size=_POINT_BYTES, key=key).digest(), "big")
+
+
+class Ring:
+    """The points of a group of endpoints.
+
+    Args:
+        key: of the hash; the same on all nodes, so that they send a session to the same endpoint.
+    """
+
+    __slots__ = ("_counts", "_key", "_owners", "_points")
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._points: list[int] = []
+        self._owners: dict[int, NodeId] = {}
+        self._counts: dict[NodeId, int] = {}
+
+    def fit(self, loads: Sequence[EndpointLoad]) -> None:
+        """Make the points those of ``loads``, at least one; only what changed is made anew."""
+        weights = {load.endpoint.id: load.endpoint.service.weight for load in loads}
+        heaviest = max(weights.values())
+        # A power of two: else each change of the heaviest weight would move sessions among all the others.
+        scale = 1 << max(0, heaviest - 1).bit_length()
+        counts = {
+            node: -(-POINTS * weight // scale) if heaviest else POINTS for node, weight in weights.items()
+        }
+        changed = {
+            node for node in counts.keys() | self._counts.keys() if counts.get(node) != self._counts.get(node)
+        }
+        if not changed:
+            return
+        owners = self._owners
+        kept = [point for point in self._points if owners[point] not in changed]
+        self._owners = owners = {point: owners[point] for point in kept}
+        for node in sorted(changed & counts.keys()):
+            for point in _points_of(node, counts[node], self._key):
+                if owners.setdefault(point, node) == node:
+                    kept.append(point)
+        kept.sort()
+        self._points, self._counts = kept, counts
+
+    def order(self, digest: int) -> Iterator[NodeId]:
+        """Give the endpoints in the order in which a session prefers them, each once."""
+        points, owners = self._points, self._owners
+        start = bisect_right(points, digest)
+        seen: set[NodeId] = set()
+        for place in range(start, start + len(points)):
+            node = owners[points[place % len(points)]]
+            if node not in seen:
+                seen.add(node)
+                yield node
+                if len(seen) == len(self._counts):
+                    return
+
+
+def _points_of(node: NodeId, count: int, key: bytes) -> Iterator[int]:
+    """Give the first points of an endpoint: fewer of them are always the beginning of more."""
+    for block in range(0, count, 8):
+        digest = blake2b(node, digest_size=64, key=key, salt=block.to_bytes(2, "big")).digest()
+        for place in range(min(8, count - block)):
+            yield int.from_bytes(digest[place * _POINT_BYTES : (place + 1) * _POINT_BYTES], "big")
+
+
+def for_session(
+    ring: Ring, loads: Sequence[EndpointLoad], digest: int, *, tried: Collection[NodeId]
+) -> EndpointLoad | None:
+    """Give the endpoint of a session, or the next one on the ring that is within the bound.
+
+    Args:
+        ring: fitted to these or to a newer picture's endpoints.
+        loads: the group's.
+        digest: of the session.
+        tried: whom not to give.
+
+    Returns:
+        None: no endpoint of the ring is left.
+    """
+    by_id = {load.endpoint.id: load for load in loads}
+    first: EndpointLoad | None = None
+    per_weight = -1.0
+    for node in ring.order(digest):
+        load = by_id.get(node)
+        if load is None or node in tried:
+            continue
+        if load.in_flight < FREE_LOAD:
+            return load
+        if per_weight < 0.0:
+            first = load
+            weights = sum(each.weight for each in loads) or len(loads)
+            per_weight = LOAD_BOUND * (sum(each.in_flight for each in loads) + 1) / weights
+        if load.in_flight < per_weight * (load.weight or 1.0):
+            return load
+    return first
