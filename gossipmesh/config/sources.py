@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from gossipmesh.config.keys import FLAGS, KEYS, LISTS, PREFIX, TABLES, VARIABLES, nearest
+from gossipmesh.config.keys import FLAGS, KEYS, LISTS, PREFIX, TABLES, TRAFFIC, VARIABLES, nearest
 from gossipmesh.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -56,9 +56,12 @@ def from_file(file: Path) -> dict[str, Given]:
             given[table] = Given(content, str(file))
             continue
         if not isinstance(content, dict):
-            raise ConfigError(
-                "config.value", f"{file}: {table} is a table; write [{table}] and its keys below"
-            )
+            header = f"[{table}.SERVICE]" if table == TRAFFIC else f"[{table}]"
+            text = f"{file}: {table} is a table; write {header} and its keys below"
+            raise ConfigError("config.value", text)
+        if table == TRAFFIC:
+            given[table] = Given(content, str(file))
+            continue
         given |= {f"{table}.{name}": Given(raw, str(file)) for name, raw in content.items()}
     return given
 

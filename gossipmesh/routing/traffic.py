@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from attrs import frozen
 
+EVERY: Final = "*"
+"""In place of a service's name: all services that are not named themselves."""
 BALANCERS: Final = ("round-robin", "weighted", "least-request", "ewma", "random")
 ZONES: Final = ("prefer", "any")
 MAX_SPLIT: Final = 16

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
+from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.load import EndpointLoad
 from gossipmesh.routing.balancing.members import Members, Turns
 from gossipmesh.routing.traffic import Share, Traffic
@@ -25,6 +26,11 @@ class Tagged:
 
     share: Share
     loads: tuple[EndpointLoad, ...]
+    by_id: dict[NodeId, EndpointLoad] = field(init=False, eq=False, repr=False)
+
+    @by_id.default
+    def _by_id(self) -> dict[NodeId, EndpointLoad]:
+        return {load.endpoint.id: load for load in self.loads}
 
 
 @frozen

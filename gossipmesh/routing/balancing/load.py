@@ -88,27 +88,22 @@ class EndpointLoad:
             self._others = float(max(0, report - self.in_flight))
             self._others_at = now
         self.in_flight = max(0, self.in_flight - 1)
-        known = self.latency_s(now)
-        if result is Result.UNKNOWN:
-            if known is not None and latency_s > known:
-                self._remember(latency_s, now)
-            return
+        at = self._latency_at
+        kept = exp((at - now) / LATENCY_MEMORY_S)  # 0 where nothing is known: then any sample is a peak.
+        known = self._latency * kept
         failed = result is Result.FAILED
         if failed:
-            latency_s = max(latency_s, known or 0.0, FAILURE_LATENCY_S)
-        if known is None or latency_s > known:
-            self._remember(latency_s, now)  # A peak counts at once.
-        else:
-            kept = exp((self._latency_at - now) / LATENCY_MEMORY_S)
-            self._remember(self._latency * kept + latency_s * (1.0 - kept), now)
-        if failed or self._failing:
+            latency_s = max(latency_s, known, FAILURE_LATENCY_S)
+        if latency_s > known:
+            if result is not Result.UNKNOWN or at != -math.inf:
+                self._latency, self._latency_at = latency_s, now
+        elif result is not Result.UNKNOWN:
+            self._latency, self._latency_at = known + latency_s * (1.0 - kept), now
+        if result is not Result.UNKNOWN and (failed or self._failing):
             share = self._failing * exp((self._failing_at - now) / FAILURE_MEMORY_S)
             share += (float(failed) - share) * FAILURE_STEP
             self._failing = share if share >= FORGIVEN else 0.0
             self._failing_at = now
-
-    def _remember(self, latency_s: float, now: float) -> None:
-        self._latency, self._latency_at = latency_s, now
 
     def load(self, now: float) -> float:
         """Give the requests that it has in flight: ours, and what is fresh of its report about others'."""
@@ -137,7 +132,7 @@ class EndpointLoad:
 
     def request_cost(self, now: float) -> float:
         """Give its load by its weight, for ``least-request``; who fails seems the busier, however idle."""
-        load = self.load(now)
+        load = self.load(now) if self._others else self.in_flight
         if self._failing and (failing := self.failing(now)):
             load = (load + FAILURE_LOAD * failing) / max(MIN_SUCCESS, 1.0 - failing)
         return load / (self.weight or 1.0)
@@ -147,10 +142,12 @@ class EndpointLoad:
 
         A new endpoint gets one request at a time until the first answer says how quick it is.
         """
-        latency, load = self.latency_s(now), self.load(now)
-        if latency is None:
+        at = self._latency_at
+        if at == -math.inf:
             return self.in_flight * UNMEASURED_COST
-        cost = latency * (load * mean_weight / (self.weight or 1.0) + 1.0)
+        load = self.load(now) if self._others else self.in_flight
+        cost = self._latency * exp((at - now) / LATENCY_MEMORY_S)
+        cost *= load * mean_weight / (self.weight or 1.0) + 1.0
         if self._failing and (failing := self.failing(now)):
             cost /= max(MIN_SUCCESS, 1.0 - failing)
         return cost

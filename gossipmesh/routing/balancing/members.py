@@ -143,8 +143,9 @@ class Members:
         """Give two different ones by weighted chance; there are at least two."""
         loads = self.loads
         if self.even:
-            one, other = int(rng.random() * len(loads)), int(rng.random() * (len(loads) - 1))
-            return loads[one], loads[other + (other >= one)]
+            count, dice = len(loads), rng.random
+            one, other = int(dice() * count), int(dice() * (count - 1))
+            return loads[one], loads[other + 1 if other >= one else other]
         place = self._place(rng.random() * self.total)
         first = loads[place]
         rest = rng.random() * (self.total - first.weight)

@@ -9,19 +9,17 @@ from typing import Final
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.service import ServiceBalancer
-from gossipmesh.routing.traffic import DEFAULT, Traffic
+from gossipmesh.routing.traffic import DEFAULT, EVERY, Traffic
 
 MAX_SERVICES: Final = 4_096
 """Services whose balancers are kept; beyond it the one that was longest without a request starts anew."""
-EVERY: Final = "*"
-"""The name under which stands what holds for all services that are not named themselves."""
 
 
 class Balancers:
     """Gives each service its balancer, made when it is first called.
 
     Args:
-        traffic: how the requests to each service are spread, by its name or :data:`EVERY`.
+        traffic: how the requests to each service are spread, by its name or :data:`~gossipmesh.routing.traffic.EVERY`.
         origin: this node.
         key: of sessions' hashes, at most 64 bytes; the same on all nodes of the mesh.
         rng: dice.

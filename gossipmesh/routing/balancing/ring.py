@@ -10,7 +10,7 @@ flight than its share of all leaves a new request to the next one on the ring (M
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -60,15 +60,20 @@ class Ring:
         }
         if not changed:
             return
-        owners = self._owners
-        kept = [point for point in self._points if owners[point] not in changed]
-        self._owners = owners = {point: owners[point] for point in kept}
+        owners, points = self._owners, self._points
+        gone = changed & self._counts.keys()
+        for node in gone:
+            for point in _points_of(node, self._counts[node], self._key):
+                if owners.get(point) == node:
+                    del owners[point]
+        if gone:
+            points = [point for point in points if point in owners]
         for node in sorted(changed & counts.keys()):
             for point in _points_of(node, counts[node], self._key):
                 if owners.setdefault(point, node) == node:
-                    kept.append(point)
-        kept.sort()
-        self._points, self._counts = kept, counts
+                    points.append(point)
+        points.sort()
+        self._points, self._counts = points, counts
 
     def order(self, digest: int) -> Iterator[NodeId]:
         """Give the endpoints in the order in which a session prefers them, each once."""
@@ -93,32 +98,31 @@ def _points_of(node: NodeId, count: int, key: bytes) -> Iterator[int]:
 
 
 def for_session(
-    ring: Ring, loads: Sequence[EndpointLoad], digest: int, *, tried: Collection[NodeId]
+    ring: Ring, loads: Mapping[NodeId, EndpointLoad], digest: int, *, tried: Collection[NodeId]
 ) -> EndpointLoad | None:
     """Give the endpoint of a session, or the next one on the ring that is within the bound.
 
     Args:
         ring: fitted to these or to a newer picture's endpoints.
-        loads: the group's.
+        loads: the group's, by id.
         digest: of the session.
         tried: whom not to give.
 
     Returns:
         None: no endpoint of the ring is left.
     """
-    by_id = {load.endpoint.id: load for load in loads}
     first: EndpointLoad | None = None
     per_weight = -1.0
     for node in ring.order(digest):
-        load = by_id.get(node)
+        load = loads.get(node)
         if load is None or node in tried:
             continue
         if load.in_flight < FREE_LOAD:
             return load
         if per_weight < 0.0:
             first = load
-            weights = sum(each.weight for each in loads) or len(loads)
-            per_weight = LOAD_BOUND * (sum(each.in_flight for each in loads) + 1) / weights
+            weights = sum(each.weight for each in loads.values()) or len(loads)
+            per_weight = LOAD_BOUND * (sum(each.in_flight for each in loads.values()) + 1) / weights
         if load.in_flight < per_weight * (load.weight or 1.0):
             return load
     return first

@@ -31,6 +31,8 @@ class Rule:
     """The less, the sooner it is chosen."""
     in_turn: bool = False
     """Whether who was picked has to be taken out of turn."""
+    measures: bool = False
+    """Whether it asks how busy, quick and trustworthy an endpoint is."""
 
 
 def _in_turn(members: Members, now: float, rng: Random) -> EndpointLoad:
@@ -61,8 +63,10 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "round-robin": _TURNS,
         "weighted": _TURNS,
-        "least-request": Rule(_least_request, lambda members, load, now: load.request_cost(now)),
-        "ewma": Rule(_ewma, lambda members, load, now: load.latency_cost(now, members.mean)),
+        "least-request": Rule(
+            _least_request, lambda members, load, now: load.request_cost(now), measures=True
+        ),
+        "ewma": Rule(_ewma, lambda members, load, now: load.latency_cost(now, members.mean), measures=True),
         "random": Rule(_random, lambda members, load, now: 0.0),
     }
 )

@@ -74,16 +74,19 @@ class ServiceBalancer:
 
     __slots__ = (
         "_candidates",
+        "_in_turn",
         "_key",
         "_layout",
         "_loads",
+        "_measures",
         "_only",
         "_origin",
         "_phase",
+        "_pick",
         "_ramp_at",
         "_rings",
         "_rng",
-        "_rule",
+        "_score",
         "_service",
         "_tokens",
         "_turns",
@@ -96,7 +99,11 @@ class ServiceBalancer:
         self._origin = origin
         self._key = key
         self._rng = rng
-        self._rule = RULES[traffic.balancer]
+        rule = RULES[traffic.balancer]
+        self._pick = rule.pick
+        self._score = rule.score
+        self._in_turn = rule.in_turn
+        self._measures = rule.measures
         self._loads: dict[NodeId, EndpointLoad] = {}
         self._turns: dict[tuple[str, str], Turns] = {}
         self._rings: dict[str, Ring] = {}
@@ -135,7 +142,7 @@ class ServiceBalancer:
             self._adopt(candidates, now)
         members = self._only
         if session is None and not tried and members is not None:
-            load = self._rule.pick(members, now, self._rng)
+            load = self._pick(members, now, self._rng)
         else:
             decision = self._decide(candidates, now, session, tried, self._rng)
             if decision is None:
@@ -144,7 +151,7 @@ class ServiceBalancer:
             if members is None:
                 return load.endpoint
             self._phase = (self._phase + GOLDEN) % 1.0
-        if self._rule.in_turn:
+        if self._in_turn:
             members.take(load)
         return load.endpoint
 
@@ -188,7 +195,7 @@ class ServiceBalancer:
         for endpoint in candidates:
             if (place := places.get(endpoint.id)) is not None:
                 load, members, share = place
-                scores.append(Score(endpoint, load.weight, share, self._rule.score(members, load, now)))
+                scores.append(Score(endpoint, load.weight, share, self._score(members, load, now)))
             else:
                 scores.append(Score(endpoint, self._load_of(endpoint).weight, 0.0, math.inf))
         return tuple(scores)
@@ -212,7 +219,7 @@ class ServiceBalancer:
             return load, None, "kept" if sticky is not None and sticky.by == "cookie" else "hashed"
         # Not dice but points spread evenly: a split of 1 % is kept over hundreds of requests too.
         members = layout.group_at(self._phase)
-        return self._rule.pick(members, now, rng), members, ""
+        return self._pick(members, now, rng), members, ""
 
     def _of_session(self, layout: Layout, session: bytes, tried: Collection[NodeId]) -> EndpointLoad | None:
         """Give the endpoint of a session; None for one without, or whose endpoint is not there any more."""
@@ -224,7 +231,7 @@ class ServiceBalancer:
             return load if load is not None and load.endpoint.id not in tried else None
         digest = hash_of(session, self._key)
         part = layout.tag_of_session(digest)
-        return for_session(self._ring_of(part), part.loads, digest, tried=tried)
+        return for_session(self._ring_of(part), part.by_id, digest, tried=tried)
 
     def cookie(self, endpoint: Endpoint, session: bytes | None) -> bytes | None:
         """Give the Set-Cookie header for the answer of ``endpoint``; None where the session has the right cookie.
@@ -253,8 +260,12 @@ class ServiceBalancer:
     ) -> None:
         """Count what became of it; the arguments are those of :meth:`.load.EndpointLoad.ended`."""
         load = self._loads.get(node)
-        if load is not None:
+        if load is None:
+            return
+        if self._measures:
             load.ended(result, latency_s=latency_s, report=report, now=now)
+        elif load.in_flight:
+            load.in_flight -= 1
 
     def in_flight(self, node: NodeId) -> int:
         """Give how many of our requests a node has."""
