@@ -37,6 +37,9 @@ from gossipmesh.routing.traffic import (
 MAX_TABLES: Final = 1_024
 """Services that one source says something about."""
 MAX_ATTEMPTS: Final = 10
+"""Tries that a request may be given."""
+MAX_QUEUE: Final = 100_000
+"""Requests to one service that may be allowed to wait."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _ONES_OWN: Final = frozenset({"cookie", "host", "connection", "content-length", "transfer-encoding"})
 """Headers that name no session: they say how a message is to be read, or much else besides."""
@@ -101,11 +104,15 @@ def read_slow_start(raw: object) -> float:
     return 0.0 if raw == "none" else readers.read_duration(raw)
 
 
-def read_attempts(raw: object) -> int:
-    """Take how often a request is tried in all: 1 to 10."""
-    if type(raw) is not int or not 1 <= raw <= MAX_ATTEMPTS:
-        raise wrong(raw, f"a whole number from 1 to {MAX_ATTEMPTS}; 1 is no second try")
-    return raw
+def _whole(low: int, high: int) -> Reader:
+    """Give the reader of a whole number."""
+
+    def read(raw: object) -> int:
+        if type(raw) is not int or not low <= raw <= high:
+            raise wrong(raw, f"a whole number from {low} to {high}")
+        return raw
+
+    return Reader(read)
 
 
 def _show_slow_start(seconds: float) -> str:
@@ -125,9 +132,9 @@ PARTS: Final[Mapping[type, tuple[Key, ...]]] = {
         Key("slow_start", "slow_start_s", Reader(read_slow_start, show=_show_slow_start)),
         Key("timeout", "timeout_s", Reader(readers.read_duration_or_none, show=_show_timeout)),
     ),
-    Retries: (Key("attempts", "attempts", Reader(read_attempts)), *keys_of(Retries, without=("attempts",))),
-    BreakerLimits: keys_of(BreakerLimits),
-    Ejection: keys_of(Ejection),
+    Retries: (Key("attempts", "attempts", _whole(1, MAX_ATTEMPTS)), *keys_of(Retries, without=("attempts",))),
+    BreakerLimits: (Key("queue", "queue", _whole(0, MAX_QUEUE)), *keys_of(BreakerLimits, without=("queue",))),
+    Ejection: (Key("share", "share", _whole(0, 100)), *keys_of(Ejection, without=("share",))),
 }
 """The plain keys of each table."""
 TABLES: Final = ("retries", "limits", "ejection")
@@ -189,7 +196,7 @@ def _read_part(raw: object, path: str, base: PartT) -> PartT:
     """Give ``base`` with what a table says."""
     if not isinstance(raw, dict):
         raise ConfigError("config.value", f"{path}: {wrong(raw, 'a table of keys and values')}")
-    keys = {key.name: key for key in PARTS[type(base)]}
+    keys: dict[str, Key] = {key.name: key for key in PARTS[type(base)]}
     changed: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in keys:
@@ -216,6 +223,6 @@ def _check_times(path: str, traffic: Traffic, retries: Retries, ejection: Ejecti
     if whole is not None and not math.isinf(one) and one > whole:
         text = f"{format_duration(one)} is longer than {path}.timeout ({format_duration(whole)})"
         raise ConfigError("config.value", f"{path}.retries.per_try_timeout: {text}")
-    if ejection.time_s > ejection.max_time_s:
-        text = f"{format_duration(ejection.time_s)} is longer than max_time ({format_duration(ejection.max_time_s)})"
-        raise ConfigError("config.value", f"{path}.ejection.time: {text}")
+    if ejection.base_s > ejection.most_s:
+        text = f"{format_duration(ejection.base_s)} is longer than most ({format_duration(ejection.most_s)})"
+        raise ConfigError("config.value", f"{path}.ejection.base: {text}")

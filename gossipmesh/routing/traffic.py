@@ -55,14 +55,14 @@ class Retries:
 class BreakerLimits:
     """Circuit breakers: what one node lets be under way to one service."""
 
-    requests: int = 1_024
-    """In flight at once; more wait."""
+    in_flight: int = 1_024
+    """Requests at once; more wait."""
     queue: int = 128
-    """That wait; more are refused at once."""
-    queue_wait_s: float = 1.0
+    """That wait; more are refused at once. 0: nobody waits."""
+    wait_s: float = 1.0
     """How long one waits before it is refused."""
     adaptive: bool = False
-    """Whether the limit of requests in flight follows the latency (gradient) below ``requests``."""
+    """Whether the limit of requests in flight follows the latency (gradient), below ``in_flight``."""
 
 
 @frozen
@@ -70,14 +70,14 @@ class Ejection:
     """When an endpoint that fails is left out for a while (Envoy: outlier detection)."""
 
     enabled: bool = True
-    failures: int = 5
-    """In a row, after which it is."""
-    time_s: float = 5.0
-    """For how long, the first time; each further time for as long again."""
-    max_time_s: float = 60.0
-    """The longest."""
-    max_share: float = 0.5
-    """Of the service's endpoints: so many at most are left out, one at least."""
+    failures_in_a_row: int = 5
+    """After which it is."""
+    base_s: float = 5.0
+    """For how long, the first time; twice as long each further time."""
+    most_s: float = 300.0
+    """No ejection is longer."""
+    share: int = 50
+    """Percent of the service's endpoints: so many at most are left out, one at least; 0: none."""
 
 
 @frozen
