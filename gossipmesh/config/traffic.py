@@ -178,6 +178,9 @@ def read_traffics(tables: Mapping[str, object], path: str) -> dict[str, Traffic]
         if not is_name(name):
             wanted = f'a service\'s name (1 to 63 of a-z, 0-9 and -), or "{EVERY}" for all'
             raise ConfigError("config.value", f"{path}: {wrong(name, wanted)}")
+        if not isinstance(raw, dict):
+            hint = f'write [{path}."{EVERY}"] above what holds for all services'
+            raise ConfigError("config.value", f"{path}.{name}: {wrong(raw, 'a table')}; {hint}")
         read[name] = read_traffic(raw, f"{path}.{name}", base=base)
     return read
 

@@ -156,7 +156,7 @@ def test_what_holds_for_all_holds_key_by_key_where_a_service_says_nothing() -> N
             {"Hello": {}},
             'traffic: "Hello" is not a service\'s name (1 to 63 of a-z, 0-9 and -), or "*" for all',
         ),
-        ({"hello": 1}, "traffic.hello: 1 is not a table of keys and values"),
+        ({"*": 1}, 'traffic."*": 1 is not a table of keys and values'),
         ({"*": {"zone": 1}}, 'traffic."*".zone: 1 is not one of'),
         ({f"s{number}": {} for number in range(MAX_TABLES + 1)}, "traffic: 1025 services; at most 1024"),
     ],
@@ -181,7 +181,10 @@ def test_a_file_says_it_by_service_and_the_configuration_shows_it(tmp_path: Path
     [
         ('[traffic.hello]\nbalancer = "x"', 'mesh.toml: traffic.hello.balancer: "x" is not one of'),
         ("traffic = 1", "mesh.toml: traffic is a table; write [traffic.SERVICE] and its keys below"),
-        ('[traffic]\nbalancer = "ewma"', 'traffic.balancer: "ewma" is not a table of keys and values'),
+        (
+            '[traffic]\nbalancer = "ewma"',
+            'traffic.balancer: "ewma" is not a table; write [traffic."*"] above what',
+        ),
         ("[trafic.hello]", "there is no table [trafic]; did you mean traffic?"),
     ],
 )
