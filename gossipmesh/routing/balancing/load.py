@@ -95,9 +95,10 @@ class EndpointLoad:
         if failed:
             latency_s = max(latency_s, known, FAILURE_LATENCY_S)
         if latency_s > known:
-            if result is not Result.UNKNOWN or at != -math.inf:
+            # How quick an endpoint is that never answered, no failure says.
+            if result is Result.ANSWERED or at != -math.inf:
                 self._latency, self._latency_at = latency_s, now
-        elif result is not Result.UNKNOWN:
+        elif result is Result.ANSWERED or failed:
             self._latency, self._latency_at = known + latency_s * (1.0 - kept), now
         if result is not Result.UNKNOWN and (failed or self._failing):
             share = self._failing * exp((self._failing_at - now) / FAILURE_MEMORY_S)
@@ -142,15 +143,14 @@ class EndpointLoad:
 
         A new endpoint gets one request at a time until the first answer says how quick it is.
         """
+        failing = self.failing(now) if self._failing else 0.0
+        success = max(MIN_SUCCESS, 1.0 - failing)
         at = self._latency_at
         if at == -math.inf:
-            return self.in_flight * UNMEASURED_COST
+            return (self.in_flight + FAILURE_LOAD * failing) * UNMEASURED_COST / success
         load = self.load(now) if self._others else self.in_flight
         cost = self._latency * exp((at - now) / LATENCY_MEMORY_S)
-        cost *= load * mean_weight / (self.weight or 1.0) + 1.0
-        if self._failing and (failing := self.failing(now)):
-            cost /= max(MIN_SUCCESS, 1.0 - failing)
-        return cost
+        return cost * (load * mean_weight / (self.weight or 1.0) + 1.0) / success
 
     def ramp(self, slow_start_s: float, now: float) -> bool:
         """Bring its weight up to what it is ``now``; tell whether it still rises."""

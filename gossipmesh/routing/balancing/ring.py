@@ -18,7 +18,11 @@ from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.load import EndpointLoad
 
 POINTS: Final = 128
-"""Points of the heaviest endpoint; the others have theirs in proportion. Shares are then even within some 9 %."""
+"""For each unit of weight: shares are then even within some 9 %."""
+MOST_POINTS: Final = 1_024
+"""Of one endpoint; where the heaviest would have more, all have a half, a quarter and so on of theirs."""
+MAX_RING: Final = 1 << 17
+"""Points of one ring, likewise, and one for each endpoint beyond that."""
 LOAD_BOUND: Final = 1.25
 """An endpoint's requests in flight are at most this times its share of all."""
 FREE_LOAD: Final = 8
@@ -50,8 +54,13 @@ class Ring:
         """Make the points those of ``loads``, at least one; only what changed is made anew."""
         weights = {load.endpoint.id: load.endpoint.service.weight for load in loads}
         heaviest = max(weights.values())
-        # A power of two: else each change of the heaviest weight would move sessions among all the others.
-        scale = 1 << max(0, heaviest - 1).bit_length()
+        # Powers of two: else each change of the heaviest weight would move sessions among all the others.
+        scale = 1
+        while (
+            POINTS * max(heaviest * MAX_RING, sum(weights.values()) * MOST_POINTS)
+            > scale * MAX_RING * MOST_POINTS
+        ):
+            scale *= 2
         counts = {
             node: -(-POINTS * weight // scale) if heaviest else POINTS for node, weight in weights.items()
         }
