@@ -98,7 +98,7 @@ class EndpointLoad:
             # How quick an endpoint is that never answered, no failure says.
             if result is Result.ANSWERED or at != -math.inf:
                 self._latency, self._latency_at = latency_s, now
-        elif result is Result.ANSWERED or failed:
+        elif result is not Result.UNKNOWN:
             self._latency, self._latency_at = known + latency_s * (1.0 - kept), now
         if result is not Result.UNKNOWN and (failed or self._failing):
             share = self._failing * exp((self._failing_at - now) / FAILURE_MEMORY_S)
@@ -107,11 +107,17 @@ class EndpointLoad:
             self._failing_at = now
 
     def load(self, now: float) -> float:
-        """Give the requests that it has in flight: ours, and what is fresh of its report about others'."""
+        """Give the requests that it has in flight: ours, and what is fresh of its report about others'.
+
+        Those of others count for no more than one more than ours. What is reported is the same news to all callers,
+        who would all leave a busy endpoint at once and come to an idle one at once, the more so the older the news is.
+        So bounded, reports that are seconds old do no harm, and fresh ones do as well as the whole would.
+        """
         if self._others:
             age = now - self._others_at
             if age < REPORT_FRESH_S:
-                return self.in_flight + self._others * (1.0 - age / REPORT_FRESH_S)
+                ours = self.in_flight
+                return ours + min(self._others * (1.0 - age / REPORT_FRESH_S), ours + 1)
         return self.in_flight
 
     def latency_s(self, now: float) -> float | None:

@@ -61,9 +61,8 @@ class Ring:
             > scale * MAX_RING * MOST_POINTS
         ):
             scale *= 2
-        counts = {
-            node: -(-POINTS * weight // scale) if heaviest else POINTS for node, weight in weights.items()
-        }
+        some = {node: weight if heaviest else 1 for node, weight in weights.items() if weight or not heaviest}
+        counts = {node: -(-POINTS * weight // scale) for node, weight in some.items()}
         changed = {
             node for node in counts.keys() | self._counts.keys() if counts.get(node) != self._counts.get(node)
         }

@@ -59,11 +59,18 @@ def test_requests_in_flight_make_it_dearer_by_weight(lab: ModuleType) -> None:
 
 def test_a_report_counts_what_others_have_there_and_fades_within_a_second(lab: ModuleType) -> None:
     load = lab.load("a")
-    load.in_flight = 2
-    load.ended(Result.ANSWERED, latency_s=0.1, report=12, now=5.0)
-    assert load.load(5.0) == 1 + 10
-    assert load.load(5.0 + REPORT_FRESH_S / 2) == 1 + 5
-    assert load.load(5.0 + REPORT_FRESH_S) == 1
+    load.in_flight = 10
+    load.ended(Result.ANSWERED, latency_s=0.1, report=18, now=5.0)
+    assert load.load(5.0) == 9 + 8
+    assert load.load(5.0 + REPORT_FRESH_S / 2) == 9 + 4
+    assert load.load(5.0 + REPORT_FRESH_S) == 9
+
+
+def test_whatever_is_reported_it_outweighs_our_own_requests_by_one_at_most(lab: ModuleType) -> None:
+    load = lab.load("a")
+    load.in_flight = 4
+    load.ended(Result.ANSWERED, latency_s=0.1, report=1_000_000, now=5.0)
+    assert load.load(5.0) == 3 + 4
 
 
 def test_a_report_below_what_we_have_there_ourselves_is_nothing_about_others(lab: ModuleType) -> None:

@@ -125,7 +125,7 @@ def test_who_does_not_know_the_key_cannot_tell_where_a_session_belongs(lab: Modu
 
 @given(
     pictures=st.lists(
-        st.dictionaries(st.integers(0, 8), st.integers(0, 40), min_size=1), min_size=1, max_size=6
+        st.dictionaries(st.integers(0, 5), st.integers(0, 9), min_size=1), min_size=1, max_size=4
     )
 )
 def test_however_a_picture_came_about_its_ring_is_the_same(
@@ -135,6 +135,6 @@ def test_however_a_picture_came_about_its_ring_is_the_same(
     for picture in pictures:
         loads = [EndpointLoad(lab.endpoint(f"n{number}", weight)) for number, weight in picture.items()]
         ring.fit(loads)
-    for number in range(20):
+    for number in range(5):
         digest = hash_of(b"%d" % number, b"key")
         assert list(ring.order(digest)) == list(ring_of(loads).order(digest))
