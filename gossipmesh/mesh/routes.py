@@ -151,7 +151,7 @@ class Routes:
         for node in {**touched, **renamed}:
             changed.update(dict.fromkeys(self._mend_offers(node)))
         zone = self._membership.own.zone
-        for node in touched if zone else ():
+        for node in touched:
             self._mend_zone(node)
         # A node that has no zone itself has no use for where the others are.
         zones = self._zones if zone else Counter[str]()

@@ -60,6 +60,13 @@ def test_what_is_shown_says_the_same_again(toml: str) -> None:
     assert read_traffic(shown, "again") == traffic
 
 
+def test_nothing_that_costs_more_requests_is_on_unless_it_is_said() -> None:
+    traffic = read("")
+    assert not traffic.retries.hedge
+    assert not traffic.limits.adaptive
+    assert traffic.ejection.failures_in_a_row > 1
+
+
 def test_with_nothing_said_a_service_has_the_defaults() -> None:
     assert read("") == Traffic()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from types import ModuleType
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_heavy_one_takes_its_turns_spread_out(lab: ModuleType) -> None:
     taken = turns_of(Members(loads_of(lab, 1, 1, 5), Turns(lab.ORIGIN)), 70)
     assert Counter(taken) == {"n0000": 10, "n0001": 10, "n0002": 50}
     others = [place for place, node in enumerate(taken) if node != "n0002"]
-    assert all(later - earlier > 1 for earlier, later in zip(others, others[1:], strict=False))
+    assert all(later - earlier > 1 for earlier, later in pairwise(others))
 
 
 @given(weights=st.lists(st.integers(1, 1_000), min_size=1, max_size=8), rounds=st.integers(1, 3))
