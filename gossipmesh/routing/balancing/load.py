@@ -149,14 +149,14 @@ class EndpointLoad:
 
         A new endpoint gets one request at a time until the first answer says how quick it is.
         """
-        failing = self.failing(now) if self._failing else 0.0
-        success = max(MIN_SUCCESS, 1.0 - failing)
         at = self._latency_at
         if at == -math.inf:
-            return (self.in_flight + FAILURE_LOAD * failing) * UNMEASURED_COST / success
-        load = self.load(now) if self._others else self.in_flight
-        cost = self._latency * exp((at - now) / LATENCY_MEMORY_S)
-        return cost * (load * mean_weight / (self.weight or 1.0) + 1.0) / success
+            cost = (self.in_flight + FAILURE_LOAD * self.failing(now)) * UNMEASURED_COST
+        else:
+            cost = self._latency * exp((at - now) / LATENCY_MEMORY_S)
+            if load := self.load(now) if self._others else self.in_flight:
+                cost *= load * mean_weight / (self.weight or 1.0) + 1.0
+        return cost / max(MIN_SUCCESS, 1.0 - self.failing(now)) if self._failing else cost
 
     def ramp(self, slow_start_s: float, now: float) -> bool:
         """Bring its weight up to what it is ``now``; tell whether it still rises."""
