@@ -6,11 +6,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
 from itertools import accumulate
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.load import EndpointLoad
+
+if TYPE_CHECKING:
+    from random import Random
 
 GOLDEN: Final = 0.6180339887498949
 """Multiples of it, less their whole part, are spread as evenly as can be."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.traffic import DEFAULT, EVERY, Traffic
+
+if TYPE_CHECKING:
+    from random import Random
 
 MAX_SERVICES: Final = 4_096
 """Services whose balancers are kept; beyond it the one that was longest without a request starts anew."""

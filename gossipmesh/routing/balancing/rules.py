@@ -8,16 +8,18 @@ by weight, so that idle endpoints get requests in proportion to their weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from random import Random
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from gossipmesh.routing.balancing.load import EndpointLoad
 from gossipmesh.routing.balancing.members import Members
 
-Pick = Callable[[Members, float, Random], EndpointLoad]
+if TYPE_CHECKING:
+    from random import Random
+
+Pick = Callable[[Members, float, "Random"], EndpointLoad]
 """Members, now, dice. Changes nothing: what was picked is then taken."""
 Scored = Callable[[Members, EndpointLoad, float], float]
 

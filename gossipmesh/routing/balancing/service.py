@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from random import Random
-from typing import Final
+from copy import copy
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -18,6 +18,9 @@ from gossipmesh.routing.balancing.ring import Ring, for_session, hash_of
 from gossipmesh.routing.balancing.rules import RULES
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.traffic import Traffic
+
+if TYPE_CHECKING:
+    from random import Random
 
 RAMP_STEPS: Final = 20
 """In so many steps a weight rises during slow start."""
@@ -163,14 +166,12 @@ class ServiceBalancer:
         session: bytes | None = None,
         tried: Collection[NodeId] = (),
     ) -> Choice | None:
-        """Give what :meth:`pick` would give for the same arguments now, and why; no dice are cast, no turn is taken."""
+        """Give what :meth:`pick` would give for the same arguments now, and why; only a copy of the dice is cast, no turn is taken."""
         if not candidates:
             return None
         if not tried and (candidates is not self._candidates or now >= self._ramp_at):
             self._adopt(candidates, now)
-        dice = Random()
-        dice.setstate(self._rng.getstate())
-        decision = self._decide(candidates, now, session, tried, dice)
+        decision = self._decide(candidates, now, session, tried, copy(self._rng))
         if decision is None:
             return None
         load, members, told = decision
