@@ -147,3 +147,5 @@ class Endpoint:
     eligible: bool = True
     reason: str = ""
     """Why it is not eligible, in words for people; empty where it is."""
+    zone: str = ""
+    """Where its node says that it stands; empty: not said."""

@@ -10,6 +10,7 @@
 ``places.py``         where the state is if nothing says so, and the admin socket in it
 ``sources.py``        what a file, the environment and flags say, all in one shape
 ``bind.py``           from given values to frozen parts, strictly (cattrs)
+``traffic.py``        ``[traffic.NAME]``: how the requests to a service are spread and tried
 ``load.py``           flag, then variable, then file, then default; origins; what must fit together
 ====================  =====================================================================================
 

@@ -91,19 +91,20 @@ def _key_of(attribute: Attribute[Any]) -> Key:
     return Key(attribute.name, attribute.name, by_type[type(attribute.default)])
 
 
-def _keys_of(part: type, *, without: tuple[str, ...] = ()) -> tuple[Key, ...]:
+def keys_of(part: type, *, without: tuple[str, ...] = ()) -> tuple[Key, ...]:
+    """Give the keys of a part, one for each field but some."""
     return tuple(_key_of(attribute) for attribute in fields(part) if attribute.name not in without)
 
 
 PARTS: Final[dict[type, tuple[Key, ...]]] = {
-    NodeConfig: _keys_of(NodeConfig),
-    ServiceConfig: _keys_of(ServiceConfig),
-    UpstreamConfig: _keys_of(UpstreamConfig),
-    ProxyConfig: _keys_of(ProxyConfig, without=("limits",)),
-    ProxyLimits: _keys_of(ProxyLimits),
-    AdminConfig: _keys_of(AdminConfig),
-    Parameters: _keys_of(Parameters),
-    LogConfig: _keys_of(LogConfig),
+    NodeConfig: keys_of(NodeConfig),
+    ServiceConfig: keys_of(ServiceConfig),
+    UpstreamConfig: keys_of(UpstreamConfig),
+    ProxyConfig: keys_of(ProxyConfig, without=("limits",)),
+    ProxyLimits: keys_of(ProxyLimits),
+    AdminConfig: keys_of(AdminConfig),
+    Parameters: keys_of(Parameters),
+    LogConfig: keys_of(LogConfig),
 }
 """The keys of each part."""
 
@@ -126,7 +127,9 @@ KEYS: Final[dict[str, Placed]] = {
     )
 }
 """Every key outside of the lists, by its path."""
-TABLES: Final = (*dict.fromkeys(path.partition(".")[0] for path in KEYS), *LISTS)
+TRAFFIC: Final = "traffic"
+"""The table of tables by service; only a file has it."""
+TABLES: Final = (*dict.fromkeys(path.partition(".")[0] for path in KEYS), *LISTS, TRAFFIC)
 VARIABLES: Final[dict[str, str]] = {key.variable: key.path for key in KEYS.values()} | {
     PREFIX + name.upper(): name for name in LISTS
 }

@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 
 from gossipmesh.config import readers
 from gossipmesh.config.bind import bind, bind_list, read
-from gossipmesh.config.keys import KEYS, LISTS, PARTS
+from gossipmesh.config.keys import KEYS, LISTS, PARTS, TRAFFIC
 from gossipmesh.config.model import (
     AdminConfig,
     Config,
@@ -30,10 +30,12 @@ from gossipmesh.config.model import (
 )
 from gossipmesh.config.places import default_state
 from gossipmesh.config.sources import Given, from_environ, from_file, from_flags
+from gossipmesh.config.traffic import read_traffics, show_traffic
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.parameters import PROFILES, Parameters
 from gossipmesh.model import MAX_NAME, MAX_SERVICES
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.routing.traffic import Traffic
 
 MAX_UPSTREAMS: Final = 64
 DEFAULT: Final = "default"
@@ -53,6 +55,7 @@ class Loaded:
         shown = {path: key.reader.show(key.value_in(self.config)) for path, key in KEYS.items()}
         shown["service"] = [_shown(service) for service in self.config.services]
         shown["upstream"] = [_shown(upstream) for upstream in self.config.upstreams]
+        shown[TRAFFIC] = {name: show_traffic(traffic) for name, traffic in self.config.traffic.items()}
         return {path: {"value": value, "origin": self.origins[path]} for path, value in shown.items()}
 
 
@@ -96,7 +99,7 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
     """Bind what the sources gave, and check what must fit together."""
     tables: dict[str, dict[str, Given]] = {path.partition(".")[0]: {} for path in KEYS}
     for path, value in given.items():
-        if path not in LISTS:
+        if path not in (*LISTS, TRAFFIC):
             table, _, key = path.partition(".")
             tables[table][key] = value
     limits = _taken(tables["proxy"], ProxyLimits)
@@ -123,13 +126,23 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
         gossip_profile=gossip_profile,
         gossip=_overridden(PROFILES[gossip_profile], tables["gossip"]),
         log=bind(LogConfig, "log", tables["log"]),
+        traffic=_traffic(given.get(TRAFFIC)),
     )
-    origins = {path: given[path].origin if path in given else DEFAULT for path in (*KEYS, *LISTS)}
+    origins = {path: given[path].origin if path in given else DEFAULT for path in (*KEYS, *LISTS, TRAFFIC)}
     config = _with_the_only_service(config, origins)
     _check_services(config, origins)
     _check_external(config, origins)
     _check_gossip(config, origins)
     return Loaded(config, origins)
+
+
+def _traffic(given: Given | None) -> dict[str, Traffic]:
+    if given is None or not isinstance(given.raw, dict):
+        return {}
+    try:
+        return read_traffics(given.raw, TRAFFIC)
+    except ConfigError as error:
+        raise ConfigError(error.code, f"{given.origin}: {error}") from None
 
 
 def _taken(table: dict[str, Given], part: type) -> dict[str, Given]:

@@ -7,7 +7,9 @@ the membership protocol's parameters: ``connect_timeout_s`` is there as ``connec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
@@ -19,6 +21,7 @@ from gossipmesh.membership.parameters import LAN, PROFILES, Parameters
 from gossipmesh.model import Address, Protocol, Service
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.routing.checks import LISTENS, HealthCheck
+from gossipmesh.routing.traffic import Traffic
 
 READER: Final = "gossipmesh.reader"
 KEY: Final = "gossipmesh.key"
@@ -26,6 +29,10 @@ KEY: Final = "gossipmesh.key"
 
 def _is(reader: Reader, *, key: str | None = None) -> dict[str, Any]:
     return {READER: reader} if key is None else {READER: reader, KEY: key}
+
+
+def _unchangeable(traffic: Mapping[str, Traffic]) -> Mapping[str, Traffic]:
+    return MappingProxyType(dict(traffic))
 
 
 @frozen
@@ -123,3 +130,5 @@ class Config:
     gossip: Parameters = LAN
     """The profile with single values overridden."""
     log: LogConfig = LogConfig()
+    traffic: Mapping[str, Traffic] = field(factory=dict, converter=_unchangeable)
+    """``[traffic.NAME]``: how the requests to each service are spread and tried, by its name; ``*`` for all others."""

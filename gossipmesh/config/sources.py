@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from gossipmesh.config.hints import PREFIX, nearest
-from gossipmesh.config.keys import FLAGS, KEYS, LISTS, TABLES, VARIABLES
+from gossipmesh.config.keys import FLAGS, KEYS, LISTS, TABLES, TRAFFIC, VARIABLES
 from gossipmesh.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -57,9 +57,12 @@ def from_file(file: Path) -> dict[str, Given]:
             given[table] = Given(content, str(file))
             continue
         if not isinstance(content, dict):
-            raise ConfigError(
-                "config.value", f"{file}: {table} is a table; write [{table}] and its keys below"
-            )
+            header = f"[{table}.SERVICE]" if table == TRAFFIC else f"[{table}]"
+            text = f"{file}: {table} is a table; write {header} and its keys below"
+            raise ConfigError("config.value", text)
+        if table == TRAFFIC:
+            given[table] = Given(content, str(file))
+            continue
         given |= {f"{table}.{name}": Given(raw, str(file)) for name, raw in content.items()}
     return given
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
@@ -63,6 +64,7 @@ def endpoints_of(
             service=service,
             eligible=not reason,
             reason=reason,
+            zone=record.zone,
         )
         found.append((service.name, endpoint))
     return found
@@ -107,6 +109,8 @@ class Routes:
         self._shown: dict[NodeId, str] = {}
         self._offers: dict[str, _Offers] = {}
         self._offered: dict[NodeId, tuple[str, ...]] = {}
+        self._zone_of: dict[NodeId, str] = {}  # of the living, ourselves included
+        self._zones: Counter[str] = Counter()
         self.names: Mapping[NodeId, str] = MappingProxyType(self._shown)
         """What each id is shown as."""
         self.stale = True
@@ -146,11 +150,28 @@ class Routes:
         changed: dict[str, None] = {}
         for node in {**touched, **renamed}:
             changed.update(dict.fromkeys(self._mend_offers(node)))
-        if changed:
+        zone = self._membership.own.zone
+        for node in touched:
+            self._mend_zone(node)
+        # A node that has no zone itself has no use for where the others are.
+        zones = self._zones if zone else Counter[str]()
+        if changed or zone != self.snapshot.zone or zones != self.snapshot.zones:
             services = {**self.snapshot.services, **{name: self._ordered(name) for name in changed}}
             ordered = {name: found for name, found in sorted(services.items()) if found}
-            self.snapshot = Snapshot(local=self._local, services=ordered)
+            self.snapshot = Snapshot(self._local, ordered, zone, MappingProxyType(dict(zones)))
         return self.snapshot
+
+    def _mend_zone(self, node: NodeId) -> None:
+        """Count a node in the zone where it stands now."""
+        before = self._zone_of.pop(node, None)
+        if before is not None:
+            self._zones[before] -= 1
+            if not self._zones[before]:
+                del self._zones[before]
+        record, member = self._record_of(node), self._membership.members.get(node)
+        if record is not None and (member is None or member.living):
+            self._zone_of[node] = record.zone
+            self._zones[record.zone] += 1
 
     def _record_of(self, node: NodeId) -> MemberRecord | None:
         if node == self._local:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
 from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward
@@ -10,7 +12,6 @@ from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endp
 from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.routing.plan import Plan
-from gossipmesh.routing.snapshot import Snapshot
 
 
 def name(request: RequestIn, *, fixed: str | None, external: External) -> Named:
@@ -38,7 +39,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, deadline: fl
     if request.method == b"CONNECT":
         port = int(named.target.rpartition(b":")[2])
         endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
-        snapshot = Snapshot(snapshot.local, {named.service: endpoints})
+        snapshot = evolve(snapshot, services={named.service: endpoints})
     return Plan.for_request(
         snapshot,
         named.service,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Final
 
 from attrs import field, frozen
 
 from gossipmesh.model import Endpoint, NodeId
+
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Candidates(tuple[Endpoint, ...]):
@@ -16,14 +19,22 @@ class Candidates(tuple[Endpoint, ...]):
 
     ids: tuple[NodeId, ...] = ()
     """Their ids where these rise, as they do in the control plane's snapshots: so the next one is soon found."""
+    zone: str = ""
+    """The zone of the node that chooses among them; empty where it has none."""
+    callers: Mapping[str, int] = _NOBODY
+    """How many members there are, by zone."""
 
     @classmethod
-    def of(cls, endpoints: Iterable[Endpoint]) -> Candidates:
+    def of(
+        cls, endpoints: Iterable[Endpoint], *, zone: str = "", callers: Mapping[str, int] = _NOBODY
+    ) -> Candidates:
         """Give them as candidates."""
         candidates = cls(endpoints)
         ids = tuple(endpoint.id for endpoint in candidates)
         if all(one < other for one, other in pairwise(ids)):
             candidates.ids = ids
+        candidates.zone = zone
+        candidates.callers = callers
         return candidates
 
 
@@ -43,6 +54,10 @@ class Snapshot:
     """The node whose picture this is."""
     services: Mapping[str, tuple[Endpoint, ...]] = field(factory=dict, converter=_unchangeable)
     """By service name."""
+    zone: str = ""
+    """The zone of that node; empty where it has none."""
+    zones: Mapping[str, int] = _NOBODY
+    """How many members stand in each zone: what requests they send is taken to be about equal."""
     _eligible: dict[str, Candidates] = field(init=False, factory=dict, eq=False, repr=False)
     """Made when first asked for: a mesh has more services than one node calls. Bounded by :attr:`services`."""
 
@@ -58,7 +73,11 @@ class Snapshot:
         """Give the endpoints of ``service`` that may be chosen."""
         candidates = self._eligible.get(service)
         if candidates is None:
-            candidates = Candidates.of(endpoint for endpoint in self.endpoints(service) if endpoint.eligible)
+            candidates = Candidates.of(
+                (endpoint for endpoint in self.endpoints(service) if endpoint.eligible),
+                zone=self.zone,
+                callers=self.zones,
+            )
             if service in self.services:
                 self._eligible[service] = candidates
         return candidates

@@ -18,7 +18,7 @@ from gossipmesh.sim.world import World
 WEB = Service("web", 8080)
 
 
-def record(name: str, *services: Service, serving: Serving = Serving.SERVING) -> MemberRecord:
+def record(name: str, *services: Service, serving: Serving = Serving.SERVING, zone: str = "") -> MemberRecord:
     return sign_record(
         seed=name.encode().ljust(32, b"."),
         mesh_id=bytes(32),
@@ -32,6 +32,7 @@ def record(name: str, *services: Service, serving: Serving = Serving.SERVING) ->
         issued_at=0,
         services=services,
         serving=serving,
+        zone=zone,
     )
 
 
@@ -188,3 +189,43 @@ def test_a_name_is_known_before_the_next_snapshot_and_for_strangers_too() -> Non
     stranger = NodeKey.from_seed(b"s" * 32).id
     assert mesh.names == {mesh.id: "a"}
     assert stranger not in mesh.names
+
+
+def test_an_endpoint_stands_in_the_zone_that_its_record_says() -> None:
+    found = snapshot(member(record("b", WEB, zone="eu-1a")))
+    assert {each.node: each.zone for each in found.endpoints("web")} == {"own": "", "b": "eu-1a"}
+
+
+def test_the_living_are_counted_by_zone_where_our_own_node_has_one() -> None:
+    believed = Believed(
+        member(record("b", WEB, zone="eu-1a")), member(record("c", zone="eu-1b")), member(record("d"))
+    )
+    routes = Routes(OWN.id, believed, believed, lambda _: frozenset())
+    assert (routes.rebuild(now=0.0).zone, routes.snapshot.zones) == ("", {})
+
+    believed.own = evolve(OWN, zone="eu-1a")
+    routes.touch(OWN.id)
+    found = routes.rebuild(now=0.0)
+    assert (found.zone, found.zones) == ("eu-1a", {"eu-1a": 2, "eu-1b": 1, "": 1})
+    assert found.eligible("web").zone == "eu-1a"
+    assert found.eligible("web").callers == found.zones
+
+    gone, moved = believed.members[record("c", zone="eu-1b").id], record("b", WEB, zone="eu-1b")
+    believed.members[gone.id] = evolve(gone, state=MemberState.DEAD)
+    believed.members[moved.id] = member(moved)
+    for node in (gone.id, moved.id):
+        routes.touch(node)
+    assert routes.rebuild(now=1.0).zones == {"eu-1a": 1, "eu-1b": 1, "": 1}
+    assert found.zones == {"eu-1a": 2, "eu-1b": 1, "": 1}
+    assert routes.rebuild(now=1.0) is routes.snapshot
+
+
+def test_a_member_that_is_forgotten_stands_nowhere() -> None:
+    believed = Believed(member(record("b", zone="eu-1a")))
+    believed.own = evolve(OWN, zone="eu-1a")
+    routes = Routes(OWN.id, believed, believed, lambda _: frozenset())
+    assert routes.rebuild(now=0.0).zones == {"eu-1a": 2}
+    (node,) = believed.members
+    del believed.members[node]
+    routes.touch(node)
+    assert routes.rebuild(now=1.0).zones == {"eu-1a": 1}

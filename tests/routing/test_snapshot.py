@@ -55,3 +55,9 @@ def test_what_was_asked_for_makes_no_difference_between_snapshots() -> None:
     one.eligible("hello")
     assert one == other
     assert "eligible" not in repr(one).replace("eligible=True", "")
+
+
+def test_candidates_know_where_the_callers_stand() -> None:
+    snapshot = Snapshot(LOCAL, {"hello": (endpoint("a"),)}, "eu-1a", {"eu-1a": 2})
+    assert (snapshot.eligible("hello").zone, snapshot.eligible("hello").callers) == ("eu-1a", {"eu-1a": 2})
+    assert (Candidates.of(()).zone, Candidates.of(()).callers) == ("", {})
