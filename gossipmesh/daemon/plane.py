@@ -29,7 +29,7 @@ from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.routing.balancer import RoundRobin
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor

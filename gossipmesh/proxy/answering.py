@@ -26,7 +26,7 @@ from gossipmesh.proxy.replies import SAFE_FLAGS, Reply, known_flag, refusal, rep
 from gossipmesh.proxy.stream import Stream
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.proxy.upload import Upload
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 
 UNNEEDED: Final = "unneeded"
 """The flag with which a stream is stopped that nobody waits for: the caller is gone, or has its response already."""

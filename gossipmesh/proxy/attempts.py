@@ -7,7 +7,8 @@ from functools import partial
 
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint, NodeId
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor

@@ -18,7 +18,7 @@ from gossipmesh.proxy.http1.asking import Asking
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import STATUS
-from gossipmesh.routing.plan import AttemptOutcome
+from gossipmesh.routing.outcomes import AttemptOutcome
 from gossipmesh.transport.hop_stream import StreamListener, StreamResetError
 from gossipmesh.transport.link import Link
 from gossipmesh.transport.reactor import Reactor

@@ -15,7 +15,7 @@ from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.routing.balancer import Balancer
-from gossipmesh.routing.plan import AttemptOutcome
+from gossipmesh.routing.outcomes import AttemptOutcome
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor

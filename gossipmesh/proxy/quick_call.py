@@ -28,7 +28,8 @@ from gossipmesh.proxy.quick_heads import (
     may_go_to_caller,
     read_request,
 )
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop_stream import HopStream, StreamListener
 from gossipmesh.transport.link import Link
 

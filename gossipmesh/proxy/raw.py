@@ -15,7 +15,8 @@ from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.replies import ERROR_HEADER, known_flag
 from gossipmesh.proxy.tunnel import Tunnel
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.link import Link

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from gossipmesh.routing.plan import OutcomeKind
+from gossipmesh.routing.outcomes import OutcomeKind
 from gossipmesh.routing.ranges import within
 
 if TYPE_CHECKING:

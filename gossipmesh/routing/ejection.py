@@ -8,7 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from gossipmesh.channel.hop_messages import REFUSED
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.ranges import within
 
 SAYS_NOTHING: Final = frozenset({"UO", "RL", "DR", "AZ", "LP", "NR", "DC", REFUSED})

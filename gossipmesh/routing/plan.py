@@ -27,28 +27,6 @@ IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
 
 
-class OutcomeKind(enum.Enum):
-    """How one attempt ended, by what it says about the request."""
-
-    CONNECT_FAILED = "connect-failed"
-    """No channel to the node: nothing was sent."""
-    REFUSED = "refused"
-    """The node said that it did not process the request."""
-    FAILED = "failed"
-    """It broke after the request may have reached an app."""
-    ANSWERED = "answered"
-    """A response began."""
-
-
-@value
-class AttemptOutcome:
-    """How one attempt ended: ``flag`` (``UF``, ``UR``, ``UT`` ...) for failures, ``status`` for answers."""
-
-    kind: OutcomeKind
-    flag: str = ""
-    status: int = 0
-
-
 @value
 class Attempt:
     """One try of a request that has ended."""

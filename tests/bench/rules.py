@@ -36,7 +36,8 @@ from gossipmesh.proxy.names import name_request
 from gossipmesh.proxy.tracing import trace, trace_id_of
 from gossipmesh.proxy.trailers import filter_trailers
 from gossipmesh.routing.balancer import RoundRobin
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
 
 HEADS: Final = 500

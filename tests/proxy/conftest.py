@@ -36,7 +36,7 @@ from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
-from gossipmesh.routing.plan import AttemptOutcome
+from gossipmesh.routing.outcomes import AttemptOutcome
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.listener import Listener

@@ -9,7 +9,8 @@ import pytest
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.proxy.attempts import Attempts
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
 
 LOCAL = NodeId(b"w" * 32)

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 
 GET = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

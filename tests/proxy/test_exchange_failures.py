@@ -15,7 +15,7 @@ from gossipmesh.channel.hop_messages import End, ResponseHead, encode_end, encod
 from gossipmesh.channel.secure import HOP
 from gossipmesh.model import Address, NodeId, Service
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import SecureStream
 

@@ -15,7 +15,7 @@ import trio
 
 from gossipmesh.model import Address, NodeId, Protocol, Service
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.routing.plan import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 
 NO_LINGER = struct.pack("ii", 1, 0)
 """Closing is a reset."""

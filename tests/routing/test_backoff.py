@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.routing.backoff import BackoffSettings, wait_s
-from gossipmesh.routing.plan import OutcomeKind
+from gossipmesh.routing.outcomes import OutcomeKind
 
 NEVER_SENT = [OutcomeKind.CONNECT_FAILED, OutcomeKind.REFUSED]
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.balancer import RoundRobin
-from gossipmesh.routing.plan import IDEMPOTENT, Attempt, AttemptOutcome, OutcomeKind, Plan
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import IDEMPOTENT, Attempt, Plan
 from gossipmesh.routing.snapshot import Snapshot
 
 LOCAL = NodeId(bytes(32))
