@@ -166,7 +166,10 @@ class ServiceBalancer:
         session: bytes | None = None,
         tried: Collection[NodeId] = (),
     ) -> Choice | None:
-        """Give what :meth:`pick` would give for the same arguments now, and why; only a copy of the dice is cast, no turn is taken."""
+        """Give what :meth:`pick` would give for the same arguments now, and why.
+
+        Only a copy of the dice is cast, and no turn is taken.
+        """
         if not candidates:
             return None
         if not tried and (candidates is not self._candidates or now >= self._ramp_at):
