@@ -7,6 +7,7 @@ by weight, so that idle endpoints get requests in proportion to their weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,9 @@ from gossipmesh.routing.balancing.members import Members
 
 if TYPE_CHECKING:
     from random import Random
+
+MUCH_SLOWER: Final = 3.0
+"""An endpoint that takes so many times as long as another, both equally busy, is left to be for ``least-request``."""
 
 Pick = Callable[[Members, float, "Random"], EndpointLoad]
 """Members, now, dice. Changes nothing: what was picked is then taken."""
@@ -45,7 +49,11 @@ def _least_request(members: Members, now: float, rng: Random) -> EndpointLoad:
     if len(members.loads) == 1:
         return members.loads[0]
     one, other = members.two_at_random(rng)
-    return one if one.request_cost(now) <= other.request_cost(now) else other
+    mine, others = one.request_cost(now), other.request_cost(now)
+    if mine == others:
+        # Mostly both are idle. Envoy's rule would not see then that one of them is slow.
+        mine, others = one.latency_s(now) or 0.0, MUCH_SLOWER * (other.latency_s(now) or math.inf)
+    return one if mine <= others else other
 
 
 def _ewma(members: Members, now: float, rng: Random) -> EndpointLoad:

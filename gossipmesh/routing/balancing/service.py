@@ -166,7 +166,10 @@ class ServiceBalancer:
         session: bytes | None = None,
         tried: Collection[NodeId] = (),
     ) -> Choice | None:
-        """Give what :meth:`pick` would give for the same arguments now, and why; only a copy of the dice is cast, no turn is taken."""
+        """Give what :meth:`pick` would give for the same arguments now, and why.
+
+        Only a copy of the dice is cast, and no turn is taken.
+        """
         if not candidates:
             return None
         if not tried and (candidates is not self._candidates or now >= self._ramp_at):
@@ -363,6 +366,9 @@ class ServiceBalancer:
         """Give the ring of a part of the split, made when a session first asks."""
         ring = self._rings.get(part.share.tag)
         if ring is None:
+            # A retry may ask first, whose picture may be older and lacks who was tried.
+            known = self._layout.tagged if self._layout is not None else ()
+            whole = next((each for each in known if each.share == part.share and each.loads), part)
             ring = self._rings[part.share.tag] = Ring(self._key)
-            ring.fit(part.loads)
+            ring.fit(whole.loads)
         return ring

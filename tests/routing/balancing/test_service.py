@@ -225,6 +225,20 @@ def test_header_and_source_lead_every_node_to_the_same_endpoint(lab: ModuleType,
     assert found["d"] / 3_000 == pytest.approx(0.1, abs=0.02)
 
 
+def test_a_retry_with_an_older_picture_changes_nothing_for_the_sessions_of_others(lab: ModuleType) -> None:
+    traffic = Traffic(sticky=Sticky("header", "x-user"), split=(Share("v1", 50), Share("v2", 50)))
+    one, *others = [lab.endpoint("a", 1, "v1"), *(lab.endpoint(node, 1, "v2") for node in "bcd")]
+    newest, older = lab.candidates(one, *others), lab.candidates(one, others[0])
+    shaken, calm = lab.balancer(traffic), lab.balancer(traffic)
+    sessions = [b"user-%d" % number for number in range(50)]
+    shaken.pick(newest, now=0.0)
+    for session in sessions:
+        assert shaken.pick(older, now=0.0, session=session, tried={one.id}) == others[0]
+    for session in sessions:
+        chosen = shaken.pick(newest, now=0.0, session=session)
+        assert chosen == calm.pick(newest, now=0.0, session=session)
+
+
 def test_hashed_sessions_move_only_when_their_own_endpoint_goes(lab: ModuleType) -> None:
     some = lab.endpoints(*[1] * 10)
     balancer, among = lab.balancer(Traffic(sticky=Sticky("header", "x-user"))), lab.candidates(*some)
