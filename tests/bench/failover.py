@@ -30,6 +30,8 @@ from failover_sites import CONTENDERS, ENDPOINTS, Contender
 from forwarders import HERE, NotForwarding
 
 QUIET_S: Final = 5.0
+TAIL_S: Final = 2.0
+"""The load goes on for so long behind the last event."""
 Results = dict[str, dict[str, Figures]]
 """By contender, then by event."""
 QUIET: Final = "quiet"
@@ -47,7 +49,7 @@ def measure(
     planned = plan(seed, seconds, kinds, ENDPOINTS)
     with tempfile.TemporaryDirectory() as home, contender.site() as site:
         out = Path(home) / "rows"
-        asking = load(site.address, out, QUIET_S + length_s(planned), seed)
+        asking = load(site.address, out, QUIET_S + length_s(planned) + TAIL_S, seed)
         happened: list[Happened] = []
         try:
             begin = time.monotonic() + QUIET_S

@@ -43,7 +43,7 @@ class Kind(enum.Enum):
 WINDOW_S: Final = {
     Kind.KILL_APP: 3.5,
     Kind.KILL_NODE: 5.0,
-    Kind.ROLLING: 12.0,
+    Kind.ROLLING: 14.0,
     Kind.STOP_APP: 7.0,
     Kind.STOP_DAEMON: 7.0,
     Kind.STOP_BOTH: 7.0,
