@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -11,6 +12,7 @@ import trio
 
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
+from gossipmesh.crypto import blake2b
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.logs import AccessLog
 from gossipmesh.daemon.metrics import Metrics
@@ -28,13 +30,15 @@ from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
-from gossipmesh.routing.balancer import RoundRobin
+from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 
+SESSION_KEY_BYTES: Final = 32
 MAX_SPOKEN: Final = 4_096
 """Peers whose services are remembered."""
 
@@ -78,6 +82,13 @@ class DataPlane:
         limits = config.proxy.limits
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
+        self._retries = retries = RetriesServed()
+        self._upstreams = Upstreams(
+            config.traffic,
+            origin=mesh.id,
+            key=blake2b(mesh.trust.mesh_id, SESSION_KEY_BYTES, key=b"sessions"),
+            rng=random.Random(os.urandom(16)),
+        )
         self._flush_due = False
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
@@ -100,11 +111,12 @@ class DataPlane:
                 snapshot=lambda: mesh.snapshot,
                 reactor=reactor,
                 pool=self._pool,
-                balancer=RoundRobin(mesh.id),
+                upstreams=self._upstreams,
                 report=self._attempted,
                 observe=self._observe,
                 entropy=os.urandom,
                 limits=limits,
+                is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
                 fast_lane=fast_lane,
                 external=External(config.proxy.external, config.proxy.allow),
                 dialler=self._dialler,
@@ -119,6 +131,7 @@ class DataPlane:
                 apps=self._apps,
                 observe=self._observe,
                 limits=limits,
+                retries=retries,
                 fast_lane=fast_lane,
             )
         )
@@ -152,6 +165,7 @@ class DataPlane:
 
     def snapshot_changed(self) -> None:
         """Have requests asked elsewhere, as far as that is possible, that wait at what has become unhealthy."""
+        self._upstreams.picture_changed(self._mesh.snapshot)
         self._reactor.defer(partial(self._pool.doubt, self._is_unhealthy))
 
     def _is_unhealthy(self, node: NodeId, service: str) -> bool:

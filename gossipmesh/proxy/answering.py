@@ -123,18 +123,20 @@ class Answering:
             self._broke_http()
             return
         self._end_if_open()
+        self._progressed()
         try:
-            self._answer.whole(head, body, last=self._last)
+            self._answer.whole(self._kept_session(head), body, last=self._last)
         except LocalProtocolError:
             self._broke_http()
             return
-        self._answered()
+        self._answered(end)
 
     def head_received(self, head: ResponseHead) -> None:
         """Pass an interim head on; hold a short response; begin to answer with any other.
 
         A request that is not complete by now may never be; whoever answers early does not wait for it.
         """
+        self._progressed()
         if head.status == 101 or (self._request.method == b"CONNECT" and 200 <= head.status < 300):
             self._switch(head)
             return
@@ -143,11 +145,21 @@ class Answering:
                 self._answer.interim(head)
                 return
             self._end_if_open()
-            self._answer.head(head, last=self._last)
+            self._answer.head(self._kept_session(head), last=self._last)
         except LocalProtocolError:
             self._broke_http()
             return
         self._caller.alarm.set(self.deadline)
+
+    def _progressed(self) -> None:
+        if self._attempts is not None:
+            self._attempts.progressed()
+
+    def _kept_session(self, head: ResponseHead) -> ResponseHead:
+        """Give a final head with the cookie that keeps the caller's session where it is, if there is to be one."""
+        attempts = self._attempts
+        cookie = attempts.plan.cookie() if isinstance(attempts, Attempts) else None
+        return head if cookie is None else ResponseHead(head.status, (*head.headers, (b"Set-Cookie", cookie)))
 
     @property
     def _stray(self) -> bool:
@@ -172,6 +184,7 @@ class Answering:
         """Pass body bytes on, or hold them."""
         stream = self._stream
         assert stream is not None
+        self._progressed()
         try:
             taken = self._answer.data(data)
         except LocalProtocolError:
@@ -189,14 +202,16 @@ class Answering:
         except LocalProtocolError:
             self._broke_http()
             return
-        self._answered()
+        self._answered(end)
 
-    def _answered(self) -> None:
+    def _answered(self, end: End) -> None:
         """Everything of the answer was given to the link."""
         attempts, stream = self._attempts, self._stream
         assert attempts is not None
         assert stream is not None
-        attempts.answered(AttemptOutcome(OutcomeKind.ANSWERED, "", self._answer.status))
+        # The far daemon's own answers tell by their flag what they are.
+        outcome = AttemptOutcome(OutcomeKind.ANSWERED, self._answer.flag, self._answer.status)
+        attempts.answered(outcome, report=end.in_flight)
         # Also where a RESET that came with the answer is still to be told: that is no failure any more.
         if not (self._upload.passed and stream.sent_end):
             stream.reset(UNNEEDED)
@@ -264,6 +279,7 @@ class Answering:
             return
         self._answer.status = head.status
         attempts.answered(AttemptOutcome(OutcomeKind.ANSWERED, "", head.status))
+        attempts.over()
         self._tell_over = self._tell_switched()
         link = self._caller.hand_over()
         link.send(data)
@@ -370,6 +386,8 @@ class Answering:
         self._over = True
         self._ports.observe(self._report())
         stray = self._stray
+        if self._attempts is not None:
+            self._attempts.over()
         self._let_go()
         self._tell_over()
         self._caller.exchange_over(complete=self._complete, stray=stray)

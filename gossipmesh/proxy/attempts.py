@@ -9,9 +9,10 @@ from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
+from gossipmesh.routing.upstreams import Waiter
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.pool import ChannelPool
-from gossipmesh.transport.reactor import Reactor
+from gossipmesh.transport.reactor import Alarm, Reactor
 
 Begin = Callable[[Endpoint, HopConnection], None]
 Report = Callable[[NodeId, AttemptOutcome], None]
@@ -42,6 +43,7 @@ class Attempts:
         "_begin",
         "_none_left",
         "_over",
+        "_pause",
         "_pool",
         "_reactor",
         "_report",
@@ -68,6 +70,7 @@ class Attempts:
         self._begin = begin
         self._none_left = none_left
         self._over = False
+        self._pause: Alarm | None = None
         self.count = 0
         """Attempts so far."""
         self.endpoint: Endpoint | None = None
@@ -131,19 +134,54 @@ class Attempts:
     def failed(self, outcome: AttemptOutcome, *, replayable: bool = True) -> None:
         """The present attempt failed; begin the next one."""
         self._record(outcome, replayable)
-        if not self._over:
+        if self._over:
+            return
+        wait_s = self.plan.retry_wait_s()
+        if wait_s:
+            if self._pause is None:
+                self._pause = self._reactor.alarm(self.next)
+            self._pause.set(self._reactor.now + wait_s)
+        else:
             self.next()
 
-    def answered(self, outcome: AttemptOutcome) -> None:
-        """The present attempt gave what the caller gets; there is no other."""
-        self._over = True
-        self._record(outcome, True)
+    def progressed(self) -> None:
+        """Bytes of a response came from the present attempt."""
+        self.plan.progressed(now=self._reactor.now)
 
-    def _record(self, outcome: AttemptOutcome, replayable: bool) -> None:
+    def answered(self, outcome: AttemptOutcome, *, report: int | None = None) -> None:
+        """The present attempt gave what the caller gets; there is no other.
+
+        Args:
+            outcome: of the attempt.
+            report: how many requests its daemon said that it has in flight; None: it did not say.
+        """
+        self._over = True
+        self._record(outcome, True, report)
+
+    def _record(self, outcome: AttemptOutcome, replayable: bool, report: int | None = None) -> None:
         assert self.endpoint is not None
-        self.plan.record(outcome, now=self._reactor.now, replayable=replayable)
+        self.plan.record(outcome, now=self._reactor.now, replayable=replayable, report=report)
         self._report(self.endpoint.id, outcome)
 
     def abandon(self) -> None:
-        """Begin no other attempt."""
+        """Begin no other attempt, and wait for none."""
         self._over = True
+        self._drop_pause()
+        self.plan.abandon(now=self._reactor.now)
+
+    def over(self) -> None:
+        """The request is over: its place is somebody else's."""
+        self._drop_pause()
+        if waiting := self.plan.over(now=self._reactor.now):
+            let_go(self._reactor, waiting)
+
+    def _drop_pause(self) -> None:
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.drop()
+
+
+def let_go(reactor: Reactor, waiting: list[Waiter]) -> None:
+    """Tell requests that their turn has come; not from within whatever ended just now."""
+    for waiter in waiting:
+        reactor.defer(waiter.admitted)

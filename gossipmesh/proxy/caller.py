@@ -107,7 +107,6 @@ class CallerConnection:
         self._state = _State.READING
         self._head_began = math.inf
         self._next_deferred = False
-        self._first_deadline_s = min(limits.response_timeout_s, limits.request_timeout_s)
         self._quick = quick(self) if quick is not None else None
         self.ending = False
         """Whether the next answer is the last one."""
@@ -138,7 +137,7 @@ class CallerConnection:
                 quick.general()  # Something of a next request is here already.
             elif self._state is _State.READING and not http.begun and quick.begin(data):
                 if quick.busy:
-                    self.alarm.set(self.reactor.now + self._first_deadline_s)
+                    self.alarm.set(quick.due)
                 return
         http.receive(data)
         exchange = self._exchange

@@ -6,12 +6,14 @@ from attrs import evolve
 
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
-from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward
+from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward, values_of
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endpoints
 from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import OutboundPorts
+from gossipmesh.routing.balancing.cookies import read_cookie_untrusted
 from gossipmesh.routing.plan import Plan
+from gossipmesh.routing.traffic import Sticky
 
 
 def name(request: RequestIn, *, fixed: str | None, external: External) -> Named:
@@ -29,8 +31,15 @@ def name(request: RequestIn, *, fixed: str | None, external: External) -> Named:
     return Named(tunnel.service, request.target, request.target, tunnel.outside)
 
 
-def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, deadline: float) -> Plan:
+def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, request_id: bytes) -> Plan:
     """Give the attempts of a request to a service.
+
+    Args:
+        ports: what surrounds it.
+        request: as it came.
+        named: what it asks for.
+        now: when it came, in monotonic seconds.
+        request_id: by which it is found again.
 
     Raises:
         RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
@@ -39,15 +48,32 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, deadline: fl
     if request.method == b"CONNECT":
         port = int(named.target.rpartition(b":")[2])
         endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
-        snapshot = evolve(snapshot, services={named.service: endpoints})
+        if endpoints != snapshot.endpoints(named.service):
+            snapshot = evolve(snapshot, services={named.service: endpoints})
+    upstream = ports.upstreams.of(named.service, keep=snapshot.knows(named.service))
+    timeout_s = upstream.traffic.timeout_s
     return Plan.for_request(
         snapshot,
-        named.service,
+        upstream,
         request.method,
-        ports.balancer,
         max_attempts=ports.limits.max_attempts,
-        deadline=deadline,
+        now=now,
+        deadline=now + (ports.limits.request_timeout_s if timeout_s is None else timeout_s),
+        session=session(ports, request, upstream.traffic.sticky),
+        is_retry=ports.is_retry(request_id),
     )
+
+
+def session(ports: OutboundPorts, request: RequestIn, sticky: Sticky | None) -> bytes | None:
+    """Give what tells which session a request belongs to, as its service's settings ask for it; None: nothing does."""
+    if sticky is None:
+        return None
+    if sticky.by == "source":
+        return (ports.source_service or ports.node).encode()
+    if sticky.by == "cookie":
+        return read_cookie_untrusted(values_of(request.headers, b"cookie"), sticky.name.encode())
+    values = values_of(request.headers, sticky.name.encode())
+    return values[0] if values else None
 
 
 def forwardable(request: RequestIn) -> Headers | None:

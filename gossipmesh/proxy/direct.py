@@ -99,9 +99,15 @@ class DirectAttempt:
             flag = outcome.flag if outcome.flag in STATUS else "UC"
             self._none_left(RequestError(flag, STATUS[flag], f"{self.whom}: {_TEXTS.get(flag, 'failed')}"))
 
-    def answered(self, outcome: AttemptOutcome) -> None:
+    def progressed(self) -> None:
+        """Nothing: there is nobody to compare it with."""
+
+    def answered(self, outcome: AttemptOutcome, *, report: int | None = None) -> None:
         """Note that it gave what the caller gets."""
         self._over = True
+
+    def over(self) -> None:
+        """Nothing: it had no place to wait for."""
 
     def abandon(self) -> None:
         """Dial no longer."""

@@ -9,6 +9,7 @@ to an answer of our own; after it, to a visibly broken-off response.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_call import QuickCall
 from gossipmesh.proxy.replies import options_reply, refusal
 from gossipmesh.proxy.tracing import trace
+from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import StreamResetError
@@ -52,7 +54,7 @@ class Exchange(Answering):
         over: is told once, when the request is over.
     """
 
-    __slots__ = ("_address", "_fixed", "_headers", "_overflow", "_said_continue")
+    __slots__ = ("_address", "_fixed", "_headers", "_overflow", "_queued", "_said_continue")
 
     def __init__(
         self,
@@ -72,6 +74,8 @@ class Exchange(Answering):
         self._overflow = overflow
         self._headers: Headers = ()
         self._said_continue = False
+        self._queued = False
+        """Whether the request waits for its turn."""
 
     # --- deciding --------------------------------------------------------------------------------------------------
 
@@ -88,8 +92,39 @@ class Exchange(Answering):
         if self._request.has_body and not self._take_body():
             return
         self._attempts = attempts
+        if isinstance(attempts, Attempts):
+            self._ask_for_turn(attempts)
+        else:
+            attempts.next()
+        self._watch_dial()
+
+    def _ask_for_turn(self, attempts: Attempts) -> None:
+        admission = attempts.plan.admit(self, now=self._reactor.now)
+        if admission is Admission.ADMIT:
+            attempts.next()
+        elif admission is Admission.WAIT:
+            self._queued = True
+            self._patience = self._reactor.now + attempts.plan.upstream.traffic.limits.wait_s
+        else:
+            self._refuse(refusal("UO"))
+
+    def admitted(self) -> None:
+        """The request's turn has come."""
+        attempts = self._attempts
+        if not isinstance(attempts, Attempts) or not attempts.plan.admitted():
+            return  # It was over before it heard of that.
+        self._queued = False
+        self._patience = math.inf
         attempts.next()
         self._watch_dial()
+
+    def late(self, now: float) -> None:
+        """See which deadline has passed, and act on it."""
+        if self._queued and self._patience <= now < self._request_deadline:
+            self._abandon()
+            self._refuse(refusal("UO"))
+        else:
+            super().late(now)
 
     def take_over(self, quick: QuickCall) -> None:
         """Go on with a request that began the quick way, as if it had been here from the start."""
@@ -98,7 +133,7 @@ class Exchange(Answering):
         assert plan is not None
         assert head is not None
         self._started = quick.started
-        self._request_deadline = quick.started + self._limits.request_timeout_s
+        self._request_deadline = quick.deadline
         self._request_id, self._trace_id = request.request_id, request.trace_id
         self._named = Named(request.service, request.target, request.host)
         self._headers = head.headers
@@ -113,7 +148,7 @@ class Exchange(Answering):
         self._upload.skip()  # It went with the head.
         self._stream = stream
         stream.listener = self
-        self._patience = quick.started + self._limits.response_timeout_s
+        self._patience = quick.started + self._response_timeout_s(plan)
         self._caller.alarm.set(self.deadline)
 
     def _attempts_of(self, plan: Plan) -> Attempts:
@@ -147,7 +182,12 @@ class Exchange(Answering):
         self._headers = deciding.headers_to_mesh(
             ports, request, named, traced=traced.headers, address=self._address
         )
-        return self._attempts_of(deciding.plan(ports, request, named, deadline=self._request_deadline))
+        plan = deciding.plan(ports, request, named, now=self._started, request_id=self._request_id)
+        self._request_deadline = plan.deadline
+        return self._attempts_of(plan)
+
+    def _response_timeout_s(self, plan: Plan) -> float:
+        return min(self._limits.response_timeout_s, plan.upstream.traffic.retries.per_try_timeout_s)
 
     def _begin(self, endpoint: Endpoint, channel: HopConnection) -> None:
         """Start an attempt."""
@@ -161,7 +201,7 @@ class Exchange(Answering):
             target=named.target,
             headers=self._headers,
             deadline_ms=max(1, int(left_ms)) if left_ms <= MAX_DEADLINE_MS else 0,
-            attempt=attempts.count,
+            attempt=attempts.count + attempts.plan.is_retry,
             request_id=self._request_id,
             source_service=self._ports.source_service,
         )
@@ -253,7 +293,10 @@ class Exchange(Answering):
 
     def _wait_for_response(self) -> None:
         """The whole request went out; from now on its response is waited for."""
-        self._patience = self._reactor.now + self._limits.response_timeout_s
+        attempts, timeout_s = self._attempts, self._limits.response_timeout_s
+        if isinstance(attempts, Attempts):
+            timeout_s = self._response_timeout_s(attempts.plan)
+        self._patience = self._reactor.now + timeout_s
         self._caller.alarm.set(self.deadline)
 
     def credit_gained(self) -> None:

@@ -86,6 +86,7 @@ class Inbound:
         full = self._full_for(peer.id)
         self._in_flight += 1
         self._per_peer[peer.id] += 1
+        ports.retries.began(stream.request.request_id, stream.request.attempt, now=ports.reactor.now)
         service = ports.service(stream.request.service)
         if self._draining or full or service is None:
             flag = "DR" if self._draining else "UO" if full else "NR"
@@ -138,6 +139,7 @@ class Inbound:
 
     def _over(self, stream: HopStream) -> None:
         peer = stream.peer.id
+        self._ports.retries.ended(stream.request.request_id)
         self._in_flight -= 1
         self._per_peer[peer] -= 1
         if not self._per_peer[peer]:

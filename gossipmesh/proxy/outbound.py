@@ -22,6 +22,8 @@ from gossipmesh.proxy.raw import RawCall
 from gossipmesh.proxy.replies import Reply, reply_to
 from gossipmesh.transport.connecting import Accepting
 
+LOOK_S: Final = 0.1
+"""How often endpoints are looked at, while requests are under way, for one that has fallen silent."""
 ROOM_MADE: Final = 64
 """One in so many of the most connections is closed at once to make room: finding them costs a look at all."""
 
@@ -43,6 +45,25 @@ class Outbound:
         self._tunnels = 0
         self._idle = trio.Event()
         self._ending = False
+        self._watch = ports.reactor.alarm(self._look)
+        self._watching = False
+
+    def _one_more(self) -> None:
+        """Count a request."""
+        self._in_flight += 1
+        if not self._watching:
+            self._watching = True
+            self._watch.set(self._ports.reactor.now + LOOK_S)
+
+    def _look(self) -> None:
+        """Have what waits at an endpoint that has fallen silent asked elsewhere, as far as that is possible."""
+        ports = self._ports
+        silent = ports.upstreams.handle_timer(now=ports.reactor.now)
+        if silent:
+            ports.pool.doubt(lambda node, service: (node, service) in silent)
+        self._watching = self._in_flight > 0
+        if self._watching:
+            self._watch.set(ports.reactor.now + LOOK_S)
 
     def end_connections(self) -> None:
         """Answer on, but end each connection from an app with its next answer: this daemon will stop.
@@ -120,7 +141,7 @@ class Outbound:
             raw = RawCall(self._ports, sock, fixed, switched=self._switched, over=self._raw_over)
             self._connections.add(raw)
             overflow = self._is_full(switches=True)
-            self._in_flight += 1
+            self._one_more()
             raw.start(overflow=overflow)
             return
         connection = CallerConnection(
@@ -160,7 +181,7 @@ class Outbound:
         self, address: str, fixed: str | None, caller: CallerConnection, request: RequestIn
     ) -> Exchange:
         overflow = self._is_full(switches=bool(request.upgrade) or request.method == b"CONNECT")
-        self._in_flight += 1
+        self._one_more()
         return self._continued(address, fixed, caller, request, overflow=overflow)
 
     def _continued(
@@ -191,7 +212,7 @@ class Outbound:
     def _begins(self) -> bool:
         if self._in_flight >= self._ports.limits.requests_in_flight:
             return False
-        self._in_flight += 1
+        self._one_more()
         return True
 
     def _is_full(self, *, switches: bool) -> bool:

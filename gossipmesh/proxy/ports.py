@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId, Service
@@ -14,9 +14,10 @@ from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outside import REFUSED, External
-from gossipmesh.routing.balancer import Balancer
+from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.outcomes import AttemptOutcome
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 
@@ -33,12 +34,15 @@ class OutboundPorts:
     """Gives the newest picture of the mesh."""
     reactor: Reactor
     pool: ChannelPool
-    balancer: Balancer
+    upstreams: Upstreams
+    """What is known of the services that are called."""
     report: Callable[[NodeId, AttemptOutcome], None]
     """Learns how each attempt ended, so that membership hears of nodes that cannot be reached."""
     observe: Observer
     entropy: Callable[[int], bytes]
     limits: ProxyLimits
+    is_retry: Callable[[bytes], bool] = lambda _: False
+    """Tells whether a request with this id is a retry of somebody further up: :class:`.budget.Inbound`."""
     fast_lane: bool = True
     """Whether plain heads may be read without h11."""
     external: External = REFUSED
@@ -61,5 +65,7 @@ class InboundPorts:
     apps: AppPool
     observe: Observer
     limits: ProxyLimits
+    retries: RetriesServed = field(factory=RetriesServed)
+    """Which requests that are served here are retries."""
     fast_lane: bool = True
     """Whether plain requests and answers may be passed on without h11."""

@@ -20,6 +20,7 @@ from gossipmesh.channel.hop_messages import MAX_DEADLINE_MS, End, RequestHead, R
 from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.attempts import let_go
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_heads import (
     STATUS_LINES,
@@ -72,6 +73,8 @@ class QuickCall:
         "_ports",
         "_via",
         "busy",
+        "deadline",
+        "due",
         "head",
         "plan",
         "request",
@@ -105,6 +108,10 @@ class QuickCall:
         self.head: RequestHead | None = None
         self.stream: HopStream | None = None
         self.started = 0.0
+        self.deadline = 0.0
+        """Until when the answer may begin, all attempts included, in monotonic seconds."""
+        self.due = 0.0
+        """When the request leaves this way, if it is not answered by then."""
 
     def begin(self, data: bytes) -> bool:
         """Begin the request that ``data`` is; False, and nothing done, where it has to go the general way."""
@@ -119,18 +126,27 @@ class QuickCall:
         )
         if request is None or len(request.body) > MAX_WHOLE:
             return False
-        now = ports.reactor.now
-        deadline = now + limits.request_timeout_s
-        plan = Plan.for_request(
-            ports.snapshot(),
-            request.service,
-            request.method,
-            ports.balancer,
-            max_attempts=limits.max_attempts,
-            deadline=deadline,
-        )
-        if not plan.has_candidates or not self._begins():
+        snapshot = ports.snapshot()
+        if not snapshot.knows(request.service):
             return False
+        upstream = ports.upstreams.of(request.service)
+        traffic = upstream.traffic
+        if traffic.sticky is not None:
+            return False
+        now = ports.reactor.now
+        deadline = now + (limits.request_timeout_s if traffic.timeout_s is None else traffic.timeout_s)
+        plan = Plan.for_request(
+            snapshot,
+            upstream,
+            request.method,
+            max_attempts=limits.max_attempts,
+            now=now,
+            deadline=deadline,
+            is_retry=ports.is_retry(request.request_id),
+        )
+        if not plan.has_candidates or not upstream.breaker.has_room or not self._begins():
+            return False
+        plan.admit_now(now=now)
         endpoint = plan.next_attempt(now=now)
         assert endpoint is not None
         added = self._added.get(request.host)
@@ -145,11 +161,13 @@ class QuickCall:
             request.target,
             HeaderLines(request.lines + added, b""),
             max(1, int(left_ms)) if left_ms <= MAX_DEADLINE_MS else 0,
-            1,
+            2 if plan.is_retry else 1,
             request.request_id,
             ports.source_service,
         )
         self._data, self.request, self.plan, self.started = data, request, plan, now
+        self.deadline = deadline
+        self.due = min(deadline, now + min(limits.response_timeout_s, traffic.retries.per_try_timeout_s))
         self.busy = True
         channel = ports.pool.channel(endpoint.id)
         if channel is not None:
@@ -173,7 +191,7 @@ class QuickCall:
         ):
             lines = b"\r\n".join(headers.lines)
             self._caller.link.send(b"%b%b\r\n%b%b" % (STATUS_LINES[head.status], lines, self._via, body))
-            self._answered(head.status, len(body))
+            self._answered(head.status, len(body), end)
         else:
             self.general().whole_received(head, body, end)
 
@@ -208,7 +226,7 @@ class QuickCall:
         self._clear()
         return taker
 
-    def _answered(self, status: int, size: int) -> None:
+    def _answered(self, status: int, size: int, end: End) -> None:
         request, plan, ports = self.request, self.plan, self._ports
         assert request is not None
         assert plan is not None
@@ -216,7 +234,7 @@ class QuickCall:
         assert endpoint is not None
         outcome = AttemptOutcome(OutcomeKind.ANSWERED, "", status)
         now = ports.reactor.now
-        plan.record(outcome, now=now)
+        plan.record(outcome, now=now, report=end.in_flight)
         ports.report(endpoint.id, outcome)
         ports.observe(
             RequestReport(
@@ -238,6 +256,8 @@ class QuickCall:
         )
         self._clear()
         self._over()
+        if waiting := plan.over(now=now):
+            let_go(ports.reactor, waiting)
         self._caller.quick_over()
 
     def _clear(self) -> None:

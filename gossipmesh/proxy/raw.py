@@ -15,6 +15,7 @@ from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.replies import ERROR_HEADER, known_flag
 from gossipmesh.proxy.tunnel import Tunnel
+from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
@@ -54,7 +55,11 @@ class RawCall:
         self._link = Link(ports.reactor, sock, self)
         self._link.pause()
         plan = Plan.for_request(
-            ports.snapshot(), service, b"CONNECT", ports.balancer, max_attempts=ports.limits.max_attempts
+            ports.snapshot(),
+            ports.upstreams.of(service),
+            b"CONNECT",
+            max_attempts=ports.limits.max_attempts,
+            now=self._started,
         )
         self._attempts = Attempts(
             ports.reactor, ports.pool, plan, report=ports.report, begin=self._begin, none_left=self._end
@@ -62,6 +67,7 @@ class RawCall:
         self._patience = ports.reactor.alarm(self._late)
         self._stream: HopStream | None = None
         self._tunnel: Tunnel | None = None
+        self._queued = False
         self._request_id = ports.entropy(16).hex()
         self._status = 0
         self._flag = ""
@@ -69,9 +75,21 @@ class RawCall:
 
     def start(self, *, overflow: bool) -> None:
         """Begin the first attempt."""
-        if overflow:
-            self._end("UO")
+        plan = self._attempts.plan
+        admission = Admission.REFUSE if overflow else plan.admit(self, now=self._started)
+        if admission is Admission.ADMIT:
+            self._attempts.next()
+        elif admission is Admission.WAIT:
+            self._queued = True
+            self._patience.set(self._started + plan.upstream.traffic.limits.wait_s)
         else:
+            self._end("UO")
+
+    def admitted(self) -> None:
+        """Its turn has come."""
+        if self._attempts.plan.admitted():
+            self._queued = False
+            self._patience.clear()
             self._attempts.next()
 
     def _begin(self, endpoint: Endpoint, channel: HopConnection) -> None:
@@ -104,6 +122,7 @@ class RawCall:
             self._end(known_flag(flags[0].decode("ascii", "replace")) if flags else "UPE")
             return
         self._attempts.answered(AttemptOutcome(OutcomeKind.ANSWERED, "", head.status))
+        self._attempts.over()
         self._patience.drop()
         self._stream = None
         self._switched = self._tell_switched()
@@ -165,6 +184,9 @@ class RawCall:
     # --- ending ----------------------------------------------------------------------------------------------------
 
     def _late(self) -> None:
+        if self._queued:
+            self._end("UO")
+            return
         self._drop_stream()
         self._attempts.failed(AttemptOutcome(OutcomeKind.REFUSED, "UT"))
 
@@ -191,6 +213,7 @@ class RawCall:
         if tell is None:
             return
         self._flag = flag
+        self._attempts.over()
         self._patience.drop()
         self._link.close(reset=bool(flag))
         endpoint = self._attempts.endpoint

@@ -96,6 +96,15 @@ class Breaker(Generic[WaiterT]):
         self.refused += 1
         return Admission.REFUSE
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a new request would be admitted at once."""
+        return not self._queue and self.in_flight < self.limit
+
+    def admit(self) -> None:
+        """Admit a request; only where :attr:`has_room`."""
+        self.in_flight += 1
+
     def ended(self, seconds: float | None, *, now: float) -> list[WaiterT]:
         """Take in that an admitted request is over, and give those that go now in its place.
 
@@ -118,9 +127,9 @@ class Breaker(Generic[WaiterT]):
         self.in_flight += len(admitted)
         return admitted
 
-    def withdraw(self, waiter: WaiterT) -> None:
-        """Let ``waiter`` wait no longer: its caller left."""
-        self._queue.pop(waiter, None)
+    def withdraw(self, waiter: WaiterT) -> bool:
+        """Let ``waiter`` wait no longer: its caller left. False if it does not wait: its turn has come."""
+        return self._queue.pop(waiter, None) is not None
 
     def handle_timer(self, *, now: float) -> list[WaiterT]:
         """Give those that have waited too long, and are refused."""

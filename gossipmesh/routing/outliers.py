@@ -28,10 +28,9 @@ endpoints: one that the mesh itself has taken out is no reason to send requests 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
-from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.model import NodeId
 from gossipmesh.routing.ejection import Came, EjectionSettings
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.success_rate import fallen_behind
@@ -115,9 +114,9 @@ class Outliers:
         self._standings: dict[NodeId, _Standing] = {}
         self._out: dict[NodeId, _Standing] = {}
         self._answers = 0
-        self._candidates: Sequence[Endpoint] = ()
-        self._left_of: Sequence[Endpoint] | None = None
-        self._left: Sequence[Endpoint] = ()
+        self._candidates = Candidates()
+        self._left_of: Candidates | None = None
+        self._left = Candidates()
         self._left_until = 0.0
         self._compare_at = self._turn_at = -math.inf
         self._turn_answers = 0
@@ -126,7 +125,7 @@ class Outliers:
 
     # --- who may be chosen -----------------------------------------------------------------------------------------
 
-    def fit(self, candidates: Sequence[Endpoint], *, now: float, may_try: bool = True) -> Sequence[Endpoint]:
+    def fit(self, candidates: Candidates, *, now: float, may_try: bool = True) -> Candidates:
         """Give those of ``candidates`` that are in rotation; never none, if there are any.
 
         Args:
@@ -140,18 +139,22 @@ class Outliers:
             return candidates
         if candidates is self._left_of and now < self._left_until:
             return self._left
-        left: Sequence[Endpoint] = [
-            each
-            for each in candidates
-            if (standing := out.get(each.id)) is None or (may_try and self._to_be_tried(standing, now))
-        ]
+        left = Candidates.of(
+            (
+                each
+                for each in candidates
+                if (standing := out.get(each.id)) is None or (may_try and self._to_be_tried(standing, now))
+            ),
+            zone=candidates.zone,
+            callers=candidates.callers,
+        )
         if not left or len(left) * 100 < self._settings.panic * len(candidates):
             left = candidates
         due = min((each.until for each in out.values() if each.trial_at == -math.inf), default=math.inf)
         if now < due:
             # Nobody is to be tried, so `may_try` made no difference, and the same holds until somebody is.
             self._left_of, self._left_until = candidates, due
-            self._left = left = Candidates.of(left)
+            self._left = left
         return left
 
     @staticmethod

@@ -9,19 +9,25 @@ shows it. The rules (RFC 9110, section 9.2.2):
   again only if the method is idempotent.
 - After the first byte of a response went out: never.
 - Every try is on another node: the one that just failed is the least likely to answer.
+- What may make an app work once more is charged to the service's retry budget (:mod:`.budget`); where that is used up,
+  nothing is tried again.
 - A body that was partly sent and is no longer held cannot be sent again, so it ends the trying.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Sequence
 from typing import Final
 
-from gossipmesh.model import Endpoint, value
-from gossipmesh.routing.balancer import Balancer
+from gossipmesh.model import Endpoint, NodeId, value
+from gossipmesh.routing.backoff import wait_s
+from gossipmesh.routing.balancing.load import Result
+from gossipmesh.routing.breakers import Admission
+from gossipmesh.routing.ejection import Came, what_it_says
+from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.upstreams import Upstream, Waiter
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
@@ -35,77 +41,128 @@ class Attempt:
     outcome: AttemptOutcome
     started: float
     ended: float
-    """Both in monotonic seconds."""
+    """Both in monotonic seconds, as :attr:`first_byte`."""
+    first_byte: float | None = None
+    """Of the response; None: none came."""
+
+
+RESULTS: Final = {
+    Came.OK: Result.ANSWERED,
+    Came.ERROR: Result.FAILED,
+    Came.FAILURE: Result.FAILED,
+    Came.NOTHING: Result.UNKNOWN,
+}
+
+GIVEN_UP: Final = AttemptOutcome(OutcomeKind.FAILED, "DC")
+"""How an attempt ends that nobody waits for."""
 
 
 class Plan:
     """The attempts of one request, decided one at a time.
 
-    Make one with :meth:`for_request`; then, until :meth:`next_attempt` gives None or an attempt answered, try
-    what it gives and tell :meth:`record` how that ended.
+    Make one with :meth:`for_request`, and have it admitted (:meth:`admit`, or :meth:`admit_now`); then, until
+    :meth:`next_attempt` gives None or an attempt answered, try what it gives and tell :meth:`record` how that ended.
+    Every plan that was admitted or waits ends with :meth:`over`.
     """
 
     # Every request makes one of these.
     __slots__ = (
-        "_balancer",
+        "_admitted",
         "_candidates",
         "_current",
-        "_deadline",
+        "_first_byte",
         "_known",
         "_max_attempts",
         "_method",
         "_over",
+        "_session",
         "_started",
+        "_waiter",
         "attempts",
-        "service",
+        "begun",
+        "deadline",
+        "is_retry",
+        "left_out",
+        "upstream",
     )
 
     def __init__(
         self,
         snapshot: Snapshot,
-        service: str,
+        upstream: Upstream,
         method: bytes,
-        balancer: Balancer,
         *,
         max_attempts: int,
+        now: float,
         deadline: float,
+        session: bytes | None,
+        is_retry: bool,
     ) -> None:
-        self.service = service
+        self.upstream = upstream
         self.attempts: list[Attempt] = []
-        candidates = snapshot.eligible(service)
+        """Those that have ended."""
+        self.begun = now
+        """When the request came, in monotonic seconds."""
+        self.deadline = deadline
+        """When it ends, if no response has begun by then."""
+        self.is_retry = is_retry
+        """Whether the request is a retry of somebody further up."""
+        self.left_out: tuple[tuple[NodeId, str], ...] = ()
+        """The eligible endpoints that the present attempt could not get, or the last one, and why."""
+        candidates = snapshot.eligible(upstream.service)
         self._candidates = candidates
         # The snapshot itself is not kept: a request may last for days, and there is a new one every few seconds.
-        self._known = bool(candidates) or snapshot.knows(service)
-        self._balancer = balancer
+        self._known = bool(candidates) or snapshot.knows(upstream.service)
         self._method = method
-        self._max_attempts = max_attempts
-        self._deadline = deadline
+        self._max_attempts = upstream.traffic.retries.attempts or max_attempts
+        self._session = session
         self._current: Endpoint | None = None
         self._started = 0.0
+        self._first_byte: float | None = None
         self._over = False
+        self._admitted = False
+        self._waiter: Waiter | None = None
 
     @classmethod
     def for_request(
         cls,
         snapshot: Snapshot,
-        service: str,
+        upstream: Upstream,
         method: bytes,
-        balancer: Balancer,
         *,
         max_attempts: int,
+        now: float,
         deadline: float = math.inf,
+        session: bytes | None = None,
+        is_retry: bool = False,
     ) -> Plan:
-        """Give the plan of a request with ``method`` to ``service``.
+        """Give the plan of a request with ``method``.
 
         Args:
             snapshot: read once, here; a request in flight does not see later ones.
-            service: the service's name.
+            upstream: the service, and what is known of it.
             method: as received; only exact names of RFC 9110 count as idempotent.
-            balancer: chooses among the eligible endpoints.
-            max_attempts: tries in all, the first included; at least 1.
+            max_attempts: tries in all, the first included, where the service's settings do not say; at least 1.
+            now: monotonic seconds.
             deadline: monotonic seconds after which no new attempt starts.
+            session: what tells the request's session, as the service's settings ask for it; None: nothing.
+            is_retry: whether the request is a retry of somebody further up, as :class:`.budget.Inbound` says.
         """
-        return cls(snapshot, service, method, balancer, max_attempts=max_attempts, deadline=deadline)
+        return cls(
+            snapshot,
+            upstream,
+            method,
+            max_attempts=max_attempts,
+            now=now,
+            deadline=deadline,
+            session=session,
+            is_retry=is_retry,
+        )
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return self.upstream.service
 
     @property
     def has_candidates(self) -> bool:
@@ -117,50 +174,151 @@ class Plan:
         """The endpoint of the attempt that was begun and not recorded."""
         return self._current
 
+    # --- its turn --------------------------------------------------------------------------------------------------
+
+    def admit_now(self, *, now: float) -> None:
+        """Take a place; only where the breaker has room."""
+        self.upstream.breaker.admit()
+        self._admitted = True
+        self.upstream.budget.request(now=now, retry=self.is_retry)
+
+    def admit(self, waiter: Waiter, *, now: float) -> Admission:
+        """Decide whether the request goes now, waits for its turn, or is refused (``UO``).
+
+        If it waits, ``waiter`` will be among what some other plan's :meth:`over` gives; :meth:`admitted` follows then.
+        """
+        admission = self.upstream.breaker.ask(waiter, now=now)
+        if admission is not Admission.REFUSE:
+            self.upstream.budget.request(now=now, retry=self.is_retry)
+        self._admitted = admission is Admission.ADMIT
+        self._waiter = waiter if admission is Admission.WAIT else None
+        return admission
+
+    def admitted(self) -> bool:
+        """Note that its turn has come; False if it was :meth:`over` before it heard of that."""
+        self._admitted, self._waiter = self._waiter is not None, None
+        return self._admitted
+
+    def over(self, *, now: float) -> list[Waiter]:
+        """Give the place back, or wait for none, and give those whose turn has come by that. Safe to call again."""
+        waiter, self._waiter = self._waiter, None
+        if not self._admitted and (waiter is None or self.upstream.breaker.withdraw(waiter)):
+            return []
+        self._admitted = False
+        last = self.attempts[-1] if self.attempts else None
+        seconds = last.first_byte - last.started if last is not None and last.first_byte is not None else None
+        return self.upstream.breaker.ended(seconds, now=now)
+
+    # --- attempts --------------------------------------------------------------------------------------------------
+
     def has_another(self, *, now: float) -> bool:
         """Tell whether another attempt would follow if the current one failed now, after its request was sent.
 
         That of a request whose body can be sent once more, as :meth:`record` takes it.
         """
-        if self._over or self._method not in IDEMPOTENT or now >= self._deadline:
+        if self._over or self._method not in IDEMPOTENT or now >= self.deadline:
             return False
         tried = len(self.attempts) + (self._current is not None)
-        return tried < min(self._max_attempts, len(self._candidates))
+        return (
+            tried < min(self._max_attempts, len(self._candidates))
+            and self.upstream.budget.left(now=now) >= 1.0
+        )
+
+    def retry_wait_s(self) -> float:
+        """Give for how many seconds the next attempt should be put off: 0 for the first one."""
+        attempts = self.attempts
+        if not attempts or self._over:
+            return 0.0
+        upstream = self.upstream
+        return wait_s(len(attempts), attempts[-1].outcome.kind, upstream.backoff, rng=upstream.rng)
 
     def next_attempt(self, *, now: float) -> Endpoint | None:
         """Give the endpoint to try now, or None: then :attr:`flag_if_none` says why there is none."""
         assert self._current is None, "the attempt before this one was not recorded"
-        if self._over or len(self.attempts) >= self._max_attempts or now >= self._deadline:
+        attempts = self.attempts
+        if self._over or len(attempts) >= self._max_attempts or now >= self.deadline:
             return None
-        left: Sequence[Endpoint] = self._candidates
-        if self.attempts:
-            tried = {attempt.endpoint.id for attempt in self.attempts}
-            left = [endpoint for endpoint in left if endpoint.id not in tried]
-        if not left:
-            return None
-        self._current = self._balancer.pick(self.service, left)
-        self._started = now
-        return self._current
+        candidates, upstream = self._candidates, self.upstream
+        fitting = upstream.outliers.fit(candidates, now=now, may_try=self._method in IDEMPOTENT)
+        pick = upstream.balancer.pick
+        if not attempts:
+            endpoint = pick(fitting, now=now, session=self._session)
+        else:
+            tried = {attempt.endpoint.id for attempt in attempts}
+            # Whoever is out of rotation may still be the one that answers: better than nobody.
+            endpoint = pick(fitting, now=now, session=self._session, tried=tried) or pick(
+                candidates, now=now, session=self._session, tried=tried
+            )
+            if (
+                endpoint is not None
+                and _is_charged(attempts[-1].outcome)
+                and not upstream.budget.take(now=now)
+            ):
+                return None
+        if fitting is not candidates:
+            self.left_out = _left_out(upstream, candidates, fitting, now)
+        if endpoint is not None:
+            self._begin(endpoint, now)
+        return endpoint
 
-    def record(self, outcome: AttemptOutcome, *, now: float, replayable: bool = True) -> None:
+    def _begin(self, endpoint: Endpoint, now: float) -> None:
+        self._current = endpoint
+        self._started = now
+        self._first_byte = None
+        self.upstream.balancer.began(endpoint)
+        self.upstream.outliers.began(endpoint.id, now=now)
+
+    def progressed(self, *, now: float) -> None:
+        """Note that bytes of a response came from the current endpoint."""
+        endpoint = self._current
+        if endpoint is not None:
+            if self._first_byte is None:
+                self._first_byte = now
+            self.upstream.outliers.progressed(endpoint.id, now=now)
+
+    def cookie(self) -> bytes | None:
+        """Give the value of the Set-Cookie header that the current endpoint's response is to have; None: none."""
+        sticky, endpoint = self.upstream.traffic.sticky, self._current
+        if sticky is None or sticky.by != "cookie" or endpoint is None:
+            return None
+        return self.upstream.balancer.cookie(endpoint, self._session)
+
+    def record(
+        self, outcome: AttemptOutcome, *, now: float, replayable: bool = True, report: int | None = None
+    ) -> None:
         """Take how the current attempt ended.
 
         Args:
             outcome: how.
             now: monotonic seconds.
             replayable: whether the request's body, as far as it was read, can be sent once more.
+            report: how many requests the endpoint's daemon said it had in flight; None: it did not say.
         """
         endpoint = self._current
         assert endpoint is not None, "there is no attempt to record"
         self._current = None
-        self.attempts.append(Attempt(endpoint, outcome, self._started, now))
-        match outcome.kind:
-            case OutcomeKind.ANSWERED:
-                self._over = True
-            case OutcomeKind.CONNECT_FAILED | OutcomeKind.REFUSED:
-                self._over = not replayable
-            case OutcomeKind.FAILED:
-                self._over = not (replayable and self._method in IDEMPOTENT)
+        answered = outcome.kind is OutcomeKind.ANSWERED
+        first_byte = self._first_byte
+        if answered and first_byte is None:
+            first_byte = now
+        self.attempts.append(Attempt(endpoint, outcome, self._started, now, first_byte))
+        upstream, came = self.upstream, what_it_says(outcome)
+        latency_s = (now if first_byte is None else first_byte) - self._started
+        upstream.outliers.ended(endpoint.id, came, now=now)
+        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=latency_s, now=now, report=report)
+        if answered:
+            self._over = True
+            upstream.hedging.answered(latency_s)
+        elif outcome.kind is OutcomeKind.FAILED:
+            self._over = not (replayable and self._method in IDEMPOTENT)
+        else:
+            self._over = not replayable
+
+    def abandon(self, *, now: float) -> None:
+        """Take that nobody waits for the current attempt any more, if there is one."""
+        if self._current is not None:
+            self.record(GIVEN_UP, now=now, replayable=False)
+        self._over = True
 
     @property
     def flag_if_none(self) -> str:
@@ -168,7 +326,8 @@ class Plan:
 
         ``NR``: nobody offers the service. ``UH``: it has no eligible endpoint. ``UT``: the deadline passed
         before the first attempt. ``URX``: as many attempts as are allowed failed, at least two. Else the flag
-        of the last failure: no endpoint was left, or the request could not be sent once more.
+        of the last failure: no endpoint was left, the request could not be sent once more, or the service has no
+        retry budget left.
         """
         if not self._known:
             return "NR"
@@ -179,3 +338,17 @@ class Plan:
         if not self._over and len(self.attempts) >= self._max_attempts > 1:
             return "URX"
         return self.attempts[-1].outcome.flag
+
+
+def _is_charged(outcome: AttemptOutcome) -> bool:
+    """Tell whether another attempt may make an app work twice, or falls upon those that have too much to do."""
+    return outcome.kind is OutcomeKind.FAILED or outcome.flag in {"UO", "RL"}
+
+
+def _left_out(
+    upstream: Upstream, candidates: Sequence[Endpoint], fitting: Sequence[Endpoint], now: float
+) -> tuple[tuple[NodeId, str], ...]:
+    stay = {endpoint.id for endpoint in fitting}
+    return tuple(
+        (each.id, upstream.outliers.reason(each.id, now=now)) for each in candidates if each.id not in stay
+    )

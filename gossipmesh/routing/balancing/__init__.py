@@ -1,7 +1,6 @@
 """Which endpoint of a service gets a request, as the service's :class:`~gossipmesh.routing.traffic.Traffic` says.
 
 ===============  ================================================================================================
-``registry.py``  the balancers of all services that a node calls
 ``service.py``   one service's: split, zone, session and rule together; explains itself
 ``layout.py``    its endpoints in groups by tag and zone, with the share of each
 ``members.py``   one group: turns and chances by weight

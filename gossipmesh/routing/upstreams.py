@@ -1,0 +1,152 @@
+"""Everything that one node knows of the services that it calls, and how it treats the requests to each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from random import Random
+from typing import Protocol
+
+from gossipmesh.model import NodeId
+from gossipmesh.routing.backoff import BackoffSettings
+from gossipmesh.routing.balancing.service import ServiceBalancer
+from gossipmesh.routing.breakers import Breaker, BreakerSettings
+from gossipmesh.routing.budget import BudgetSettings, RetryBudget
+from gossipmesh.routing.concurrency import ConcurrencySettings
+from gossipmesh.routing.ejection import EjectionSettings
+from gossipmesh.routing.hedging import HedgeSettings, Hedging
+from gossipmesh.routing.outliers import Outliers
+from gossipmesh.routing.per_service import PerService
+from gossipmesh.routing.snapshot import Candidates, Snapshot
+from gossipmesh.routing.traffic import DEFAULT, EVERY, Ejection, Traffic
+
+OFF = EjectionSettings(failures_in_a_row=0, errors_in_a_row=0, rate_requests=0, silence_s=0, share=0)
+
+
+class Waiter(Hashable, Protocol):
+    """A request that waits for its turn."""
+
+    def admitted(self) -> None:
+        """Its turn has come."""
+
+
+class Upstream:
+    """One service that is called: a machine for each thing that is decided about its requests.
+
+    Args:
+        service: its name.
+        traffic: how its requests are spread, tried and bounded.
+        origin: this node.
+        key: of sessions' hashes; the same on all nodes of the mesh.
+        rng: dice.
+    """
+
+    __slots__ = (
+        "backoff",
+        "balancer",
+        "breaker",
+        "budget",
+        "eligible",
+        "hedging",
+        "outliers",
+        "rng",
+        "service",
+        "traffic",
+    )
+
+    def __init__(self, service: str, traffic: Traffic, *, origin: NodeId, key: bytes, rng: Random) -> None:
+        limits, retries = traffic.limits, traffic.retries
+        self.service = service
+        self.traffic = traffic
+        self.rng = rng
+        self.balancer = ServiceBalancer(service, traffic, origin=origin, key=key, rng=rng)
+        self.outliers = Outliers(ejection_settings(traffic.ejection))
+        self.budget = RetryBudget(BudgetSettings())
+        self.backoff = BackoffSettings()
+        self.eligible = Candidates()
+        """The eligible endpoints of the newest picture."""
+        self.hedging = Hedging(HedgeSettings(enabled=retries.hedge))
+        self.breaker: Breaker[Waiter] = Breaker(
+            BreakerSettings(in_flight=limits.in_flight, queue=limits.queue, wait_s=limits.wait_s),
+            ConcurrencySettings(enabled=limits.adaptive),
+        )
+
+
+def ejection_settings(ejection: Ejection) -> EjectionSettings:
+    """Give when endpoints are outliers."""
+    if not ejection.enabled or not ejection.share:
+        return OFF
+    return EjectionSettings(
+        failures_in_a_row=ejection.failures_in_a_row,
+        base_s=ejection.base_s,
+        most_s=ejection.most_s,
+        share=ejection.share,
+    )
+
+
+class Upstreams:
+    """All services that one node calls, each made when it is first called and known to be there.
+
+    Args:
+        traffic: how the requests to each service are treated, by its name or
+            :data:`~gossipmesh.routing.traffic.EVERY`.
+        origin: this node.
+        key: of sessions' hashes, at most 64 bytes; the same on all nodes of the mesh.
+        rng: dice.
+    """
+
+    __slots__ = ("_key", "_origin", "_rng", "_traffic", "_upstreams")
+
+    def __init__(self, traffic: Mapping[str, Traffic], *, origin: NodeId, key: bytes, rng: Random) -> None:
+        self._traffic = traffic
+        self._origin = origin
+        self._key = key
+        self._rng = rng
+        self._upstreams: PerService[Upstream] = PerService(self._make)
+
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(self._upstreams)
+
+    def _make(self, service: str) -> Upstream:
+        return Upstream(service, self.traffic_of(service), origin=self._origin, key=self._key, rng=self._rng)
+
+    def of(self, service: str, *, keep: bool = True) -> Upstream:
+        """Give what is known of ``service``.
+
+        Args:
+            service: its name.
+            keep: say no for a service that nobody offers: what apps make up must not push out what is there.
+        """
+        return self._upstreams.of(service) if keep else self._upstreams.get(service) or self._make(service)
+
+    def get(self, service: str) -> Upstream | None:
+        """Give what is known of ``service``, if it was ever called: for reports."""
+        return self._upstreams.get(service)
+
+    def traffic_of(self, service: str) -> Traffic:
+        """Give what holds for ``service``."""
+        return self._traffic.get(service) or self._traffic.get(EVERY) or DEFAULT
+
+    def handle_timer(self, *, now: float) -> set[tuple[NodeId, str]]:
+        """Look at all services with requests in flight; to be called every 0.1 s or so.
+
+        Returns:
+            Nodes, each with one of its services, that have just been found silent: what waits there and may be sent
+            twice should go elsewhere.
+        """
+        return {
+            (node, upstream.service)
+            for upstream in self._upstreams
+            if upstream.breaker.in_flight
+            for node in upstream.outliers.handle_timer(now=now)
+        }
+
+    def picture_changed(self, snapshot: Snapshot) -> None:
+        """Hold nothing against endpoints that are eligible again: they were started anew, or say that they are well."""
+        for upstream in self._upstreams:
+            eligible = snapshot.eligible(upstream.service)
+            if eligible is not upstream.eligible:
+                before = {endpoint.id for endpoint in upstream.eligible}
+                for endpoint in eligible:
+                    if endpoint.id not in before:
+                        upstream.outliers.forget(endpoint.id)
+                upstream.eligible = eligible
