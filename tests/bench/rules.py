@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from hashlib import blake2b
+from random import Random
 from typing import Final
 
 from gossipmesh.channel.hop_messages import Headers
@@ -35,10 +36,11 @@ from gossipmesh.proxy.headers import (
 from gossipmesh.proxy.names import name_request
 from gossipmesh.proxy.tracing import trace, trace_id_of
 from gossipmesh.proxy.trailers import filter_trailers
-from gossipmesh.routing.balancer import RoundRobin
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.traffic import DEFAULT
+from gossipmesh.routing.upstreams import Upstream
 
 HEADS: Final = 500
 ROUNDS: Final = 60
@@ -141,21 +143,24 @@ def routing_cases() -> dict[str, Case]:
         for index in range(5)
     )
     snapshot = Snapshot(NodeId(bytes(32)), {"hello": endpoints})
-    balancer = RoundRobin(NodeId(bytes(32)))
+    upstream = Upstream("hello", DEFAULT, origin=NodeId(bytes(32)), key=b"", rng=Random(1))
+    balancer = upstream.balancer
     answered = AttemptOutcome(OutcomeKind.ANSWERED, status=200)
     node, services, groups = NodeId(b"w" * 32), frozenset({"web"}), frozenset[str]()
 
     def attempt(_: int) -> None:
-        plan = Plan.for_request(snapshot, "hello", b"GET", balancer, max_attempts=3)
+        plan = Plan.for_request(snapshot, upstream, b"GET", max_attempts=3, now=1.0)
+        plan.admit_now(now=1.0)
         plan.next_attempt(now=1.0)
         plan.record(answered, now=1.5)
+        plan.over(now=1.5)
 
     def decided(_: int) -> None:
         decide(Source(node, "web", services, groups), "hello", b"GET", b"/", True)
 
     return {
         "plan, one attempt": attempt,
-        "round robin": lambda _: balancer.pick("hello", snapshot.eligible("hello")),
+        "round robin": lambda _: balancer.pick(snapshot.eligible("hello"), now=1.0),
         "outcome": lambda _: AttemptOutcome(OutcomeKind.ANSWERED, status=200),
         "source and decide": decided,
     }

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from types import ModuleType
+from random import Random
+from types import MappingProxyType, ModuleType
 
 import pytest
 import trio
@@ -36,8 +37,11 @@ from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
+from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.outcomes import AttemptOutcome
-from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.snapshot import Candidates, Snapshot
+from gossipmesh.routing.traffic import DEFAULT, Traffic
+from gossipmesh.routing.upstreams import Upstream, Upstreams
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.pool import ChannelPool
@@ -62,11 +66,34 @@ def lab(request: pytest.FixtureRequest) -> ModuleType:
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-class InOrder:
+class InOrder(ServiceBalancer):
     """Takes endpoints in the order of their names, so that a test knows who is asked first."""
 
-    def pick(self, service: str, candidates: Sequence[Endpoint]) -> Endpoint:
-        return min(candidates, key=lambda endpoint: endpoint.node)
+    def pick(
+        self,
+        candidates: Candidates,
+        *,
+        now: float,
+        session: bytes | None = None,
+        tried: Collection[NodeId] = (),
+    ) -> Endpoint | None:
+        left = [endpoint for endpoint in candidates if endpoint.id not in tried]
+        return min(left, key=lambda endpoint: endpoint.node, default=None)
+
+
+class Called(Upstreams):
+    """Services as a test wants them."""
+
+    def _make(self, service: str) -> Upstream:
+        upstream = super()._make(service)
+        if upstream.traffic is DEFAULT:
+            upstream.balancer = InOrder(service, DEFAULT, origin=NodeId(bytes(32)), key=b"", rng=Random(1))
+        return upstream
+
+
+def called(traffic: Mapping[str, Traffic] = MappingProxyType({})) -> Upstreams:
+    """Give services of which those with settings of their own are treated accordingly."""
+    return Called(traffic, origin=NodeId(bytes(32)), key=b"k", rng=Random(1))
 
 
 @define
@@ -124,6 +151,7 @@ class Mesh:
         allow: bool = True,
         limits: ProxyLimits | None = None,
         external: External = REFUSED,
+        traffic: Mapping[str, Traffic] = MappingProxyType({}),
     ) -> Daemon:
         """Start one node's proxy; ``services`` and ``tcp`` are the ports of its apps by name.
 
@@ -172,7 +200,7 @@ class Mesh:
                 snapshot=lambda: Snapshot(key.id, self.endpoints),
                 reactor=self.reactor,
                 pool=pool,
-                balancer=InOrder(),
+                upstreams=called(traffic),
                 report=lambda node, outcome: daemon.outcomes.append((node, outcome)),
                 observe=daemon.reports.append,
                 entropy=os.urandom,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -12,6 +13,8 @@ from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.traffic import DEFAULT
+from gossipmesh.routing.upstreams import Upstream
 
 LOCAL = NodeId(b"w" * 32)
 HELLO = Service("hello", 80)
@@ -22,11 +25,6 @@ OK = AttemptOutcome(OutcomeKind.ANSWERED, "", 200)
 
 class Clock:
     now = 0.0
-
-
-class InOrder:
-    def pick(self, service: str, candidates: Sequence[Endpoint]) -> Endpoint:
-        return min(candidates, key=lambda endpoint: endpoint.node)
 
 
 class Pool:
@@ -51,9 +49,9 @@ class Request:
         endpoints = tuple(
             Endpoint(node, NodeId(node.encode() * 32), Address("127.0.0.1", 1), HELLO, True) for node in nodes
         )
-        plan = Plan.for_request(
-            Snapshot(LOCAL, {"hello": endpoints}), "hello", method, InOrder(), max_attempts=most
-        )
+        upstream = Upstream("hello", DEFAULT, origin=LOCAL, key=b"", rng=Random(1))
+        snapshot = Snapshot(LOCAL, {"hello": endpoints})
+        plan = Plan.for_request(snapshot, upstream, method, max_attempts=most, now=0.0)
         self.told: list[object] = []
         self.reported: list[tuple[str, str]] = []
         self.attempts = Attempts(

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from types import ModuleType
 
 import pytest
@@ -21,8 +22,8 @@ from gossipmesh.proxy.access import Direction, RequestReport, path_in, text_in
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.ports import OutboundPorts
-from gossipmesh.routing.balancer import RoundRobin
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity
@@ -67,7 +68,7 @@ def outbound(
             snapshot=lambda: Snapshot(LOCAL),
             reactor=reactor,
             pool=ChannelPool(reactor, identity, lambda node: None, connect_timeout_s=1.0),
-            balancer=RoundRobin(LOCAL),
+            upstreams=Upstreams({}, origin=LOCAL, key=b"", rng=Random(1)),
             report=lambda node, outcome: None,
             observe=[].append if reports is None else reports.append,
             entropy=os.urandom,

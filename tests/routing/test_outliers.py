@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.ejection import Came, EjectionSettings, what_it_says
-from gossipmesh.routing.outliers import MAX_ENDPOINTS, Outliers
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outliers import MAX_ENDPOINTS, Outliers
 from gossipmesh.routing.snapshot import Candidates
 
 

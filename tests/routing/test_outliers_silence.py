@@ -10,10 +10,11 @@ import pytest
 from attrs import define, field
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.balancer import RoundRobin
+from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.ejection import Came, EjectionSettings
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.snapshot import Candidates
+from gossipmesh.routing.traffic import DEFAULT
 
 SEEDS = range(5)
 ABC = Candidates.of(
@@ -58,7 +59,7 @@ class World:
     def run(self) -> World:
         self.rng = Random(self.seed)
         self.outliers = Outliers(EjectionSettings())
-        self.balancer = RoundRobin(NodeId(bytes(32)))
+        self.balancer = ServiceBalancer("hello", DEFAULT, origin=NodeId(bytes(32)), key=b"", rng=Random(1))
         self.waiting: set[Request] = set()
         self.events: list[tuple[float, int, Callable[[float], None]]] = []
         self.at(0.0, self.arrive)
@@ -81,8 +82,10 @@ class World:
 
     def send(self, request: Request, now: float) -> None:
         fit = self.outliers.fit(ABC, now=now, may_try=request.safe)
-        left = [each for each in fit if each.id != request.at] or fit
-        request.at = self.balancer.pick("hello", left).id
+        tried = {request.at} if len(fit) > 1 else ()
+        chosen = self.balancer.pick(fit, now=now, tried=tried)
+        assert chosen is not None
+        request.at = chosen.id
         request.tries += 1
         self.outliers.began(request.at, now=now)
         self.waiting.add(request)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.balancer import RoundRobin
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import IDEMPOTENT, Attempt, Plan
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.traffic import DEFAULT, Traffic
+from gossipmesh.routing.upstreams import Upstream
 
 LOCAL = NodeId(bytes(32))
 CONNECT_FAILED = AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF")
@@ -25,12 +28,16 @@ def endpoint(letter: str, *, eligible: bool = True) -> Endpoint:
     )
 
 
+def upstream(traffic: Traffic = DEFAULT) -> Upstream:
+    return Upstream("hello", traffic, origin=LOCAL, key=b"", rng=Random(1))
+
+
 def plan(
     *endpoints: Endpoint, method: bytes = b"GET", max_attempts: int = 3, deadline: float = 100.0
 ) -> Plan:
     snapshot = Snapshot(LOCAL, {"hello": endpoints})
     return Plan.for_request(
-        snapshot, "hello", method, RoundRobin(LOCAL), max_attempts=max_attempts, deadline=deadline
+        snapshot, upstream(), method, max_attempts=max_attempts, now=0.0, deadline=deadline
     )
 
 
@@ -150,7 +157,7 @@ def test_no_node_is_tried_twice_and_nothing_is_tried_after_an_end(
 
 def test_a_plan_does_not_hold_on_to_the_picture_it_was_made_from() -> None:
     snapshot = Snapshot(LOCAL, {"hello": (A, B)})
-    one = Plan.for_request(snapshot, "hello", b"GET", RoundRobin(LOCAL), max_attempts=2)
+    one = Plan.for_request(snapshot, upstream(), b"GET", max_attempts=2, now=0.0)
     assert not any(getattr(one, name) is snapshot for name in Plan.__slots__)
 
 
