@@ -65,7 +65,7 @@ class InboundPorts:
     apps: AppPool
     observe: Observer
     limits: ProxyLimits
-    retries: RetriesServed = field(factory=RetriesServed)
-    """Which requests that are served here are retries."""
     fast_lane: bool = True
     """Whether plain requests and answers may be passed on without h11."""
+    retries: RetriesServed = field(factory=RetriesServed)
+    """Which requests that are served here are retries."""

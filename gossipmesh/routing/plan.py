@@ -225,9 +225,9 @@ class Plan:
         )
 
     def retry_wait_s(self) -> float:
-        """Give for how many seconds the next attempt should be put off: 0 for the first one."""
+        """Give for how many seconds the next attempt should be put off: 0 where it is the first, or there is none."""
         attempts = self.attempts
-        if not attempts or self._over:
+        if self._over or not 0 < len(attempts) < self._max_attempts:
             return 0.0
         upstream = self.upstream
         return wait_s(len(attempts), attempts[-1].outcome.kind, upstream.backoff, rng=upstream.rng)

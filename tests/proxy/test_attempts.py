@@ -24,7 +24,31 @@ OK = AttemptOutcome(OutcomeKind.ANSWERED, "", 200)
 
 
 class Clock:
-    now = 0.0
+    """A reactor's time, which passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: dict[object, tuple[float, Callable[[], None]]] = {}
+
+    def alarm(self, callback: Callable[[], None]) -> Ring:
+        return Ring(self, callback)
+
+    def pass_time(self) -> None:
+        for alarm, (at, callback) in list(self.due.items()):
+            del self.due[alarm]
+            self.now = max(self.now, at)
+            callback()
+
+
+class Ring:
+    def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
+        self._clock, self._callback = clock, callback
+
+    def set(self, at: float) -> None:
+        self._clock.due[self] = at, self._callback
+
+    def drop(self) -> None:
+        self._clock.due.pop(self, None)
 
 
 class Pool:
@@ -54,8 +78,9 @@ class Request:
         plan = Plan.for_request(snapshot, upstream, method, max_attempts=most, now=0.0)
         self.told: list[object] = []
         self.reported: list[tuple[str, str]] = []
+        self.clock = Clock()
         self.attempts = Attempts(
-            Clock(),  # type: ignore[arg-type]
+            self.clock,  # type: ignore[arg-type]
             pool,  # type: ignore[arg-type]
             plan,
             report=lambda node, outcome: self.reported.append((node[:1].decode(), outcome.flag)),
@@ -130,6 +155,7 @@ def test_a_failure_is_followed_by_another_attempt_only_where_that_is_safe(
     request = Request(Pool("a", "b"), "a", "b", method=method)
     request.attempts.next()
     request.attempts.failed(outcome, replayable=replayable)
+    request.clock.pass_time()
     assert request.told[1:] == [("b", "channel to b") if goes_on else outcome.flag]
     assert request.attempts.retried == ([outcome.flag] if goes_on else [])
 
@@ -138,6 +164,7 @@ def test_no_endpoint_is_asked_twice_and_no_more_than_so_many_are() -> None:
     request = Request(Pool("a", "b", "c"), "a", "b", "c", most=2)
     request.attempts.next()
     request.attempts.failed(UC)
+    request.clock.pass_time()
     request.attempts.failed(UC)
     assert request.told == [("a", "channel to a"), ("b", "channel to b"), "URX"]
     two = Request(Pool("a", "b"), "a", "b")

@@ -55,7 +55,7 @@ async def test_a_denied_request_reaches_no_app(lab: ModuleType) -> None:
     async with lab.pair(lab.refusing, allow=False) as (web, hello):
         assert lab.flag_of(await lab.ask(web, GET)) == (403, "AZ")
         assert [web.report.flag, hello.report.flag] == ["AZ", "AZ"]
-        assert web.outcomes == [(hello.id, AttemptOutcome(OutcomeKind.ANSWERED, status=403))]
+        assert web.outcomes == [(hello.id, AttemptOutcome(OutcomeKind.ANSWERED, "AZ", 403))]
 
 
 async def test_a_service_name_that_the_record_does_not_declare_is_no_identity(lab: ModuleType) -> None:

@@ -49,7 +49,7 @@ def test_a_request_that_is_answered_takes_one_attempt() -> None:
     assert one.next_attempt(now=1.0) == A
     one.record(ANSWERED, now=1.5)
     assert one.next_attempt(now=1.5) is None
-    assert one.attempts == [Attempt(A, ANSWERED, 1.0, 1.5)]
+    assert one.attempts == [Attempt(A, ANSWERED, 1.0, 1.5, 1.5)]
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"get", b"PATCH"])
