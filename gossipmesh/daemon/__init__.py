@@ -6,8 +6,9 @@
 ``control.py``      the one task that owns the control plane's machine
 ``effects.py``      carries out what the control plane asks for
 ``plane.py``        the data plane: proxies and their channels
-``health.py``        checks of this node's services: run, counted, logged, and told to the mesh
+``health.py``       checks of this node's services: run, counted, logged, and told to the mesh
 ``checking.py``      one check of an app: a request, a connection, a program
+``ending.py``       how a node stops: draining, leaving, or at once
 ``recorder.py``     the flight recorder: what membership was told lately, in a ring
 ``surroundings.py`` who started the process, and how many files it may open
 ``ports.py``        binding what is listened on, with errors that name the flag

@@ -1,15 +1,13 @@
 """The composition root: one node's parts, put together, run, and taken down in order.
 
 Start: identity from disk or token; the UDP socket, since the record names its port; the control plane; TCP listener,
-channels and proxies; admin API. Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, and requests are answered on
-until the others have heard it; then GOAWAY, and requests in flight end; leaving is gossiped; everything is cancelled.
+channels and proxies; admin API. How it stops is in :mod:`.ending`.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 from functools import partial
 from typing import Final
@@ -21,6 +19,7 @@ from gossipmesh.config.load import HOST_NAME, Loaded
 from gossipmesh.daemon.admin import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.effects import Effects
+from gossipmesh.daemon.ending import Ending
 from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
 from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
@@ -47,7 +46,7 @@ from gossipmesh.identity.grants import Caveats
 from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, NodeId, Serving, short_id, split_host_port
+from gossipmesh.model import Address, NodeId, short_id, split_host_port
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from gossipmesh.transport.sync import serve_sync
@@ -56,10 +55,6 @@ from gossipmesh.transport.udp import UdpSocket
 FIRST_RESOLVE_S: Final = 2.0
 """How long the start waits for the seeds' names, to find out which of our addresses leads there."""
 CLOCK_RETRY_S: Final = 5.0
-LAST_ANSWER_S: Final = 0.05
-"""From the end of ``leave`` to that of the daemon: its caller is answered meanwhile."""
-NEWS_PERIODS: Final = 4
-"""Gossip periods between saying that we drain, or leave, and doing it: news needs a few to be heard."""
 FIRST_SAVE_S: Final = 2.0
 SAVE_PEERS_S: Final = 30.0
 
@@ -147,8 +142,6 @@ class Node:
         self._disk_failed = False
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
-        self._stopping = self._drained = False
-        self._draining = trio.Lock()
 
     async def start(self, resolved: Resolved) -> None:
         """Bring everything up, outermost last.
@@ -198,6 +191,9 @@ class Node:
             snapshot_changed=self._plane.snapshot_changed,
         )
         self._control = Control(self._mesh, udp, effects)
+        self._ending = Ending(
+            config, self._mesh, self._control, self._plane, save=self._save_peers, nursery=nursery
+        )
         effects.control = self._control
         self._health.publish = self._publish_health
         listener = Listener(
@@ -209,7 +205,7 @@ class Node:
         proxy = await self._plane.start(nursery)
         self._listening = Listening(bound, proxy)
         await self._start_admin()
-        nursery.start_soon(self._watch_signals)
+        nursery.start_soon(self._ending.watch_signals)
         nursery.start_soon(self._keep_peers)
         self.seeds_resolved(resolved)
         self._say_hello()
@@ -272,8 +268,8 @@ class Node:
             listening=lambda: self._listening,
             channels=self._plane.channels,
             in_flight=lambda: self._plane.in_flight,
-            drain=self._drain,
-            leave=self._leave,
+            drain=self._ending.drain,
+            leave=self._ending.leave,
             recorder=self._recorder,
             own_services=self._health.report,
         )
@@ -354,56 +350,6 @@ class Node:
             self._disk_failed = True
         else:
             self._saved, self._disk_failed = raws, False
-
-    # --- the end ---
-
-    async def _watch_signals(self) -> None:
-        # A terminal that is closed (SIGHUP) ends its daemon as Ctrl-C does: in good order.
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for _ in signals:
-                if self._stopping:
-                    break  # Asked twice: at once, then.
-                self._nursery.start_soon(self._stop)
-        self._nursery.cancel_scope.cancel()
-
-    async def _stop(self) -> None:
-        await self._say_goodbye()
-        self._nursery.cancel_scope.cancel()
-
-    async def _leave(self) -> None:
-        await self._say_goodbye()
-        self._nursery.cancel_scope.deadline = trio.current_time() + LAST_ANSWER_S
-
-    async def _say_goodbye(self) -> None:
-        """Drain, tell the mesh, and give the news time to spread."""
-        self._stopping = True
-        self._plane.end_connections()
-        with trio.move_on_after(self._config.proxy.limits.drain_timeout_s):
-            await self._drain()
-            await self._plane.finish()
-        await self._save_peers()
-        self._set_serving(Serving.LEAVING)
-        await self._wait_for_news()
-
-    async def _drain(self) -> None:
-        """Take no more work from the mesh, and see what was taken to its end; serve local apps on."""
-        async with self._draining:
-            if self._drained:
-                return
-            self._set_serving(Serving.DRAINING)
-            with trio.move_on_after(self._config.proxy.limits.drain_timeout_s):
-                # Whoever has not heard it sends on: to refuse that at once would cost each of them another attempt.
-                await self._wait_for_news()
-                await self._plane.drain()
-            self._drained = True
-
-    async def _wait_for_news(self) -> None:
-        """Give what we said of ourselves time to be heard."""
-        if any(member.living for member in self._mesh.members.values()):
-            await trio.sleep(NEWS_PERIODS * self._config.gossip.gossip_period_s)
-
-    def _set_serving(self, serving: Serving) -> None:
-        self._control.post(lambda now, wall: self._mesh.set_serving(serving, now=now, wall=wall))
 
 
 def _clocks() -> tuple[float, float]:

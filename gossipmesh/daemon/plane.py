@@ -104,24 +104,7 @@ class DataPlane:
             lost=unreachable,
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
-        self._outbound = Outbound(
-            OutboundPorts(
-                node=mesh.own.name,
-                source_service=config.proxy.as_service or "",
-                snapshot=lambda: mesh.snapshot,
-                reactor=reactor,
-                pool=self._pool,
-                upstreams=self._upstreams,
-                report=self._attempted,
-                observe=self._observe,
-                entropy=os.urandom,
-                limits=limits,
-                is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
-                fast_lane=fast_lane,
-                external=External(config.proxy.external, config.proxy.allow),
-                dialler=self._dialler,
-            )
-        )
+        self._outbound = self._make_outbound(config, mesh)
         self._inbound = Inbound(
             InboundPorts(
                 service=self._own_service,
@@ -136,6 +119,27 @@ class DataPlane:
             )
         )
         self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
+
+    def _make_outbound(self, config: Config, mesh: Mesh) -> Outbound:
+        reactor, retries, proxy = self._reactor, self._retries, config.proxy
+        return Outbound(
+            OutboundPorts(
+                node=mesh.own.name,
+                source_service=proxy.as_service or "",
+                snapshot=lambda: mesh.snapshot,
+                reactor=reactor,
+                pool=self._pool,
+                upstreams=self._upstreams,
+                report=self._attempted,
+                observe=self._observe,
+                entropy=os.urandom,
+                limits=proxy.limits,
+                is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
+                fast_lane=proxy.fast_lane,
+                external=External(proxy.external, proxy.allow),
+                dialler=self._dialler,
+            )
+        )
 
     async def start(self, nursery: trio.Nursery) -> Address:
         """Start proxies and channels; give where the proxy listens.

@@ -4,6 +4,8 @@
     zones.py         which share of the requests stays in the caller's zone
     traffic.py       how the requests to one service are spread, tried and bounded: settings
     balancing/       the order in which endpoints are taken
+    upstreams.py     all that is known of each service that is called
+    outcomes.py      how one attempt ended
     plan.py          the attempts of one request: who next, whether again, and what to say when nobody is left
 
 What a service is spared, and who of its endpoints is left out, judged by what its requests come to:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.backoff import BackoffSettings
@@ -18,6 +17,9 @@ from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.per_service import PerService
 from gossipmesh.routing.snapshot import Candidates, Snapshot
 from gossipmesh.routing.traffic import DEFAULT, EVERY, Ejection, Traffic
+
+if TYPE_CHECKING:
+    from random import Random
 
 OFF = EjectionSettings(failures_in_a_row=0, errors_in_a_row=0, rate_requests=0, silence_s=0, share=0)
 

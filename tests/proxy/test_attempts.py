@@ -171,6 +171,7 @@ def test_no_endpoint_is_asked_twice_and_no_more_than_so_many_are() -> None:
     two.attempts.next()
     two.attempts.failed(DR)
     two.attempts.failed(UC)
+    two.clock.pass_time()
     assert two.told[2:] == ["UC"]
 
 
