@@ -27,6 +27,14 @@ REFUSALS = {
 """Failures that are no evidence against the node: a bound of our own, or its own word that it takes no more."""
 
 
+def outcome_of(error: ConnectError) -> AttemptOutcome:
+    """Give how an attempt ended that could not be begun."""
+    flag = REFUSALS.get(error.code)
+    if flag is not None:
+        return AttemptOutcome(OutcomeKind.REFUSED, flag)
+    return AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF")
+
+
 class Attempts:
     """Carries out a plan: one attempt after another until one answered, none is left, or nobody waits any more.
 
@@ -120,11 +128,7 @@ class Attempts:
 
     def refused(self, error: ConnectError) -> None:
         """The present attempt could not be begun: nothing was sent."""
-        flag = REFUSALS.get(error.code)
-        if flag is not None:
-            self.failed(AttemptOutcome(OutcomeKind.REFUSED, flag))
-        else:
-            self.failed(AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"))
+        self.failed(outcome_of(error))
 
     @property
     def has_another(self) -> bool:
@@ -143,6 +147,29 @@ class Attempts:
             self._pause.set(self._reactor.now + wait_s)
         else:
             self.next()
+
+    # --- a second one beside the first -----------------------------------------------------------------------------
+
+    def hedge(self) -> Endpoint | None:
+        """Begin an attempt beside the present one, if there may be one: give its endpoint."""
+        endpoint = None if self._over else self.plan.hedge(now=self._reactor.now)
+        if endpoint is not None:
+            self.count += 1
+        return endpoint
+
+    def swap(self) -> None:
+        """Take the other of two attempts for the present one."""
+        self.plan.swap()
+        self.endpoint = self.plan.current
+
+    def end_hedge(self, outcome: AttemptOutcome) -> None:
+        """The other of two attempts is over."""
+        endpoint = self.plan.beside
+        assert endpoint is not None
+        self.plan.end_hedge(outcome, now=self._reactor.now)
+        self._report(endpoint.id, outcome)
+
+    # --- what the present one comes to -----------------------------------------------------------------------------
 
     def progressed(self) -> None:
         """Bytes of a response came from the present attempt."""

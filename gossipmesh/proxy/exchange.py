@@ -28,6 +28,7 @@ from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.proxy.caller import CallerConnection
 from gossipmesh.proxy.direct import DirectAttempt, DirectStream
 from gossipmesh.proxy.headers import visits
+from gossipmesh.proxy.hedge import TIMED_OUT, Hedge
 from gossipmesh.proxy.http1.messages import PeerGone, RequestIn
 from gossipmesh.proxy.names import Named
 from gossipmesh.proxy.ports import OutboundPorts
@@ -35,9 +36,10 @@ from gossipmesh.proxy.quick_call import QuickCall
 from gossipmesh.proxy.replies import options_reply, refusal
 from gossipmesh.proxy.tracing import trace
 from gossipmesh.routing.breakers import Admission
+from gossipmesh.routing.outcomes import GIVEN_UP
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
-from gossipmesh.transport.hop_stream import StreamResetError
+from gossipmesh.transport.hop_stream import HopStream, StreamResetError
 
 
 class Exchange(Answering):
@@ -54,7 +56,7 @@ class Exchange(Answering):
         over: is told once, when the request is over.
     """
 
-    __slots__ = ("_address", "_fixed", "_headers", "_overflow", "_queued", "_said_continue")
+    __slots__ = ("_address", "_fixed", "_headers", "_hedge", "_hedge_at", "_overflow", "_queued", "_said_continue")
 
     def __init__(
         self,
@@ -76,6 +78,9 @@ class Exchange(Answering):
         self._said_continue = False
         self._queued = False
         """Whether the request waits for its turn."""
+        self._hedge_at = math.inf
+        self._hedge: Hedge | None = None
+        """While two attempts are under way."""
 
     # --- deciding --------------------------------------------------------------------------------------------------
 
@@ -118,8 +123,16 @@ class Exchange(Answering):
         attempts.next()
         self._watch_dial()
 
+    @property
+    def deadline(self) -> float:
+        """When :meth:`late` is to be called."""
+        return min(super().deadline, self._hedge_at)
+
     def late(self, now: float) -> None:
         """See which deadline has passed, and act on it."""
+        if now >= self._hedge_at:
+            self._hedge_at = math.inf
+            self._begin_hedge()
         if self._queued and self._patience <= now < self._request_deadline:
             self._abandon()
             self._refuse(refusal("UO"))
@@ -149,6 +162,7 @@ class Exchange(Answering):
         self._stream = stream
         stream.listener = self
         self._patience = quick.started + self._response_timeout_s(plan)
+        self._hedge_at = quick.hedge_at
         self._caller.alarm.set(self.deadline)
 
     def _attempts_of(self, plan: Plan) -> Attempts:
@@ -191,11 +205,25 @@ class Exchange(Answering):
 
     def _begin(self, endpoint: Endpoint, channel: HopConnection) -> None:
         """Start an attempt."""
-        named, attempts, upload = self._named, self._attempts, self._upload
-        assert named is not None
+        attempts = self._attempts
         assert isinstance(attempts, Attempts)
+        try:
+            self._stream = channel.open_stream(self._head(attempts), self, self._upload.whole())
+        except StreamLimit as error:
+            attempts.refused(ConnectError(error.code, str(error)))
+            return
+        except LocalProtocolError as error:
+            attempts.abandon()
+            self._refuse(RequestError("DPE", 431 if error.code == "hop.head-too-long" else 400, str(error)))
+            return
+        self._send_rest()
+
+    def _head(self, attempts: Attempts) -> RequestHead:
+        """Give the head with which the newest attempt goes out."""
+        named = self._named
+        assert named is not None
         left_ms = (self._request_deadline - self._reactor.now) * 1_000
-        head = RequestHead(
+        return RequestHead(
             service=named.service,
             method=self._request.method,
             target=named.target,
@@ -205,16 +233,6 @@ class Exchange(Answering):
             request_id=self._request_id,
             source_service=self._ports.source_service,
         )
-        try:
-            self._stream = channel.open_stream(head, self, upload.whole())
-        except StreamLimit as error:
-            attempts.refused(ConnectError(error.code, str(error)))
-            return
-        except LocalProtocolError as error:
-            attempts.abandon()
-            self._refuse(RequestError("DPE", 431 if error.code == "hop.head-too-long" else 400, str(error)))
-            return
-        self._send_rest()
 
     def _begin_outside(self, sock: socket.socket) -> None:
         """Start the attempt at a host outside the mesh."""
@@ -248,6 +266,28 @@ class Exchange(Answering):
 
     def _none_left(self, flag: str) -> None:
         self._refuse(refusal(flag))
+
+    # --- a second attempt beside a slow one ------------------------------------------------------------------------
+
+    def _begin_hedge(self) -> None:
+        attempts, stream = self._attempts, self._stream
+        if not isinstance(attempts, Attempts) or not isinstance(stream, HopStream):
+            return
+        if (endpoint := attempts.hedge()) is not None:
+            head = self._head(attempts)
+            self._hedge = hedge = Hedge(attempts, self, stream, head=head, settled=self._settled)
+            hedge.begin(self._ports.pool, endpoint)
+
+    def _settled(self, stream: HopStream) -> None:
+        """Of two attempts one is left."""
+        self._hedge = None
+        self._stream = stream
+
+    def _drop_stream(self) -> None:
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.give_up(TIMED_OUT if self._reactor.now >= self._patience else GIVEN_UP)
+        super()._drop_stream()
 
     # --- the request -----------------------------------------------------------------------------------------------
 
@@ -295,7 +335,10 @@ class Exchange(Answering):
         """The whole request went out; from now on its response is waited for."""
         attempts, timeout_s = self._attempts, self._limits.response_timeout_s
         if isinstance(attempts, Attempts):
-            timeout_s = self._response_timeout_s(attempts.plan)
+            plan = attempts.plan
+            timeout_s = self._response_timeout_s(plan)
+            if plan.upstream.hedging.on and attempts.count == 1 and not self._request.has_body:
+                self._hedge_at = math.inf if self._switches else plan.hedge_at()
         self._patience = self._reactor.now + timeout_s
         self._caller.alarm.set(self.deadline)
 

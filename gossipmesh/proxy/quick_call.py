@@ -11,6 +11,7 @@ that is not decided there in the same way, and ``[proxy] fast_lane = false`` lea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -76,6 +77,7 @@ class QuickCall:
         "deadline",
         "due",
         "head",
+        "hedge_at",
         "plan",
         "request",
         "started",
@@ -112,6 +114,8 @@ class QuickCall:
         """Until when the answer may begin, all attempts included, in monotonic seconds."""
         self.due = 0.0
         """When the request leaves this way, if it is not answered by then."""
+        self.hedge_at = math.inf
+        """When it may be sent to another endpoint too."""
 
     def begin(self, data: bytes) -> bool:
         """Begin the request that ``data`` is; False, and nothing done, where it has to go the general way."""
@@ -173,6 +177,9 @@ class QuickCall:
         if channel is not None:
             try:
                 self.stream = channel.open_stream(head, self, request.body)
+                if traffic.retries.hedge:
+                    self.hedge_at = math.inf if request.body else plan.hedge_at()
+                    self.due = min(self.due, self.hedge_at)
                 return True
             except (StreamLimit, LocalProtocolError):
                 pass  # It is tried once more the general way, which knows what to do then.

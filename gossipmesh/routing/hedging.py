@@ -46,10 +46,14 @@ class Hedging:
         settings: when.
     """
 
-    __slots__ = ("_after_s", "_deposit", "_latencies", "_measure_in", "_settings", "_tokens")
+    __slots__ = ("_after_s", "_deposit", "_latencies", "_measure_in", "_settings", "_tokens", "on", "sent")
 
     def __init__(self, settings: HedgeSettings) -> None:
         self._settings = settings
+        self.on = settings.enabled
+        """Whether anything is hedged at all."""
+        self.sent = 0
+        """Hedges taken, ever."""
         self._deposit = settings.percent / 100.0
         self._tokens = 0.0
         self._latencies = Latencies()
@@ -61,7 +65,7 @@ class Hedging:
 
         When they are over, ask :meth:`take`. A request is hedged once, and only before its first failure.
         """
-        if not self._settings.enabled or method not in HEDGED:
+        if not self.on or method not in HEDGED:
             return None
         self._tokens = min(self._tokens + self._deposit, float(self._settings.burst))
         return self._after_s
@@ -71,6 +75,7 @@ class Hedging:
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0
+        self.sent += 1
         return True
 
     def answered(self, seconds: float) -> None:
@@ -79,7 +84,7 @@ class Hedging:
         One that was hedged counts with the time until it was answered or reset, and the hedge itself does not count:
         else the percentile would fall, and hedges come ever sooner.
         """
-        if not self._settings.enabled:
+        if not self.on:
             return
         self._latencies.add(seconds)
         self._measure_in -= 1
@@ -91,7 +96,7 @@ class Hedging:
     @property
     def why(self) -> str:
         """What is done and why, in words for people."""
-        if not self._settings.enabled:
+        if not self.on:
             return "hedging is off"
         if self._after_s is None:
             return f"too few answers yet to know what is slow: {self._latencies.count} of {LEAST_SAMPLES}"

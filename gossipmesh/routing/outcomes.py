@@ -1,10 +1,11 @@
-"""How one attempt ended, by what that says about its request."""
+"""One attempt, and how it ended, by what that says about its request."""
 
 from __future__ import annotations
 
 import enum
+from typing import Final
 
-from gossipmesh.model import value
+from gossipmesh.model import Endpoint, value
 
 
 class OutcomeKind(enum.Enum):
@@ -27,3 +28,25 @@ class AttemptOutcome:
     kind: OutcomeKind
     flag: str = ""
     status: int = 0
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether another attempt may make an app work twice, or falls upon those that have too much to do."""
+        return self.kind is OutcomeKind.FAILED or self.flag in {"UO", "RL"}
+
+
+GIVEN_UP: Final = AttemptOutcome(OutcomeKind.FAILED, "DC")
+"""How an attempt ends that nobody waits for any more."""
+
+
+@value
+class Attempt:
+    """One try of a request that has ended."""
+
+    endpoint: Endpoint
+    outcome: AttemptOutcome
+    started: float
+    ended: float
+    """Both in monotonic seconds, as :attr:`first_byte`."""
+    first_byte: float | None = None
+    """Of the response; None: none came."""

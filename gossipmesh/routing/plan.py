@@ -12,6 +12,8 @@ shows it. The rules (RFC 9110, section 9.2.2):
 - What may make an app work once more is charged to the service's retry budget (:mod:`.budget`); where that is used up,
   nothing is tried again.
 - A body that was partly sent and is no longer held cannot be sent again, so it ends the trying.
+- Beside a first attempt that is slow to be answered a second may be sent (:mod:`.hedging`), within the same bounds. It
+  is one of the attempts; which of the two is the current one is for whoever carries them out to say.
 """
 
 from __future__ import annotations
@@ -20,30 +22,18 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from gossipmesh.model import Endpoint, NodeId, value
+from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.backoff import wait_s
 from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.ejection import Came, what_it_says
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.hedging import HEDGED
+from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.upstreams import Upstream, Waiter
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
-
-
-@value
-class Attempt:
-    """One try of a request that has ended."""
-
-    endpoint: Endpoint
-    outcome: AttemptOutcome
-    started: float
-    ended: float
-    """Both in monotonic seconds, as :attr:`first_byte`."""
-    first_byte: float | None = None
-    """Of the response; None: none came."""
 
 
 RESULTS: Final = {
@@ -52,9 +42,6 @@ RESULTS: Final = {
     Came.FAILURE: Result.FAILED,
     Came.NOTHING: Result.UNKNOWN,
 }
-
-GIVEN_UP: Final = AttemptOutcome(OutcomeKind.FAILED, "DC")
-"""How an attempt ends that nobody waits for."""
 
 
 class Plan:
@@ -68,6 +55,8 @@ class Plan:
     # Every request makes one of these.
     __slots__ = (
         "_admitted",
+        "_asked",
+        "_beside",
         "_candidates",
         "_current",
         "_first_byte",
@@ -117,8 +106,9 @@ class Plan:
         self._max_attempts = upstream.traffic.retries.attempts or max_attempts
         self._session = session
         self._current: Endpoint | None = None
-        self._started = 0.0
+        self._started = self._asked = 0.0
         self._first_byte: float | None = None
+        self._beside: tuple[Endpoint, float] | None = None
         self._over = False
         self._admitted = False
         self._waiter: Waiter | None = None
@@ -173,6 +163,11 @@ class Plan:
     def current(self) -> Endpoint | None:
         """The endpoint of the attempt that was begun and not recorded."""
         return self._current
+
+    @property
+    def beside(self) -> Endpoint | None:
+        """The endpoint of the other attempt, while two are under way."""
+        return None if self._beside is None else self._beside[0]
 
     # --- its turn --------------------------------------------------------------------------------------------------
 
@@ -244,29 +239,74 @@ class Plan:
         if not attempts:
             endpoint = pick(fitting, now=now, session=self._session)
         else:
-            tried = {attempt.endpoint.id for attempt in attempts}
+            # One that was given up has not failed.
+            tried = {attempt.endpoint.id for attempt in attempts if attempt.outcome is not GIVEN_UP}
             # Whoever is out of rotation may still be the one that answers: better than nobody.
             endpoint = pick(fitting, now=now, session=self._session, tried=tried) or pick(
                 candidates, now=now, session=self._session, tried=tried
             )
             if (
                 endpoint is not None
-                and _is_charged(attempts[-1].outcome)
+                and attempts[-1].outcome.is_charged
                 and not upstream.budget.take(now=now)
             ):
                 return None
         if fitting is not candidates:
             self.left_out = _left_out(upstream, candidates, fitting, now)
         if endpoint is not None:
+            self._current = endpoint
+            self._started = self._asked = now  # The latter is never that of a hedge.
+            self._first_byte = None
             self._begin(endpoint, now)
         return endpoint
 
     def _begin(self, endpoint: Endpoint, now: float) -> None:
-        self._current = endpoint
-        self._started = now
-        self._first_byte = None
         self.upstream.balancer.began(endpoint)
         self.upstream.outliers.began(endpoint.id, now=now)
+
+    # --- a second one beside the first -----------------------------------------------------------------------------
+
+    def hedge_at(self) -> float:
+        """Give when a second attempt may be sent beside the first, which has begun; inf: never. To be asked once."""
+        upstream = self.upstream
+        after_s = upstream.hedging.request(self._method)
+        if after_s is None or self.attempts or upstream.traffic.sticky is not None:
+            return math.inf
+        return self._started + after_s
+
+    def hedge(self, *, now: float) -> Endpoint | None:
+        """Give the endpoint of a second attempt beside the current one, which is the first; None: there is to be none.
+
+        It is over with :meth:`end_hedge`, or with :meth:`record` after :meth:`swap`.
+        """
+        current, upstream = self._current, self.upstream
+        if current is None or self.attempts or self._first_byte is not None:
+            return None
+        if self._max_attempts < 2 or now >= self.deadline:
+            return None
+        fitting = upstream.outliers.fit(self._candidates, now=now, may_try=False)
+        if len(fitting) < 2 or upstream.budget.left(now=now) < 1.0 or not upstream.hedging.take():
+            return None
+        endpoint = upstream.balancer.pick(fitting, now=now, session=self._session, tried={current.id})
+        if endpoint is None or not upstream.budget.take(now=now):
+            return None
+        self._beside = endpoint, now
+        self._begin(endpoint, now)
+        return endpoint
+
+    def swap(self) -> None:
+        """Take the other of two attempts for the current one."""
+        current, beside = self._current, self._beside
+        assert current is not None
+        assert beside is not None
+        self._beside = current, self._started
+        self._current, self._started = beside
+
+    def end_hedge(self, outcome: AttemptOutcome, *, now: float) -> None:
+        """Take how the other of two attempts ended; the request goes on with the current one."""
+        assert self._beside is not None, "there are no two attempts"
+        (endpoint, started), self._beside = self._beside, None
+        self._ended(Attempt(endpoint, outcome, started, now), now)
 
     def progressed(self, *, now: float) -> None:
         """Note that bytes of a response came from the current endpoint."""
@@ -296,26 +336,36 @@ class Plan:
         """
         endpoint = self._current
         assert endpoint is not None, "there is no attempt to record"
+        assert self._beside is None, "another attempt is under way"
         self._current = None
         answered = outcome.kind is OutcomeKind.ANSWERED
         first_byte = self._first_byte
         if answered and first_byte is None:
             first_byte = now
-        self.attempts.append(Attempt(endpoint, outcome, self._started, now, first_byte))
-        upstream, came = self.upstream, what_it_says(outcome)
-        latency_s = (now if first_byte is None else first_byte) - self._started
-        upstream.outliers.ended(endpoint.id, came, now=now)
-        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=latency_s, now=now, report=report)
+        self._ended(Attempt(endpoint, outcome, self._started, now, first_byte), now, report)
         if answered:
             self._over = True
-            upstream.hedging.answered(latency_s)
+            hedging = self.upstream.hedging
+            if hedging.on and self._method in HEDGED:
+                assert first_byte is not None
+                hedging.answered(first_byte - self._asked)
         elif outcome.kind is OutcomeKind.FAILED:
             self._over = not (replayable and self._method in IDEMPOTENT)
         else:
             self._over = not replayable
 
+    def _ended(self, attempt: Attempt, now: float, report: int | None = None) -> None:
+        self.attempts.append(attempt)
+        upstream, came, node = self.upstream, what_it_says(attempt.outcome), attempt.endpoint.id
+        first_byte = attempt.first_byte
+        latency_s = (now if first_byte is None else first_byte) - attempt.started
+        upstream.outliers.ended(node, came, now=now)
+        upstream.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
+
     def abandon(self, *, now: float) -> None:
-        """Take that nobody waits for the current attempt any more, if there is one."""
+        """Take that nobody waits for what is under way any more, if anything is."""
+        if self._beside is not None:
+            self.end_hedge(GIVEN_UP, now=now)
         if self._current is not None:
             self.record(GIVEN_UP, now=now, replayable=False)
         self._over = True
@@ -338,11 +388,6 @@ class Plan:
         if not self._over and len(self.attempts) >= self._max_attempts > 1:
             return "URX"
         return self.attempts[-1].outcome.flag
-
-
-def _is_charged(outcome: AttemptOutcome) -> bool:
-    """Tell whether another attempt may make an app work twice, or falls upon those that have too much to do."""
-    return outcome.kind is OutcomeKind.FAILED or outcome.flag in {"UO", "RL"}
 
 
 def _left_out(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
-from gossipmesh.routing.plan import IDEMPOTENT, Attempt, Plan
+from gossipmesh.routing.outcomes import Attempt, AttemptOutcome, OutcomeKind
+from gossipmesh.routing.plan import IDEMPOTENT, Plan
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import DEFAULT, Traffic
 from gossipmesh.routing.upstreams import Upstream
