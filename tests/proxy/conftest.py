@@ -86,7 +86,11 @@ class Called(Upstreams):
 
     def _make(self, service: str) -> Upstream:
         upstream = super()._make(service)
-        if upstream.traffic is DEFAULT:
+        if (upstream.traffic.balancer, upstream.traffic.sticky, upstream.traffic.split) == (
+            DEFAULT.balancer,
+            None,
+            (),
+        ):
             upstream.balancer = InOrder(service, DEFAULT, origin=NodeId(bytes(32)), key=b"", rng=Random(1))
         return upstream
 

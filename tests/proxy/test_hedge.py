@@ -62,8 +62,17 @@ async def break_off(stream: trio.SocketStream) -> None:
 
 
 @asynccontextmanager
-async def hedged(lab: ModuleType, traffic: Traffic = HEDGED) -> AsyncIterator[tuple[Any, Any]]:
-    """Give an app behind two nodes, and the daemon of a caller that knows by now how soon it answers."""
+async def hedged(
+    lab: ModuleType, traffic: Traffic = HEDGED, *, met: bool = True, ghost: bool = False
+) -> AsyncIterator[tuple[Any, Any]]:
+    """Give an app behind two nodes, and the daemon of a caller that knows by now how soon it answers.
+
+    Args:
+        lab: the fixture.
+        traffic: of its requests.
+        met: whether it has a channel to the second node, which is asked only where the first is not.
+        ghost: whether the second node's daemon does not listen.
+    """
     app = App(lab, [])
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -73,24 +82,33 @@ async def hedged(lab: ModuleType, traffic: Traffic = HEDGED) -> AsyncIterator[tu
             pass  # Closed by the test's own doing.
 
     async with lab.mesh() as members:
-        for name in ("hello-0", "hello-1"):
-            await members.daemon(name, {"hello": await members.app(handle)})
+        if met:
+            await members.daemon("hello-1", {"hello": await members.app(handle)})
         web = await members.daemon("web-1", traffic={"hello": traffic})
         stream = await lab.connect(web)
         async with stream:
+            if met:
+                await stream.send_all(QUICK)
+                await lab.read_until(stream, b"ok")
+            await members.daemon("hello-0", {"hello": await members.app(handle)})
             for _ in range(LEAST_SAMPLES):
                 await stream.send_all(QUICK)
                 await lab.read_until(stream, b"ok")
+            if ghost:
+                await members.ghost("hello-1", "hello")
+            elif not met:
+                await members.daemon("hello-1", {"hello": await members.app(handle)})
         web.reports.clear()
         web.outcomes.clear()
         yield web, app
 
 
+@pytest.mark.parametrize("met", [True, False])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 async def test_where_the_first_is_slow_a_second_answers_and_the_first_is_reset_at_its_app(
-    lab: ModuleType, method: bytes
+    lab: ModuleType, method: bytes, met: bool
 ) -> None:
-    async with hedged(lab) as (web, app):
+    async with hedged(lab, met=met) as (web, app):
         app.then = [app.hang, app.answer]
         stream = await lab.connect(web)
         async with stream:
@@ -103,7 +121,7 @@ async def test_where_the_first_is_slow_a_second_answers_and_the_first_is_reset_a
         assert slow != quick
         assert given_up == GIVEN_UP
         assert answered == AttemptOutcome(OutcomeKind.ANSWERED, status=200)
-        assert report.endpoint in {"hello-0", "hello-1"}
+        assert report.endpoint == "hello-1"
     assert len(app.seen) == 2
 
 
@@ -165,6 +183,22 @@ async def test_the_failure_of_one_is_not_the_failure_of_the_request(lab: ModuleT
         kinds = [(outcome.kind, outcome.flag) for _, outcome in web.outcomes]
         assert kinds == [(OutcomeKind.FAILED, "UPE"), (OutcomeKind.ANSWERED, "")]
         assert (web.report.code, web.report.attempts) == (200, 2)
+
+
+async def test_a_second_node_that_cannot_be_reached_fails_nothing(lab: ModuleType) -> None:
+    async with hedged(lab, ghost=True, met=False) as (web, app):
+
+        async def late(stream: trio.SocketStream) -> None:
+            await lab.until(lambda: web.outcomes)
+            await stream.send_all(LATE)
+
+        app.then = [late]
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(SLOW)
+            await lab.read_until(stream, b"late")
+        assert [outcome.flag for _, outcome in web.outcomes] == ["UF", ""]
+        assert (web.report.endpoint, web.report.attempts) == ("hello-0", 2)
 
 
 async def test_where_both_fail_the_answer_says_so(lab: ModuleType) -> None:
