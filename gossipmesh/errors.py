@@ -55,9 +55,11 @@ class RequestError(MeshError):
         flag: the value of ``x-gossipmesh-error`` (``NR``, ``UH``, ``UF`` ...).
         status: the HTTP status to answer with.
         text: one line for the caller.
+        retry_after_s: after how many whole seconds it may be asked again; 0: nobody knows.
     """
 
-    def __init__(self, flag: str, status: int, text: str) -> None:
+    def __init__(self, flag: str, status: int, text: str, *, retry_after_s: int = 0) -> None:
         super().__init__(f"request.{flag.lower()}", text)
+        self.retry_after_s = retry_after_s
         self.flag = flag
         self.status = status

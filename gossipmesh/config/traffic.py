@@ -20,6 +20,7 @@ from gossipmesh.config.keys import Key, keys_of
 from gossipmesh.config.readers import Reader, wrong
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import is_name
+from gossipmesh.routing.rates import RateSettings
 from gossipmesh.routing.traffic import (
     BALANCERS,
     DEFAULT,
@@ -45,7 +46,9 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _ONES_OWN: Final = frozenset({"cookie", "host", "connection", "content-length", "transfer-encoding"})
 """Headers that name no session: they say how a message is to be read, or much else besides."""
 
-PartT = TypeVar("PartT", Traffic, Retries, BreakerLimits, Ejection)
+MAX_RATE: Final = 1_000_000
+"""Requests of one source per second, or at once, that may be allowed."""
+PartT = TypeVar("PartT", Traffic, Retries, BreakerLimits, Ejection, RateSettings)
 
 
 def read_sticky(raw: object) -> Sticky | None:
@@ -116,6 +119,17 @@ def _whole(low: int, high: int) -> Reader:
     return Reader(read)
 
 
+def read_per_second(raw: object) -> float:
+    """Take a number of requests per second; 0: as many as anybody likes."""
+    if (
+        isinstance(raw, bool)
+        or not isinstance(raw, int | float)
+        or not (raw == 0 or 0.001 <= raw <= MAX_RATE)
+    ):
+        raise wrong(raw, f"a number from 0.001 to {MAX_RATE}, or 0 for no limit")
+    return float(raw)
+
+
 def _show_slow_start(seconds: float) -> str:
     return format_duration(seconds or math.inf)
 
@@ -136,9 +150,13 @@ PARTS: Final[Mapping[type, tuple[Key, ...]]] = {
     Retries: (Key("attempts", "attempts", _whole(1, MAX_ATTEMPTS)), *keys_of(Retries, without=("attempts",))),
     BreakerLimits: (Key("queue", "queue", _whole(0, MAX_QUEUE)), *keys_of(BreakerLimits, without=("queue",))),
     Ejection: (Key("share", "share", _whole(0, 100)), *keys_of(Ejection, without=("share",))),
+    RateSettings: (
+        Key("per_second", "per_s", Reader(read_per_second)),
+        Key("burst", "burst", _whole(1, MAX_RATE)),
+    ),
 }
 """The plain keys of each table."""
-TABLES: Final = ("retries", "limits", "ejection")
+TABLES: Final = ("retries", "limits", "ejection", "rate")
 """The tables in the table, by the fields of :class:`~gossipmesh.routing.traffic.Traffic` that have them."""
 
 
@@ -159,8 +177,10 @@ def read_traffic(raw: object, path: str, *, base: Traffic = DEFAULT) -> Traffic:
     retries = _read_part(tables.get("retries", {}), f"{path}.retries", traffic.retries)
     limits = _read_part(tables.get("limits", {}), f"{path}.limits", traffic.limits)
     ejection = _read_part(tables.get("ejection", {}), f"{path}.ejection", traffic.ejection)
+    rate = _read_part(tables.get("rate", {}), f"{path}.rate", traffic.rate)
     _check_times(path, traffic, retries, ejection)
-    return evolve(traffic, retries=retries, limits=limits, ejection=ejection)
+    _check_sense(path, retries, rate)
+    return evolve(traffic, retries=retries, limits=limits, ejection=ejection, rate=rate)
 
 
 def read_traffics(tables: Mapping[str, object], path: str) -> dict[str, Traffic]:
@@ -215,10 +235,20 @@ def _read_part(raw: object, path: str, base: PartT) -> PartT:
 
 
 def _hint(name: str, known: tuple[str, ...]) -> str:
-    for table, part in zip(TABLES, (Retries, BreakerLimits, Ejection), strict=True):
+    for table, part in zip(TABLES, (Retries, BreakerLimits, Ejection, RateSettings), strict=True):
         if "retries" in known and name in {key.name for key in PARTS[part]}:
             return f"did you mean {table}.{name}?"
     return nearest(name, known)
+
+
+def _check_sense(path: str, retries: Retries, rate: RateSettings) -> None:
+    """Refuse what would have no effect."""
+    if retries.hedge and retries.attempts == 1:
+        text = f"needs a second attempt, and {path}.retries.attempts is 1"
+        raise ConfigError("config.value", f"{path}.retries.hedge: {text}")
+    if not rate.per_s and rate.burst != DEFAULT.rate.burst:
+        text = f"{rate.burst} limits nothing without {path}.rate.per_second"
+        raise ConfigError("config.value", f"{path}.rate.burst: {text}")
 
 
 def _check_times(path: str, traffic: Traffic, retries: Retries, ejection: Ejection) -> None:

@@ -24,6 +24,7 @@ from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, NodeId, Service
 from gossipmesh.policy.decision import Decision, Source, decide
 from gossipmesh.proxy.access import RequestReport
+from gossipmesh.proxy.admission import rates_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
@@ -91,6 +92,7 @@ class DataPlane:
         )
         self._flush_due = False
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
+        self._rates = rates_of(self._services, self._upstreams.traffic_of)
         self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
         self._apps = AppPool(reactor, limits, fast_lane=fast_lane, doubt=doubt)
         budget = ReceiveBudget()
@@ -115,6 +117,7 @@ class DataPlane:
                 observe=self._observe,
                 limits=limits,
                 retries=retries,
+                rates=self._rates,
                 fast_lane=fast_lane,
             )
         )

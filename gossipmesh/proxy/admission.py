@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.errors import RemoteProtocolError, RequestError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import refused_services
-from gossipmesh.model import Protocol, Service
+from gossipmesh.model import NodeId, Protocol, Service
 from gossipmesh.policy.decision import Source
 from gossipmesh.proxy.headers import check_framing_untrusted, values_of
 from gossipmesh.proxy.names import check_method
 from gossipmesh.proxy.ports import InboundPorts
-from gossipmesh.proxy.replies import caller_fault, refusal
+from gossipmesh.proxy.replies import STATUS, caller_fault, refusal
+from gossipmesh.routing.rates import RateLimit
+from gossipmesh.routing.traffic import Traffic
 
 
 def services_of(peer: Peer) -> frozenset[str]:
@@ -57,3 +62,27 @@ def authorize(ports: InboundPorts, request: RequestHead, peer: Peer) -> None:
     decision = ports.decide(source, request.service, request.method, request.target)
     if not decision.allow:
         raise refusal("AZ", f"policy does not allow this: rule {decision.rule}")
+
+
+def rates_of(
+    services: Iterable[str], traffic_of: Callable[[str], Traffic]
+) -> dict[str, RateLimit[str | NodeId]]:
+    """Give the limits of those of a node's ``services`` that have one."""
+    settings = {service: traffic_of(service).rate for service in services}
+    return {service: RateLimit(each) for service, each in settings.items() if each.per_s}
+
+
+def check_rate(ports: InboundPorts, request: RequestHead, peer: Peer) -> None:
+    """Count a request that policy allows; its source is the service that its caller speaks as, else its node.
+
+    Raises:
+        RequestError: 429 ``RL``, with when to come back: it is one too many.
+    """
+    rate = ports.rates.get(request.service)
+    if rate is None:
+        return
+    wait_s = rate.take(request.source_service or peer.id, now=ports.reactor.now)
+    if wait_s:
+        source = request.source_service or peer.chain.name
+        text = f"{source} asks {request.service} more often than its node allows"
+        raise RequestError("RL", STATUS["RL"], text, retry_after_s=max(1, math.ceil(wait_s)))

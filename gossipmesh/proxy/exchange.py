@@ -56,7 +56,16 @@ class Exchange(Answering):
         over: is told once, when the request is over.
     """
 
-    __slots__ = ("_address", "_fixed", "_headers", "_hedge", "_hedge_at", "_overflow", "_queued", "_said_continue")
+    __slots__ = (
+        "_address",
+        "_fixed",
+        "_headers",
+        "_hedge",
+        "_hedge_at",
+        "_overflow",
+        "_queued",
+        "_said_continue",
+    )
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import trio
 
 from gossipmesh.errors import RequestError
 from gossipmesh.model import NodeId
-from gossipmesh.proxy.admission import authorize, check_untrusted
+from gossipmesh.proxy.admission import authorize, check_rate, check_untrusted
 from gossipmesh.proxy.apps import AppConnection
 from gossipmesh.proxy.delivery import Delivery
 from gossipmesh.proxy.ports import InboundPorts
@@ -97,6 +97,8 @@ class Inbound:
             if not quickly:
                 check_untrusted(stream.request, service)
             authorize(ports, stream.request, peer)
+            if ports.rates:
+                check_rate(ports, stream.request, peer)
         except RequestError as error:
             self._delivery(stream).refuse(error)
             return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from attrs import field, frozen
 
@@ -16,6 +17,7 @@ from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.outcomes import AttemptOutcome
+from gossipmesh.routing.rates import RateLimit
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.pool import ChannelPool
@@ -69,3 +71,5 @@ class InboundPorts:
     """Whether plain requests and answers may be passed on without h11."""
     retries: RetriesServed = field(factory=RetriesServed)
     """Which requests that are served here are retries."""
+    rates: Mapping[str, RateLimit[str | NodeId]] = MappingProxyType({})
+    """How often each source may ask, by this node's service; one that is not here is not limited."""

@@ -30,6 +30,7 @@ STATUS: Final = {
     "DR": 503,
     "LP": 508,
     "AZ": 403,
+    "RL": 429,
     "DPE": 400,
 }
 """The status that goes with a flag where nothing more is known."""
@@ -50,6 +51,7 @@ _TEXTS: Final = {
     "DR": "the service's node is draining",
     "LP": "this request came back to the same node too often: two services call each other in a circle",
     "AZ": "policy does not let this source call the service",
+    "RL": "this source asks the service more often than its node allows",
     "DPE": "the request is not valid HTTP",
 }
 
@@ -105,6 +107,8 @@ def reply_to(error: RequestError, *, service: str = "", request_id: bytes = b"")
     if error.status == 405:
         # RFC 9110, section 15.5.6: Allow must be there; an empty one is legal, but helps nobody.
         headers.append(_ALLOW)
+    if error.retry_after_s:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
     return Reply(ResponseHead(error.status, tuple(headers)), body)
 
 

@@ -245,11 +245,7 @@ class Plan:
             endpoint = pick(fitting, now=now, session=self._session, tried=tried) or pick(
                 candidates, now=now, session=self._session, tried=tried
             )
-            if (
-                endpoint is not None
-                and attempts[-1].outcome.is_charged
-                and not upstream.budget.take(now=now)
-            ):
+            if endpoint is not None and attempts[-1].outcome.is_charged and not upstream.budget.take(now=now):
                 return None
         if fitting is not candidates:
             self.left_out = _left_out(upstream, candidates, fitting, now)

@@ -31,6 +31,9 @@ class RateSettings:
     """Requests at once after a pause."""
 
 
+UNLIMITED: Final = RateSettings()
+
+
 class RateLimit(Generic[SourceT]):
     """A token bucket for each source, kept as one number: when it will be full (GCRA, ITU-T I.371, annex A).
 

@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from attrs import frozen
 
+from gossipmesh.routing.rates import UNLIMITED, RateSettings
+
 EVERY: Final = "*"
 """In place of a service's name: all services that are not named themselves."""
 BALANCERS: Final = ("round-robin", "weighted", "least-request", "ewma", "random")
@@ -101,6 +103,8 @@ class Traffic:
     retries: Retries = Retries()
     limits: BreakerLimits = BreakerLimits()
     ejection: Ejection = Ejection()
+    rate: RateSettings = UNLIMITED
+    """How often each source may ask: of this node's own endpoint, where it offers the service."""
 
 
 DEFAULT: Final = Traffic()

@@ -11,6 +11,7 @@ import pytest
 from gossipmesh.config.load import load
 from gossipmesh.config.traffic import MAX_TABLES, read_traffic, read_traffics, show_traffic
 from gossipmesh.errors import ConfigError
+from gossipmesh.routing.rates import RateSettings
 from gossipmesh.routing.traffic import BreakerLimits, Ejection, Retries, Share, Sticky, Traffic
 
 FULL = """
@@ -23,6 +24,7 @@ timeout = "15s"
 retries = { attempts = 2, per_try_timeout = "5s", hedge = true }
 limits = { in_flight = 100, queue = 0, wait = "250ms", adaptive = true }
 ejection = { enabled = false, failures_in_a_row = 3, base = "1s", most = "1m", share = 30 }
+rate = { per_second = 0.5, burst = 3 }
 """
 
 
@@ -48,6 +50,7 @@ def test_a_table_can_say_everything() -> None:
         Retries(2, 5.0, True),
         BreakerLimits(100, 0, 0.25, True),
         Ejection(False, 3, 1.0, 60.0, 30),
+        RateSettings(0.5, 3),
     )
 
 
@@ -134,6 +137,18 @@ def test_a_session_is_told_by_one_thing(toml: str, sticky: Sticky | None) -> Non
         ("limits = { queue = -1 }", "limits.queue: -1 is not a whole number from 0"),
         ("limits = { wait = 1 }", "limits.wait: 1 has no unit"),
         ("ejection = { share = 101 }", "ejection.share: 101 is not a whole number from 0 to 100"),
+        ("rate = 100", "traffic.hello.rate: 100 is not a table of keys and values"),
+        ("rate = { per_second = -1 }", "rate.per_second: -1 is not a number from 0.001 to 1000000, or 0 for"),
+        ("rate = { per_second = true }", "rate.per_second: true is not a number"),
+        ("rate = { per_second = nan }", "rate.per_second: NaN is not a number"),
+        ("rate = { per_second = 1, burst = 0 }", "rate.burst: 0 is not a whole number from 1 to 1000000"),
+        ("rate = { burst = 5 }", "rate.burst: 5 limits nothing without traffic.hello.rate.per_second"),
+        ("per_second = 5", "traffic.hello.per_second: there is no such key; did you mean rate.per_second?"),
+        ("rate = { per_sec = 5 }", "there is no such key; did you mean per_second?"),
+        (
+            "retries = { attempts = 1, hedge = true }",
+            "retries.hedge: needs a second attempt, and traffic.hello.retries.attempts is 1",
+        ),
         ('ejection = { base = "10m" }', "ejection.base: 10m is longer than most (5m)"),
     ],
 )

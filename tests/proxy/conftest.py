@@ -29,7 +29,7 @@ from gossipmesh.identity.token import Token, new_token
 from gossipmesh.model import Address, Endpoint, NodeId, Protocol, Service
 from gossipmesh.policy.decision import decide
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import services_of
+from gossipmesh.proxy.admission import rates_of, services_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
@@ -167,6 +167,7 @@ class Mesh:
         key, identity = member(name, tuple(own.values()), self.token)
         daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2)
         apps = AppPool(self.reactor, limits, fast_lane=FAST_LANE)
+        upstreams = called(traffic)
         daemon.inbound = Inbound(
             InboundPorts(
                 own.get,
@@ -177,6 +178,7 @@ class Mesh:
                 daemon.reports.append,
                 limits,
                 FAST_LANE,
+                rates=rates_of(own, upstreams.traffic_of),
             )
         )
         acceptor = daemon.acceptor = HopAcceptor(self.reactor, daemon.inbound.handle)
@@ -204,7 +206,7 @@ class Mesh:
                 snapshot=lambda: Snapshot(key.id, self.endpoints),
                 reactor=self.reactor,
                 pool=pool,
-                upstreams=called(traffic),
+                upstreams=upstreams,
                 report=lambda node, outcome: daemon.outcomes.append((node, outcome)),
                 observe=daemon.reports.append,
                 entropy=os.urandom,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -43,11 +43,9 @@ class App:
                 await stream.send_all(OK)
 
     async def hang(self, stream: trio.SocketStream) -> None:
-        try:
+        with suppress(trio.BrokenResourceError):
             while await stream.receive_some():
                 pass
-        except trio.BrokenResourceError:
-            pass
         self.left += 1
         await stream.aclose()
 
@@ -76,10 +74,8 @@ async def hedged(
     app = App(lab, [])
 
     async def handle(stream: trio.SocketStream) -> None:
-        try:
+        with suppress(trio.ClosedResourceError):  # By the test's own doing.
             await app(stream)
-        except trio.ClosedResourceError:
-            pass  # Closed by the test's own doing.
 
     async with lab.mesh() as members:
         if met:
