@@ -20,6 +20,7 @@
 ``view.py``         what the admin API asks of a node, and the shapes of the answers
 ``admin.py``        the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
 ``metrics.py``      the metrics, with bounded labels
+``upstreams.py``    what the proxies' machines have counted and found
 ``counts.py``       counters for what happens with every request
 ``logs.py``         daemon events and the access log
 ``access_lines.py`` the access log's lines

@@ -21,6 +21,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 from gossipmesh.daemon.counts import Count, Counts, Duration, Durations, Total
 from gossipmesh.model import MemberState
@@ -79,7 +80,7 @@ class _Children(Generic[MetricT]):
         return child
 
 
-class _Distinct:
+class Distinct:
     """Lets the first ``most`` different values pass, and calls all others ``OTHER``."""
 
     def __init__(self, most: int) -> None:
@@ -87,6 +88,7 @@ class _Distinct:
         self._seen: set[str] = set()
 
     def __call__(self, value: str) -> str:
+        """Give the label value for ``value``."""
         if value in self._seen:
             return value
         if len(self._seen) >= self._most:
@@ -147,11 +149,11 @@ class Metrics:
         )
         self._policy_version = gauge("policy_version", "The policy in force; 0 is none.")
         self._chain_expiry = gauge("chain_expiry_timestamp_seconds", "When this node's chain expires.")
-        self._service_label = _Distinct(MAX_SERVICES)
-        self._code_label = _Distinct(MAX_CODES)
-        self._kind_label = _Distinct(MAX_KINDS)
-        self._channel_label = _Distinct(MAX_KINDS)
-        self._rule_label = _Distinct(MAX_RULES)
+        self._service_label = Distinct(MAX_SERVICES)
+        self._code_label = Distinct(MAX_CODES)
+        self._kind_label = Distinct(MAX_KINDS)
+        self._channel_label = Distinct(MAX_KINDS)
+        self._rule_label = Distinct(MAX_RULES)
         self._shown_endpoints: set[tuple[str, str]] = set()
         # By what was passed, where that is what is counted: so there are no more of them than label values.
         self._known_requests: dict[tuple[str, str, str | bytes, int, str], tuple[Count, Duration]] = {}
@@ -249,7 +251,8 @@ class Metrics:
             self._members(state.value).set(counts.get(state, 0))
 
     def set_endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Say how many endpoints each ``(service, state)`` has, ``healthy`` or ``unhealthy``; all others vanish."""
+        """Say how many endpoints each ``(service, state)`` has (``healthy``, ``unhealthy``, ``ejected``)."""
+        # All others vanish.
         shown: set[tuple[str, str]] = set()
         for (service, state), count in counts.items():
             labels = (self._service_label(service), state)
@@ -274,6 +277,10 @@ class Metrics:
     def set_chain_expiry(self, wall: float) -> None:
         """Say when this node's chain expires, in unix seconds."""
         self._chain_expiry.set(wall)
+
+    def add(self, collector: Collector) -> None:
+        """Give what ``collector`` has counted as well."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Give everything in the Prometheus text format 0.0.4."""

@@ -14,9 +14,10 @@ from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
 from gossipmesh.crypto import blake2b
 from gossipmesh.daemon.control import wall_clock
-from gossipmesh.daemon.logs import AccessLog
+from gossipmesh.daemon.logs import AccessLog, Log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
+from gossipmesh.daemon.upstreams import UpstreamMetrics, log_rotation
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import MemberRecord
@@ -55,6 +56,7 @@ class DataPlane:
         identity: who we are in handshakes.
         metrics: counts.
         access: the access log.
+        log: is told which endpoints go out of rotation here, and come back.
         default_allow: the decision where no policy rule matches.
         resolve: where a node is.
         unreachable: is told of a node to which a connect failed or a channel broke, and why.
@@ -69,6 +71,7 @@ class DataPlane:
         *,
         metrics: Metrics,
         access: AccessLog,
+        log: Log,
         default_allow: bool,
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
         unreachable: Callable[[NodeId, str], None],
@@ -78,6 +81,7 @@ class DataPlane:
         self._mesh = mesh
         self._metrics = metrics
         self._access = access
+        self._log = log
         self._default_allow = default_allow
         self._unreachable = unreachable
         limits = config.proxy.limits
@@ -93,6 +97,7 @@ class DataPlane:
         self._flush_due = False
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._rates = rates_of(self._services, self._upstreams.traffic_of)
+        metrics.add(UpstreamMetrics(self._upstreams, self._rates))
         self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
         self._apps = AppPool(reactor, limits, fast_lane=fast_lane, doubt=doubt)
         budget = ReceiveBudget()
@@ -137,6 +142,7 @@ class DataPlane:
                 observe=self._observe,
                 entropy=os.urandom,
                 limits=proxy.limits,
+                rotated=lambda service, news: log_rotation(self._log, mesh.names, service, news),
                 is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
                 fast_lane=proxy.fast_lane,
                 external=External(proxy.external, proxy.allow),
@@ -178,6 +184,10 @@ class DataPlane:
     def _is_unhealthy(self, node: NodeId, service: str) -> bool:
         found = self._mesh.snapshot.endpoints(service)
         return any(endpoint.id == node and not endpoint.service.healthy for endpoint in found)
+
+    def is_ejected(self, service: str, node: NodeId) -> bool:
+        """Tell whether an endpoint is out of rotation here because of what its requests came to."""
+        return self._upstreams.is_ejected(service, node, now=self._reactor.now)
 
     @property
     def in_flight(self) -> int:

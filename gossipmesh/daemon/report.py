@@ -28,7 +28,7 @@ from gossipmesh.daemon.view import (
 )
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, Endpoint, MemberState, Serving
+from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving
 
 
 @frozen
@@ -50,6 +50,7 @@ class NodeReport:
         listening: gives where the node listens now.
         channels: gives the open hop channels, by state.
         in_flight: gives the requests being answered now.
+        ejected: tells of a service's endpoint whether this node leaves it out for what its requests came to.
         drain: takes no more work and returns when what was taken is over.
         leave: tells the mesh goodbye and returns when that is done.
         recorder: keeps what membership was told.
@@ -65,6 +66,7 @@ class NodeReport:
         listening: Callable[[], Listening],
         channels: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        ejected: Callable[[str, NodeId], bool],
         drain: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
         recorder: Recorder,
@@ -76,6 +78,7 @@ class NodeReport:
         self._listening = listening
         self._channels = channels
         self._in_flight = in_flight
+        self._ejected = ejected
         self._drain = drain
         self._leave = leave
         self._recorder = recorder
@@ -175,7 +178,7 @@ class NodeReport:
         metrics.set_members(self._counts())
         metrics.set_endpoints(
             Counter(
-                (name, "healthy" if endpoint.eligible else "unhealthy")
+                (name, self._state(name, endpoint))
                 for name, found in mesh.snapshot.services.items()
                 for endpoint in found
             )
@@ -185,6 +188,11 @@ class NodeReport:
         metrics.set_awareness(mesh.awareness)
         metrics.set_chain_expiry(mesh.chain.grants.expires_at)
         return metrics.text()
+
+    def _state(self, service: str, endpoint: Endpoint) -> str:
+        if not endpoint.eligible:
+            return "unhealthy"
+        return "ejected" if self._ejected(service, endpoint.id) else "healthy"
 
     def trace(self) -> bytes:
         """Give the flight recorder's file."""

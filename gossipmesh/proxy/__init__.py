@@ -29,6 +29,7 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     answering.py       the other half of it: its answer, failures, and its end
     deciding.py        what a request asks for, where it may go, with which headers
     attempts.py        from endpoint to endpoint, as a plan says
+    hedge.py           two attempts at once, until one of them answers
     upload.py          the request's body on its way to a stream
     answer.py          the answer on its way to the caller: what is held, what went out
     stream.py          what a request goes out on: to another daemon, or to the outside

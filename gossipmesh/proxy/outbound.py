@@ -56,11 +56,16 @@ class Outbound:
             self._watch.set(self._ports.reactor.now + LOOK_S)
 
     def _look(self) -> None:
-        """Have what waits at an endpoint that has fallen silent asked elsewhere, as far as that is possible."""
+        """Have what waits at an endpoint that has fallen silent asked elsewhere, as far as that is possible.
+
+        Tell, too, who is out of rotation and who is back; the last look comes after the last request.
+        """
         ports = self._ports
         silent = ports.upstreams.handle_timer(now=ports.reactor.now)
         if silent:
             ports.pool.doubt(lambda node, service: (node, service) in silent)
+        for service, news in ports.upstreams.take_news():
+            ports.rotated(service, news)
         self._watching = self._in_flight > 0
         if self._watching:
             self._watch.set(ports.reactor.now + LOOK_S)

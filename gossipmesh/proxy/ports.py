@@ -16,6 +16,7 @@ from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.routing.budget import Inbound as RetriesServed
+from gossipmesh.routing.ejection import Ejected, Readmitted
 from gossipmesh.routing.outcomes import AttemptOutcome
 from gossipmesh.routing.rates import RateLimit
 from gossipmesh.routing.snapshot import Snapshot
@@ -43,6 +44,8 @@ class OutboundPorts:
     observe: Observer
     entropy: Callable[[int], bytes]
     limits: ProxyLimits
+    rotated: Callable[[str, Ejected | Readmitted], None] = lambda _, __: None
+    """Is told of a service's endpoints that go out of rotation for what their requests came to, and come back."""
     is_retry: Callable[[bytes], bool] = lambda _: False
     """Tells whether a request with this id is a retry of somebody further up: :class:`.budget.Inbound`."""
     fast_lane: bool = True

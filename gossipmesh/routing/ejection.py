@@ -8,6 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from gossipmesh.channel.hop_messages import REFUSED
+from gossipmesh.model import NodeId
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.ranges import within
 
@@ -43,6 +44,36 @@ class EjectionSettings:
     """Of the eligible endpoints at most this part is out (but one may be where there are two)."""
     panic: int = field(default=50, validator=within(0, 100))
     """Ejections are ignored while fewer than this part of the eligible endpoints is left."""
+
+
+class Cause(enum.Enum):
+    """What an endpoint went out of rotation for."""
+
+    FAILURES = "failures"
+    """In a row."""
+    ERRORS = "errors"
+    """In a row, answers of 500 and above among them."""
+    SUCCESS_RATE = "success-rate"
+    """Lower than that of the others."""
+    SILENCE = "silence"
+    TRIAL = "trial"
+    """It was out, and the request that tried it failed."""
+
+
+@frozen
+class Ejected:
+    """An endpoint went out of rotation, or stays out for longer."""
+
+    endpoint: NodeId
+    why: str
+    """In words for people, with how long it lasts."""
+
+
+@frozen
+class Readmitted:
+    """An endpoint is back in rotation: it answered, or was started again."""
+
+    endpoint: NodeId
 
 
 class Came(enum.Enum):

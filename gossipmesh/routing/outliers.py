@@ -28,16 +28,19 @@ endpoints: one that the mesh itself has taken out is no reason to send requests 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Final
 
 from gossipmesh.model import NodeId
-from gossipmesh.routing.ejection import Came, EjectionSettings
+from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.success_rate import fallen_behind
 
 MAX_ENDPOINTS: Final = 4_096
 """Endpoints of one service that are remembered; beyond it the one met first starts anew."""
 MAX_DOUBLINGS: Final = 16
+MAX_NEWS: Final = 256
+"""Ejections and their ends that wait to be told; beyond it they are counted only."""
 PAUSES_S: Final = 60.0
 """The longest pause is remembered for one to two times this ..."""
 PAUSES_ANSWERS: Final = 100
@@ -100,6 +103,7 @@ class Outliers:
         "_left",
         "_left_of",
         "_left_until",
+        "_news",
         "_out",
         "_pause",
         "_pause_before",
@@ -107,11 +111,15 @@ class Outliers:
         "_standings",
         "_turn_answers",
         "_turn_at",
+        "ejections",
     )
 
     def __init__(self, settings: EjectionSettings) -> None:
         self._settings = settings
         self._standings: dict[NodeId, _Standing] = {}
+        self._news: list[Ejected | Readmitted] = []
+        self.ejections: Counter[Cause] = Counter()
+        """How many there were, ever."""
         self._out: dict[NodeId, _Standing] = {}
         self._answers = 0
         self._candidates = Candidates()
@@ -226,19 +234,24 @@ class Outliers:
         settings = self._settings
         if endpoint in self._out:
             if standing.trial_at != -math.inf:
-                self._eject(endpoint, standing, "the request that tried it failed", settings.base_s, now)
+                why = "the request that tried it failed"
+                self._eject(endpoint, standing, Cause.TRIAL, why, settings.base_s, now=now)
         elif 0 < settings.failures_in_a_row <= standing.failures:
             why = f"{standing.failures} failures in a row"
-            self._eject(endpoint, standing, why, settings.base_s, now)
+            self._eject(endpoint, standing, Cause.FAILURES, why, settings.base_s, now=now)
         elif 0 < settings.errors_in_a_row <= standing.errors:
             why = f"{standing.errors} errors in a row"
-            self._eject(endpoint, standing, why, settings.base_s, now)
+            self._eject(endpoint, standing, Cause.ERRORS, why, settings.base_s, now=now)
 
     def forget(self, endpoint: NodeId) -> None:
         """Think no more of ``endpoint``: it was started again, or its health checks say that it is well."""
         self._standings.pop(endpoint, None)
-        self._out.pop(endpoint, None)
-        self._left_of = None
+        self._back(endpoint)
+
+    def take_news(self) -> list[Ejected | Readmitted]:
+        """Give who went out of rotation and who is back, since this was last called."""
+        news, self._news = self._news, []
+        return news
 
     # --- what time tells -------------------------------------------------------------------------------------------
 
@@ -287,9 +300,10 @@ class Outliers:
         if not self._eject(
             endpoint,
             standing,
+            Cause.SILENCE,
             f"silence of {quiet:.1f} s with {many} waiting",
             self._settings.silent_for_s,
-            now,
+            now=now,
         ):
             return False
         standing.silent = True
@@ -307,13 +321,17 @@ class Outliers:
         for endpoint, rate, usual in fallen_behind(compared):
             if endpoint not in self._out:
                 why = f"a success rate of {rate:.0%} where the others have {usual:.0%}"
-                self._eject(endpoint, self._standings[endpoint], why, settings.base_s, now)
+                self._eject(
+                    endpoint, self._standings[endpoint], Cause.SUCCESS_RATE, why, settings.base_s, now=now
+                )
         for standing in self._standings.values():
             standing.good = standing.total = 0
 
     # --- out and in ------------------------------------------------------------------------------------------------
 
-    def _eject(self, endpoint: NodeId, standing: _Standing, why: str, base_s: float, now: float) -> bool:
+    def _eject(
+        self, endpoint: NodeId, standing: _Standing, cause: Cause, why: str, base_s: float, *, now: float
+    ) -> bool:
         settings = self._settings
         if endpoint not in self._out:
             if not self._room():
@@ -329,7 +347,13 @@ class Outliers:
         standing.why = f"out of rotation for {lasts:g} s after {why}"
         self._out[endpoint] = standing
         self._left_of = None
+        self.ejections[cause] += 1
+        self._tell(Ejected(endpoint, standing.why))
         return True
+
+    def _tell(self, news: Ejected | Readmitted) -> None:
+        if len(self._news) < MAX_NEWS:
+            self._news.append(news)
 
     def _room(self) -> bool:
         count = len(self._candidates)
@@ -342,8 +366,12 @@ class Outliers:
         standing.failures = standing.errors = 0
         standing.back_at = now
         standing.why = ""
-        self._out.pop(endpoint, None)
+        self._back(endpoint)
+
+    def _back(self, endpoint: NodeId) -> None:
         self._left_of = None
+        if self._out.pop(endpoint, None) is not None:
+            self._tell(Readmitted(endpoint))
 
     def reason(self, endpoint: NodeId, *, now: float) -> str:
         """Give why ``endpoint`` is out of rotation, in words for people; empty if it is not."""

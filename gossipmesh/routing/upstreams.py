@@ -11,7 +11,7 @@ from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.breakers import Breaker, BreakerSettings
 from gossipmesh.routing.budget import BudgetSettings, RetryBudget
 from gossipmesh.routing.concurrency import ConcurrencySettings
-from gossipmesh.routing.ejection import EjectionSettings
+from gossipmesh.routing.ejection import Ejected, EjectionSettings, Readmitted
 from gossipmesh.routing.hedging import HedgeSettings, Hedging
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.per_service import PerService
@@ -141,6 +141,15 @@ class Upstreams:
             if upstream.breaker.in_flight
             for node in upstream.outliers.handle_timer(now=now)
         }
+
+    def take_news(self) -> list[tuple[str, Ejected | Readmitted]]:
+        """Give which endpoints of which service went out of rotation, and which are back, since the last call."""
+        return [(upstream.service, news) for upstream in self for news in upstream.outliers.take_news()]
+
+    def is_ejected(self, service: str, node: NodeId, *, now: float) -> bool:
+        """Tell whether an endpoint is out of rotation here because of what its requests came to: for reports."""
+        upstream = self.get(service)
+        return upstream is not None and bool(upstream.outliers.reason(node, now=now))
 
     def picture_changed(self, snapshot: Snapshot) -> None:
         """Hold nothing against endpoints that are eligible again: they were started anew, or say that they are well."""

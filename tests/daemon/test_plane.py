@@ -17,7 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, ServiceConfig
 from gossipmesh.daemon.control import wall_clock
-from gossipmesh.daemon.logs import AccessLog
+from gossipmesh.daemon.logs import AccessLog, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.root import MeshRoot, make_root
@@ -132,6 +132,7 @@ async def running(
             identity(theirs),
             metrics=metrics,
             access=AccessLog(LogConfig(), written),
+            log=event_log(LogConfig(), io.StringIO()),
             default_allow=default_allow,
             resolve=lambda node: tuple(where),
             unreachable=lambda node, why: unreachable.append((node, why)),

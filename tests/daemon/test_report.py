@@ -20,7 +20,7 @@ from gossipmesh.daemon.view import OwnService, Readiness
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, MemberState, Service
+from gossipmesh.model import Address, MemberState, NodeId, Service
 from gossipmesh.sim.world import World
 
 HELLO = Service("hello", 8_080, weight=3, tags=("v2",))
@@ -37,6 +37,7 @@ class Around:
     listening: Listening = EVERYWHERE
     channels: dict[str, int] = field(factory=dict)
     in_flight: int = 0
+    ejected: set[tuple[str, NodeId]] = field(factory=set)
     drained: int = 0
     left: int = 0
     recorder: Recorder = field(factory=Recorder)
@@ -58,6 +59,7 @@ class Around:
             listening=lambda: self.listening,
             channels=lambda: self.channels,
             in_flight=lambda: self.in_flight,
+            ejected=lambda service, node: (service, node) in self.ejected,
             drain=self.drain,
             leave=self.leave,
             recorder=self.recorder,
@@ -232,7 +234,13 @@ async def test_metrics_show_what_is_so_at_the_moment_they_are_read(world: World)
     assert metric(report, "inflight_requests") == {"": 5.0}
     assert metric(report, "awareness") == {"": float(alice.awareness)}
     assert metric(report, "chain_expiry") == {"_timestamp_seconds": float(alice.chain.grants.expires_at)}
+    around.ejected.add(("hello", alice.id))
+    assert sum(metric(report, "endpoints").values()) == 2.0
+    (other,) = (each.id for each in alice.snapshot.endpoints("hello") if each.node == "bob")
+    around.ejected.add(("hello", other))
+    assert metric(report, "endpoints")['{service="hello",state="ejected"}'] >= 1.0
     around.channels, around.in_flight = {"open": 0}, 0
+    around.ejected.clear()
     world.drain("bob")
     world.run(5)
     assert metric(report, "endpoints") == {

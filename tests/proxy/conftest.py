@@ -38,7 +38,9 @@ from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.routing.balancing.service import ServiceBalancer
+from gossipmesh.routing.ejection import Ejected, Readmitted
 from gossipmesh.routing.outcomes import AttemptOutcome
+from gossipmesh.routing.rates import RateLimit
 from gossipmesh.routing.snapshot import Candidates, Snapshot
 from gossipmesh.routing.traffic import DEFAULT, Traffic
 from gossipmesh.routing.upstreams import Upstream, Upstreams
@@ -114,6 +116,7 @@ class Daemon:
     acceptor: HopAcceptor | None = None
     reports: list[RequestReport] = field(factory=list)
     outcomes: list[tuple[NodeId, AttemptOutcome]] = field(factory=list)
+    rotations: list[tuple[str, Ejected | Readmitted]] = field(factory=list)
 
     @property
     def report(self) -> RequestReport:
@@ -168,19 +171,8 @@ class Mesh:
         daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2)
         apps = AppPool(self.reactor, limits, fast_lane=FAST_LANE)
         upstreams = called(traffic)
-        daemon.inbound = Inbound(
-            InboundPorts(
-                own.get,
-                services_of,
-                partial(decide, default_allow=allow),
-                self.reactor,
-                apps,
-                daemon.reports.append,
-                limits,
-                FAST_LANE,
-                rates=rates_of(own, upstreams.traffic_of),
-            )
-        )
+        rates = rates_of(own, upstreams.traffic_of)
+        daemon.inbound = self.inbound(daemon, own, apps, limits, allow=allow, rates=rates)
         acceptor = daemon.acceptor = HopAcceptor(self.reactor, daemon.inbound.handle)
         listener = Listener(
             Address("127.0.0.1", 0),
@@ -207,6 +199,7 @@ class Mesh:
                 reactor=self.reactor,
                 pool=pool,
                 upstreams=upstreams,
+                rotated=lambda service, news: daemon.rotations.append((service, news)),
                 report=lambda node, outcome: daemon.outcomes.append((node, outcome)),
                 observe=daemon.reports.append,
                 entropy=os.urandom,
@@ -218,6 +211,29 @@ class Mesh:
         )
         daemon.proxy = await self.nursery.start(daemon.outbound.serve, Address("127.0.0.1", 0))
         return daemon
+
+    def inbound(
+        self,
+        daemon: Daemon,
+        own: Mapping[str, Service],
+        apps: AppPool,
+        limits: ProxyLimits,
+        *,
+        allow: bool,
+        rates: Mapping[str, RateLimit[str | NodeId]],
+    ) -> Inbound:
+        ports = InboundPorts(
+            own.get,
+            services_of,
+            partial(decide, default_allow=allow),
+            self.reactor,
+            apps,
+            daemon.reports.append,
+            limits,
+            FAST_LANE,
+            rates=rates,
+        )
+        return Inbound(ports)
 
     def resolve(self, node: NodeId) -> tuple[Address, ...] | None:
         address = self.addresses.get(node)

@@ -167,3 +167,13 @@ async def test_what_a_draining_node_refuses_is_done_elsewhere_even_a_post(lab: M
         await first.inbound.drain()
         assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
         assert (web.report.retried, web.report.endpoint) == (("DR",), "hello-1")
+
+
+async def test_who_goes_out_of_rotation_is_told_of(lab: ModuleType) -> None:
+    async with lab.caller_and(None, lab.answering(*[OK] * 9)) as (web, (ghost, _)):
+        for _ in range(5):
+            assert lab.flag_of(await lab.ask(web, GET)) == (200, "")
+        await lab.until(lambda: web.rotations)
+        ((service, news),) = web.rotations
+        assert (service, news.endpoint) == ("hello", ghost)
+        assert news.why == "out of rotation for 5 s after 5 failures in a row"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.ejection import Came, EjectionSettings, what_it_says
+from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted, what_it_says
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
-from gossipmesh.routing.outliers import MAX_ENDPOINTS, Outliers
+from gossipmesh.routing.outliers import MAX_ENDPOINTS, MAX_NEWS, Outliers
 from gossipmesh.routing.snapshot import Candidates
 
 
@@ -332,3 +332,34 @@ def test_a_silent_endpoint_is_tried_by_one_request_and_out_again_if_that_is_met_
     assert "for 2 s after silence of 0.5 s with 1 request waiting" in outliers.reason(A.id, now=2.0)
     outliers.progressed(A.id, now=2.1)
     assert outliers.fit(ABC, now=2.1) is ABC
+
+
+def test_ejections_are_counted_by_cause_and_told_once() -> None:
+    outliers = watching()
+    ask(outliers, A, Came.FAILURE, now=1.0, times=5)
+    ask(outliers, A, Came.FAILURE, now=7.0)
+    ask(outliers, A, Came.OK, now=20.0)
+    assert outliers.ejections == {Cause.FAILURES: 1, Cause.TRIAL: 1}
+    first, longer, back = outliers.take_news()
+    assert first == Ejected(A.id, "out of rotation for 5 s after 5 failures in a row")
+    assert isinstance(longer, Ejected)
+    assert back == Readmitted(A.id)
+    assert outliers.take_news() == []
+
+
+def test_who_was_started_again_while_it_was_out_is_told_to_be_back() -> None:
+    outliers = watching()
+    ask(outliers, A, Came.ERROR, now=1.0, times=10)
+    outliers.forget(A.id)
+    outliers.forget(B.id)
+    assert [type(news) for news in outliers.take_news()] == [Ejected, Readmitted]
+    assert outliers.ejections == {Cause.ERRORS: 1}
+
+
+def test_news_that_nobody_takes_are_bounded() -> None:
+    outliers = watching()
+    for turn in range(MAX_NEWS):
+        ask(outliers, A, Came.ERROR, now=1.0 + turn, times=10)
+        outliers.forget(A.id)
+    assert len(outliers.take_news()) == MAX_NEWS
+    assert outliers.ejections[Cause.ERRORS] == MAX_NEWS
