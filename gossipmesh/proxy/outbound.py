@@ -51,7 +51,7 @@ class Outbound:
     def _one_more(self) -> None:
         """Count a request."""
         self._in_flight += 1
-        if not self._watching:
+        if not self._watching and len(self._ports.upstreams):
             self._watching = True
             self._watch.set(self._ports.reactor.now + LOOK_S)
 

@@ -26,6 +26,9 @@ class PerService(Generic[MachineT]):
         self._make = make
         self._machines: dict[str, MachineT] = {}
 
+    def __len__(self) -> int:
+        return len(self._machines)
+
     def __iter__(self) -> Iterator[MachineT]:
         return iter(tuple(self._machines.values()))
 

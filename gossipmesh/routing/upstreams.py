@@ -105,6 +105,9 @@ class Upstreams:
         self._rng = rng
         self._upstreams: PerService[Upstream] = PerService(self._make)
 
+    def __len__(self) -> int:
+        return len(self._upstreams)
+
     def __iter__(self) -> Iterator[Upstream]:
         return iter(self._upstreams)
 
