@@ -302,7 +302,10 @@ class Plan:
         """Take how the other of two attempts ended; the request goes on with the current one."""
         assert self._beside is not None, "there are no two attempts"
         (endpoint, started), self._beside = self._beside, None
-        self._ended(Attempt(endpoint, outcome, started, now), now)
+        self.attempts.append(Attempt(endpoint, outcome, started, now))
+        upstream, came = self.upstream, what_it_says(outcome)
+        upstream.outliers.ended(endpoint.id, came, now=now)
+        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=now - started, now=now)
 
     def progressed(self, *, now: float) -> None:
         """Note that bytes of a response came from the current endpoint."""
@@ -338,10 +341,14 @@ class Plan:
         first_byte = self._first_byte
         if answered and first_byte is None:
             first_byte = now
-        self._ended(Attempt(endpoint, outcome, self._started, now, first_byte), now, report)
+        self.attempts.append(Attempt(endpoint, outcome, self._started, now, first_byte))
+        upstream, came = self.upstream, what_it_says(outcome)
+        latency_s = (now if first_byte is None else first_byte) - self._started
+        upstream.outliers.ended(endpoint.id, came, now=now)
+        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=latency_s, now=now, report=report)
         if answered:
             self._over = True
-            hedging = self.upstream.hedging
+            hedging = upstream.hedging
             if hedging.on and self._method in HEDGED:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
@@ -349,14 +356,6 @@ class Plan:
             self._over = not (replayable and self._method in IDEMPOTENT)
         else:
             self._over = not replayable
-
-    def _ended(self, attempt: Attempt, now: float, report: int | None = None) -> None:
-        self.attempts.append(attempt)
-        upstream, came, node = self.upstream, what_it_says(attempt.outcome), attempt.endpoint.id
-        first_byte = attempt.first_byte
-        latency_s = (now if first_byte is None else first_byte) - attempt.started
-        upstream.outliers.ended(node, came, now=now)
-        upstream.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
 
     def abandon(self, *, now: float) -> None:
         """Take that nobody waits for what is under way any more, if anything is."""

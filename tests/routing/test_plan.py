@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.outcomes import Attempt, AttemptOutcome, OutcomeKind
+from gossipmesh.routing.hedging import LEAST_SAMPLES
+from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import IDEMPOTENT, Plan
 from gossipmesh.routing.snapshot import Snapshot
-from gossipmesh.routing.traffic import DEFAULT, Traffic
+from gossipmesh.routing.traffic import DEFAULT, Retries, Traffic
 from gossipmesh.routing.upstreams import Upstream
 
 LOCAL = NodeId(bytes(32))
@@ -181,3 +182,79 @@ def test_another_attempt_is_foretold_where_one_would_follow_a_failure(
     foretold = one.has_another(now=now)
     one.record(RESET, now=now)
     assert foretold == (one.next_attempt(now=now) is not None)
+
+
+# --- two attempts at once ----------------------------------------------------------------------------------------
+
+
+def hedged(*endpoints: Endpoint, method: bytes = b"GET", max_attempts: int = 3) -> Plan:
+    """Give the plan of a request that was begun, to a service that is known to answer in 20 ms."""
+    hello = upstream(Traffic(retries=Retries(hedge=True)))
+    for _ in range(LEAST_SAMPLES):
+        hello.hedging.request(b"GET")
+        hello.hedging.answered(0.02)
+    snapshot = Snapshot(LOCAL, {"hello": endpoints})
+    one = Plan.for_request(snapshot, hello, method, max_attempts=max_attempts, now=0.0)
+    assert one.next_attempt(now=1.0) is not None
+    return one
+
+
+def in_flight(one: Plan) -> list[int]:
+    return [one.upstream.balancer.in_flight(each.id) for each in (A, B, C)]
+
+
+def test_a_second_attempt_goes_to_another_endpoint_and_whichever_answers_ends_both() -> None:
+    one = hedged(A, B)
+    assert one.hedge_at() == pytest.approx(1.02, abs=0.002)
+    assert (one.current, one.hedge(now=1.02), one.beside) == (A, B, B)
+    assert in_flight(one) == [1, 1, 0]
+    one.swap()
+    assert (one.current, one.beside) == (B, A)
+    one.end_hedge(GIVEN_UP, now=1.03)
+    one.record(ANSWERED, now=1.03)
+    assert one.attempts == [Attempt(A, GIVEN_UP, 1.0, 1.03), Attempt(B, ANSWERED, 1.02, 1.03, 1.03)]
+    assert in_flight(one) == [0, 0, 0]
+    assert one.upstream.hedging.sent == 1
+
+
+def test_what_was_given_up_may_be_asked_again_and_what_failed_may_not() -> None:
+    one = hedged(A, B, max_attempts=5)
+    assert one.hedge(now=1.02) == B
+    one.end_hedge(GIVEN_UP, now=1.03)
+    one.record(RESET, now=1.04)
+    assert one.next_attempt(now=1.04) == B
+    one.record(RESET, now=1.05)
+    assert one.next_attempt(now=1.05) is None
+
+
+def test_a_hedge_is_charged_to_the_retry_budget_and_is_one_of_the_attempts() -> None:
+    one = hedged(A, B, C, max_attempts=2)
+    left = one.upstream.budget.left(now=1.02)
+    assert one.hedge(now=1.02) is not None
+    assert one.upstream.budget.left(now=1.02) == left - 1
+    one.end_hedge(RESET, now=1.03)
+    one.record(RESET, now=1.03)
+    assert one.next_attempt(now=1.03) is None
+    assert one.flag_if_none == "URX"
+
+
+def test_without_budget_or_after_a_first_byte_or_a_failure_there_is_no_second_attempt() -> None:
+    poor, begun, failed, alone, late = (hedged(A, B) for _ in range(5))
+    while poor.upstream.budget.take(now=1.02):
+        pass
+    begun.progressed(now=1.01)
+    failed.record(CONNECT_FAILED, now=1.01)
+    assert failed.next_attempt(now=1.01) == B
+    late.deadline = 1.02
+    alone = hedged(A)
+    assert [each.hedge(now=1.02) for each in (poor, begun, failed, alone, late)] == [None] * 5
+    assert {each.upstream.hedging.sent for each in (poor, begun, failed, alone, late)} == {0}
+
+
+def test_who_gives_up_gives_up_both() -> None:
+    one = hedged(A, B)
+    one.hedge(now=1.02)
+    one.abandon(now=1.03)
+    assert [attempt.outcome for attempt in one.attempts] == [GIVEN_UP, GIVEN_UP]
+    assert in_flight(one) == [0, 0, 0]
+    assert (one.current, one.beside) == (None, None)
