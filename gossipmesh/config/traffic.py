@@ -231,7 +231,13 @@ def _read_part(raw: object, path: str, base: PartT) -> PartT:
             changed[keys[name].attribute] = keys[name].reader.read(value)
         except ConfigError as error:
             raise ConfigError(error.code, f"{path}.{name}: {error}") from None
-    return evolve(base, **changed)
+    try:
+        return evolve(base, **changed)
+    except ConfigError as error:
+        attribute, _, text = str(error).partition(": ")
+        name = next((name for name, key in keys.items() if key.attribute == attribute), attribute)
+        unit = " seconds" if attribute.endswith("_s") else ""
+        raise ConfigError(error.code, f"{path}.{name}: {text}{unit}") from None
 
 
 def _hint(name: str, known: tuple[str, ...]) -> str:

@@ -13,22 +13,8 @@ from collections.abc import Hashable
 from itertools import islice
 from typing import Generic, TypeVar
 
-from attrs import field, frozen
-
 from gossipmesh.routing.concurrency import ConcurrencyLimit, ConcurrencySettings
-from gossipmesh.routing.ranges import within
-
-
-@frozen
-class BreakerSettings:
-    """What one service may get from this node at once."""
-
-    in_flight: int = field(default=1_024, validator=within(1, 1_000_000))
-    """Requests at once (Envoy's max_requests)."""
-    queue: int = field(default=128, validator=within(0, 100_000))
-    """Requests that wait for one of those to end; 0: nobody waits."""
-    wait_s: float = field(default=1.0, validator=within(0.001, 600.0))
-    """How long one waits at most."""
+from gossipmesh.routing.traffic import BreakerLimits
 
 
 class Admission(enum.Enum):
@@ -49,18 +35,18 @@ class Breaker(Generic[WaiterT]):
     """The breaker of one service; a waiter is whatever stands for a request to whoever asks.
 
     Args:
-        settings: the bounds.
+        limits: the bounds.
         concurrency: the bounds of the limit that adapts.
     """
 
-    __slots__ = ("_adapting", "_concurrency", "_queue", "_settings", "in_flight", "refused")
+    __slots__ = ("_adapting", "_concurrency", "_limits", "_queue", "in_flight", "refused")
 
     def __init__(
         self,
-        settings: BreakerSettings,
+        limits: BreakerLimits,
         concurrency: ConcurrencySettings = ConcurrencySettings(),  # noqa: B008
     ) -> None:
-        self._settings = settings
+        self._limits = limits
         self._adapting = concurrency.enabled
         self._concurrency = ConcurrencyLimit(concurrency)
         self._queue: dict[WaiterT, float] = {}
@@ -72,7 +58,7 @@ class Breaker(Generic[WaiterT]):
     @property
     def limit(self) -> int:
         """Requests at once, now."""
-        most = self._settings.in_flight
+        most = self._limits.in_flight
         return min(most, self._concurrency.limit) if self._adapting else most
 
     @property
@@ -90,8 +76,8 @@ class Breaker(Generic[WaiterT]):
         if self.in_flight < self.limit and not self._queue:
             self.in_flight += 1
             return Admission.ADMIT
-        if len(self._queue) < self._settings.queue:
-            self._queue[waiter] = now + self._settings.wait_s
+        if len(self._queue) < self._limits.queue:
+            self._queue[waiter] = now + self._limits.wait_s
             return Admission.WAIT
         self.refused += 1
         return Admission.REFUSE
@@ -146,5 +132,5 @@ class Breaker(Generic[WaiterT]):
     @property
     def why(self) -> str:
         """What is allowed and why, in words for people."""
-        limit = f"{self.in_flight} of {self.limit} in flight, {self.queued} of {self._settings.queue} waiting"
+        limit = f"{self.in_flight} of {self.limit} in flight, {self.queued} of {self._limits.queue} waiting"
         return f"{limit}; {self._concurrency.why}" if self._adapting else limit

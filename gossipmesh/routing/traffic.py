@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
+from gossipmesh.routing.ranges import within
 from gossipmesh.routing.rates import UNLIMITED, RateSettings
 
 EVERY: Final = "*"
@@ -57,11 +58,11 @@ class Retries:
 class BreakerLimits:
     """Circuit breakers: what one node lets be under way to one service."""
 
-    in_flight: int = 1_024
-    """Requests at once; more wait."""
-    queue: int = 128
+    in_flight: int = field(default=1_024, validator=within(1, 1_000_000))
+    """Requests at once; more wait (Envoy's max_requests)."""
+    queue: int = field(default=128, validator=within(0, 100_000))
     """That wait; more are refused at once. 0: nobody waits."""
-    wait_s: float = 1.0
+    wait_s: float = field(default=1.0, validator=within(0.001, 600.0))
     """How long one waits before it is refused."""
     adaptive: bool = False
     """Whether the limit of requests in flight follows the latency (gradient), below ``in_flight``."""
@@ -72,13 +73,13 @@ class Ejection:
     """When an endpoint that fails is left out for a while (Envoy: outlier detection)."""
 
     enabled: bool = True
-    failures_in_a_row: int = 5
+    failures_in_a_row: int = field(default=5, validator=within(1, 1_000))
     """After which it is."""
-    base_s: float = 5.0
+    base_s: float = field(default=5.0, validator=within(0.1, 3_600.0))
     """For how long, the first time; twice as long each further time."""
-    most_s: float = 300.0
+    most_s: float = field(default=300.0, validator=within(0.1, 86_400.0))
     """No ejection is longer."""
-    share: int = 50
+    share: int = field(default=50, validator=within(0, 100))
     """Percent of the service's endpoints: so many at most are left out, one at least; 0: none."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from gossipmesh.model import NodeId
 from gossipmesh.routing.backoff import BackoffSettings
 from gossipmesh.routing.balancing.service import ServiceBalancer
-from gossipmesh.routing.breakers import Breaker, BreakerSettings
+from gossipmesh.routing.breakers import Breaker
 from gossipmesh.routing.budget import BudgetSettings, RetryBudget
 from gossipmesh.routing.concurrency import ConcurrencySettings
 from gossipmesh.routing.ejection import Ejected, EjectionSettings, Readmitted
@@ -56,7 +56,6 @@ class Upstream:
     )
 
     def __init__(self, service: str, traffic: Traffic, *, origin: NodeId, key: bytes, rng: Random) -> None:
-        limits, retries = traffic.limits, traffic.retries
         self.service = service
         self.traffic = traffic
         self.rng = rng
@@ -66,10 +65,9 @@ class Upstream:
         self.backoff = BackoffSettings()
         self.eligible = Candidates()
         """The eligible endpoints of the newest picture."""
-        self.hedging = Hedging(HedgeSettings(enabled=retries.hedge))
+        self.hedging = Hedging(HedgeSettings(enabled=traffic.retries.hedge))
         self.breaker: Breaker[Waiter] = Breaker(
-            BreakerSettings(in_flight=limits.in_flight, queue=limits.queue, wait_s=limits.wait_s),
-            ConcurrencySettings(enabled=limits.adaptive),
+            traffic.limits, ConcurrencySettings(enabled=traffic.limits.adaptive)
         )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import tomllib
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from gossipmesh.config.load import load
 from gossipmesh.config.traffic import MAX_TABLES, read_traffic, read_traffics, show_traffic
 from gossipmesh.errors import ConfigError
+from gossipmesh.model import NodeId
 from gossipmesh.routing.rates import RateSettings
 from gossipmesh.routing.traffic import BreakerLimits, Ejection, Retries, Share, Sticky, Traffic
+from gossipmesh.routing.upstreams import Upstream
 
 FULL = """
 balancer = "least-request"
@@ -137,6 +140,15 @@ def test_a_session_is_told_by_one_thing(toml: str, sticky: Sticky | None) -> Non
         ("limits = { queue = -1 }", "limits.queue: -1 is not a whole number from 0"),
         ("limits = { wait = 1 }", "limits.wait: 1 has no unit"),
         ("ejection = { share = 101 }", "ejection.share: 101 is not a whole number from 0 to 100"),
+        (
+            "ejection = { failures_in_a_row = 5000 }",
+            "traffic.hello.ejection.failures_in_a_row: 5000 is not from 1 to 1000",
+        ),
+        (
+            'ejection = { base = "2h", most = "3h" }',
+            "traffic.hello.ejection.base: 7200.0 is not from 0.1 to 3600 seconds",
+        ),
+        ('limits = { wait = "20m" }', "traffic.hello.limits.wait: 1200.0 is not from 0.001 to 600 seconds"),
         ("rate = 100", "traffic.hello.rate: 100 is not a table of keys and values"),
         ("rate = { per_second = -1 }", "rate.per_second: -1 is not a number from 0.001 to 1000000, or 0 for"),
         ("rate = { per_second = true }", "rate.per_second: true is not a number"),
@@ -216,3 +228,18 @@ def test_a_file_that_says_it_wrong_is_named(tmp_path: Path, toml: str, text: str
     with pytest.raises(ConfigError) as caught:
         load(file, {}, {}, host_name="web-1", root=True)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        FULL,
+        'ejection = { base = "1h", most = "24h", failures_in_a_row = 1000, share = 100 }',
+        "ejection = { share = 0 }",
+        'limits = { in_flight = 1000000, queue = 100000, wait = "10m" }',
+        "rate = { per_second = 1000000, burst = 1000000 }",
+    ],
+)
+def test_what_is_read_is_what_the_machines_take(toml: str) -> None:
+    upstream = Upstream("hello", read(toml), origin=NodeId(bytes(32)), key=b"", rng=Random(1))
+    assert upstream.traffic == read(toml)

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
-from gossipmesh.routing.breakers import Admission, Breaker, BreakerSettings
+from gossipmesh.routing.breakers import Admission, Breaker
 from gossipmesh.routing.concurrency import ConcurrencySettings
+from gossipmesh.routing.traffic import BreakerLimits
 
 
 def breaker(in_flight: int = 2, queue: int = 2, wait_s: float = 1.0) -> Breaker[str]:
-    return Breaker(BreakerSettings(in_flight, queue, wait_s))
+    return Breaker(BreakerLimits(in_flight, queue, wait_s))
 
 
 def test_requests_go_then_wait_then_are_refused() -> None:
@@ -70,7 +71,7 @@ def test_without_a_queue_nobody_waits() -> None:
 
 
 def test_a_limit_that_adapts_bounds_it_too_and_says_why() -> None:
-    one = Breaker[int](BreakerSettings(in_flight=100, queue=10), ConcurrencySettings(enabled=True, first=20))
+    one = Breaker[int](BreakerLimits(in_flight=100, queue=10), ConcurrencySettings(enabled=True, first=20))
     admitted = [one.ask(number, now=0.0) for number in range(21)]
     assert admitted.count(Admission.ADMIT) == one.limit == 20
     assert "nothing was measured yet" in one.why
@@ -85,7 +86,7 @@ def test_a_limit_that_adapts_bounds_it_too_and_says_why() -> None:
 @pytest.mark.parametrize("wrong", [{"in_flight": 0}, {"queue": -1}, {"wait_s": 0.0}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        BreakerSettings(**wrong)  # type: ignore[arg-type]
+        BreakerLimits(**wrong)  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
@@ -99,7 +100,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_every_request_ends_once_and_no_bound_is_exceeded(
     in_flight: int, queue: int, steps: list[tuple[str, float]]
 ) -> None:
-    one = Breaker[int](BreakerSettings(in_flight, queue, 1.0))
+    one = Breaker[int](BreakerLimits(in_flight, queue, 1.0))
     waiting: list[int] = []
     running: list[int] = []
     now = 0.0
