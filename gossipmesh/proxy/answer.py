@@ -9,7 +9,7 @@ from gossipmesh.errors import LocalProtocolError
 from gossipmesh.proxy.headers import response_to_caller, values_of
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
-from gossipmesh.proxy.replies import ERROR_HEADER, Reply, known_flag
+from gossipmesh.proxy.replies import Reply, flag_in
 from gossipmesh.proxy.trailers import filter_trailers
 from gossipmesh.transport.link import Link
 
@@ -117,11 +117,8 @@ class Answer:
 
     def _note(self, head: ResponseHead) -> None:
         self.status = head.status
-        for name, value in head.headers:
-            if name == ERROR_HEADER:
-                # The far daemon's own answer: its flag is this request's, here as well.
-                self.flag = known_flag(value.decode("ascii", "replace"))
-                break
+        # Where it is the far daemon's own answer, its flag is this request's, here as well.
+        self.flag = flag_in(head) or self.flag
 
     def data(self, data: bytes) -> int:
         """Take body bytes; give how many of them the other side may send anew at once."""

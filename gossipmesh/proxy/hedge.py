@@ -2,7 +2,8 @@
 
 :mod:`gossipmesh.routing.hedging` decides when, and the plan decides whom to ask. Until one of the two answers, nothing
 has gone to the caller; so whichever does is passed on, and the other is reset. The failure of one is not the
-request's: the other goes on as the only one.
+request's: the other goes on as the only one. Nor is a refusal that the far daemon answers with (429, 403): an app's
+own answer is one, whatever its status is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gossipmesh.errors import ConnectError, LocalProtocolError
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.answering import UNNEEDED
 from gossipmesh.proxy.attempts import Attempts, outcome_of
-from gossipmesh.proxy.replies import SAFE_FLAGS, known_flag
+from gossipmesh.proxy.replies import SAFE_FLAGS, flag_in, known_flag
 from gossipmesh.routing.outcomes import GIVEN_UP, AttemptOutcome, OutcomeKind
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import HopStream, StreamListener
@@ -82,10 +83,13 @@ class Hedge:
 
     # --- what the streams tell -------------------------------------------------------------------------------------
 
-    def answered(self, *, second: bool) -> StreamListener:
-        """One of them answers: the other is given up. Give who is to be told the answer."""
-        stream = self._second if second else self._first
+    def answered(self, head: ResponseHead, *, second: bool) -> StreamListener | None:
+        """One of them answers: the other is given up. Give who is to be told the answer; None: the other goes on."""
+        stream, left = (self._second, self._first) if second else (self._first, self._second)
         assert stream is not None
+        if left is not None and (flag := flag_in(head)):
+            self._settle(left, AttemptOutcome(OutcomeKind.ANSWERED, flag, head.status))
+            return None
         self._settle(stream, GIVEN_UP)
         return self._listener
 
@@ -139,11 +143,15 @@ class _Runner:
 
     def head_received(self, head: ResponseHead) -> None:
         """Be the one that answers: an interim head is enough, for whoever sends it is at work."""
-        self._hedge.answered(second=self._second).head_received(head)
+        listener = self._hedge.answered(head, second=self._second)
+        if listener is not None:
+            listener.head_received(head)
 
     def whole_received(self, head: ResponseHead, body: bytes, end: End) -> None:
         """Be the one that answers."""
-        self._hedge.answered(second=self._second).whole_received(head, body, end)
+        listener = self._hedge.answered(head, second=self._second)
+        if listener is not None:
+            listener.whole_received(head, body, end)
 
     def data_received(self, data: bytes) -> None:
         """Cannot come before a head."""

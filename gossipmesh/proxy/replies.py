@@ -70,6 +70,14 @@ def known_flag(flag: str) -> str:
     return flag if flag in STATUS else "UR"
 
 
+def flag_in(head: ResponseHead) -> str:
+    """Give the flag of an answer that a daemon gave in its service's place; empty for a service's own."""
+    for name, value in head.headers:
+        if name == ERROR_HEADER:
+            return known_flag(value.decode("ascii", "replace"))
+    return ""
+
+
 def refusal(flag: str, text: str = "") -> RequestError:
     """Give the error that answers a request with ``flag``, which is one of :data:`STATUS`."""
     return RequestError(flag, STATUS[flag], text or _TEXTS[flag])

@@ -349,7 +349,7 @@ class Plan:
         if answered:
             self._over = True
             hedging = upstream.hedging
-            if hedging.on and self._method in HEDGED:
+            if hedging.on and came is Came.OK and self._method in HEDGED:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
         elif outcome.kind is OutcomeKind.FAILED:

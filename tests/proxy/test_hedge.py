@@ -13,6 +13,7 @@ from attrs import define, field
 
 from gossipmesh.routing.hedging import LEAST_SAMPLES
 from gossipmesh.routing.outcomes import GIVEN_UP, AttemptOutcome, OutcomeKind
+from gossipmesh.routing.rates import UNLIMITED, RateSettings
 from gossipmesh.routing.traffic import Retries, Sticky, Traffic
 
 HEDGED = Traffic(retries=Retries(hedge=True))
@@ -61,7 +62,12 @@ async def break_off(stream: trio.SocketStream) -> None:
 
 @asynccontextmanager
 async def hedged(
-    lab: ModuleType, traffic: Traffic = HEDGED, *, met: bool = True, ghost: bool = False
+    lab: ModuleType,
+    traffic: Traffic = HEDGED,
+    *,
+    met: bool = True,
+    ghost: bool = False,
+    rate: RateSettings = UNLIMITED,
 ) -> AsyncIterator[tuple[Any, Any]]:
     """Give an app behind two nodes, and the daemon of a caller that knows by now how soon it answers.
 
@@ -70,16 +76,19 @@ async def hedged(
         traffic: of its requests.
         met: whether it has a channel to the second node, which is asked only where the first is not.
         ghost: whether the second node's daemon does not listen.
+        rate: what the second node allows the caller.
     """
     app = App(lab, [])
 
     async def handle(stream: trio.SocketStream) -> None:
-        with suppress(trio.ClosedResourceError):  # By the test's own doing.
+        # Connections are closed by the test's own doing, and reset by the daemon.
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
             await app(stream)
 
     async with lab.mesh() as members:
         if met:
-            await members.daemon("hello-1", {"hello": await members.app(handle)})
+            limited = {"hello": Traffic(rate=rate)}
+            await members.daemon("hello-1", {"hello": await members.app(handle)}, traffic=limited)
         web = await members.daemon("web-1", traffic={"hello": traffic})
         stream = await lab.connect(web)
         async with stream:
@@ -195,6 +204,22 @@ async def test_a_second_node_that_cannot_be_reached_fails_nothing(lab: ModuleTyp
             await lab.read_until(stream, b"late")
         assert [outcome.flag for _, outcome in web.outcomes] == ["UF", ""]
         assert (web.report.endpoint, web.report.attempts) == ("hello-0", 2)
+
+
+async def test_a_second_node_that_refuses_is_not_the_one_that_answers(lab: ModuleType) -> None:
+    async with hedged(lab, rate=RateSettings(per_s=0.01, burst=1)) as (web, app):
+
+        async def late(stream: trio.SocketStream) -> None:
+            await lab.until(lambda: web.outcomes)
+            await stream.send_all(LATE)
+
+        app.then = [late]
+        stream = await lab.connect(web)
+        async with stream:
+            await stream.send_all(SLOW)
+            await lab.read_until(stream, b"late")
+        assert [(outcome.status, outcome.flag) for _, outcome in web.outcomes] == [(429, "RL"), (200, "")]
+        assert (web.report.code, web.report.flag, web.report.attempts) == (200, "", 2)
 
 
 async def test_where_both_fail_the_answer_says_so(lab: ModuleType) -> None:
