@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
@@ -135,6 +135,7 @@ def test_no_attempt_starts_after_the_deadline() -> None:
     assert plan(A, deadline=5.0).next_attempt(now=5.0) is None
 
 
+@settings(deadline=None)
 @given(
     letters=st.sets(st.sampled_from("abcdefgh")),
     method=st.sampled_from([b"GET", b"POST"]),
