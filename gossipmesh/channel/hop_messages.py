@@ -9,12 +9,14 @@ Shapes (elements that a later release appends are ignored)::
 
     RequestHead   [service, method, target, [name, value, name, value ...], deadline ms, attempt, request id, source]
     ResponseHead  [status, [name, value ...]]
-    End           [[name, value ...], requests in flight, requests queued]
+    End           [[name, value ...], requests in flight, requests queued, microseconds of the app]
 
 and, where they are complete when they begin (:mod:`gossipmesh.channel.hop_whole`)::
 
     Call          [body, service, method, target, lines, deadline ms, attempt, request id, source]
-    Answer        [body, status, lines, requests in flight, requests queued]
+    Answer        [body, status, lines, requests in flight, requests queued, microseconds of the app]
+
+The microseconds are left out where there is nothing to say, as they are by older releases.
 """
 
 from __future__ import annotations
@@ -97,6 +99,8 @@ class End:
     """Requests that the sender's daemon is serving."""
     queued: int = 0
     """Requests that wait for their turn there."""
+    app_us: int = 0
+    """Of a response: microseconds from the request's arrival to the first byte of its app's answer; 0: not said."""
 
 
 def is_request_line(method: bytes, target: bytes) -> bool:
@@ -178,7 +182,10 @@ def encode_end(end: End) -> bytes:
     Raises:
         LocalProtocolError: ``hop.head-too-long`` or ``hop.head``, for its trailers.
     """
-    return _encode([_flatten(end.trailers), min(end.in_flight, MAX_LOAD), min(end.queued, MAX_LOAD)])
+    values: list[Value] = [_flatten(end.trailers), min(end.in_flight, MAX_LOAD), min(end.queued, MAX_LOAD)]
+    if end.app_us:
+        values.append(min(end.app_us, MAX_LOAD))
+    return _encode(values)
 
 
 def decode_end_untrusted(payload: bytes) -> End:
@@ -189,7 +196,10 @@ def decode_end_untrusted(payload: bytes) -> End:
     """
     fields = _fields(payload)
     return End(
-        trailers=_headers(fields), in_flight=fields.integer(0, MAX_LOAD), queued=fields.integer(0, MAX_LOAD)
+        trailers=_headers(fields),
+        in_flight=fields.integer(0, MAX_LOAD),
+        queued=fields.integer(0, MAX_LOAD),
+        app_us=fields.integer(0, MAX_LOAD) if fields.left else 0,
     )
 
 

@@ -36,7 +36,7 @@ never too long to go in parts."""
 
 _MALFORMED: Final = "hop.malformed"
 _CALL: Final = [bytes, bytes, bytes, bytes, bytes, int, int, bytes, bytes]
-_ANSWER: Final = [bytes, int, bytes, int, int]
+_ANSWER: Final = [bytes, int, bytes, int, int, int]
 
 
 def encode_call(head: RequestHead, body: bytes) -> bytes | None:
@@ -101,7 +101,10 @@ def encode_answer(head: ResponseHead, body: bytes, end: End) -> bytes | None:
     if head.status > 599:
         raise LocalProtocolError("hop.head", f"{head.status} is no HTTP status")
     in_flight, queued = min(end.in_flight, MAX_LOAD), min(end.queued, MAX_LOAD)
-    return _encode([body, head.status, join_lines(head.headers), in_flight, queued], len(body))
+    values: list[Value] = [body, head.status, join_lines(head.headers), in_flight, queued]
+    if end.app_us:
+        values.append(min(end.app_us, MAX_LOAD))
+    return _encode(values, len(body))
 
 
 def decode_answer_untrusted(payload: bytes) -> tuple[ResponseHead, bytes, End]:
@@ -110,14 +113,14 @@ def decode_answer_untrusted(payload: bytes) -> tuple[ResponseHead, bytes, End]:
     Raises:
         RemoteProtocolError: ``hop.malformed``, for any other bytes, and for an interim head.
     """
-    body, status, lines, in_flight, queued = _decode_untrusted(payload, _ANSWER)
+    body, status, lines, in_flight, queued, app_us = _decode_untrusted(payload, _ANSWER, may_lack=1)
     if (
         len(body) > MAX_WHOLE
         or not (200 <= status <= 599 or status == 101)
-        or not (0 <= in_flight <= MAX_LOAD and 0 <= queued <= MAX_LOAD)
+        or not (0 <= in_flight <= MAX_LOAD and 0 <= queued <= MAX_LOAD and 0 <= app_us <= MAX_LOAD)
     ):
         raise RemoteProtocolError(_MALFORMED, "a field of a response is out of its range")
-    return ResponseHead(status, split_lines_untrusted(lines)), body, End((), in_flight, queued)
+    return ResponseHead(status, split_lines_untrusted(lines)), body, End((), in_flight, queued, app_us)
 
 
 def _encode(values: list[Value], body_size: int) -> bytes | None:
@@ -125,11 +128,14 @@ def _encode(values: list[Value], body_size: int) -> bytes | None:
     return payload if len(payload) - body_size <= MAX_WHOLE_HEAD else None
 
 
-def _decode_untrusted(payload: bytes, types: list[type]) -> list[Any]:
+def _decode_untrusted(payload: bytes, types: list[type], *, may_lack: int = 0) -> list[Any]:
+    """Give the values of a message; of its last ones, all numbers, ``may_lack`` may be missing and are 0 then."""
     values = unpack_untrusted(payload, code=_MALFORMED, max_bytes=MAX_WHOLE_HEAD + MAX_WHOLE)
     if type(values) is list:
         if len(values) > len(types):
             del values[len(types) :]
+        elif may_lack and len(values) == len(types) - may_lack:
+            values.extend([0] * may_lack)
         # One comparison of all types; `type(True) is bool`, which is none of them.
         if [*map(type, values)] == types:
             return values

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gossipmesh.config.places import admin_socket
-from gossipmesh.errors import MeshError, UnreachableError
+from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 
 TIMEOUT_S: Final = 10.0
 MAX_BODY: Final = 64 * 1024 * 1024
 OK: Final = 200
+BAD_REQUEST: Final = 400
 NOT_FOUND: Final = 404
 
 
@@ -64,6 +65,7 @@ class AdminClient:
 
         Raises:
             UnreachableError: nobody answers.
+            ConfigError: the daemon says that what was asked is no question.
             MeshError: ``admin.refused``, with what the daemon says.
         """
         status, body = self.get(path)
@@ -114,6 +116,8 @@ def _document(status: int, body: bytes) -> dict[str, Any]:
         raise MeshError(
             "admin.refused", f"the daemon gave no JSON (status {status}); is it of another release?"
         )
+    if status == BAD_REQUEST:
+        raise ConfigError("config.value", str(document.get("error", "the daemon does not understand this")))
     if status != OK:
         raise MeshError(
             "admin.refused", str(document.get("error", f"the daemon answered with status {status}"))

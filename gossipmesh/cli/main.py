@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "members": "gossipmesh.cli.reading:members",
     "services": "gossipmesh.cli.reading:services",
     "endpoints": "gossipmesh.cli.reading:endpoints",
+    "explain": "gossipmesh.cli.explain:explain",
     "config": "gossipmesh.cli.reading:config",
     "trace": "gossipmesh.cli.trace:trace",
     "drain": "gossipmesh.cli.leave:drain",

@@ -17,11 +17,18 @@ from gossipmesh.errors import MeshError
 NOTHING: Final = "-"
 STYLES: Final = {
     "alive": "green",
+    "answered": "green",
+    "chosen": "bold green",
+    "eligible": "green",
     "healthy": "green",
     "suspect": "yellow",
     "draining": "yellow",
     "leaving": "yellow",
     "dead": "red",
+    "out": "red",
+    "failed": "red",
+    "connect-failed": "red",
+    "refused": "yellow",
     "unhealthy": "red",
     "left": "dim",
 }
@@ -46,7 +53,7 @@ def put(text: str) -> None:
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; an empty cell is shown as ``-``."""
-    shown = [[_printable(cell) or NOTHING for cell in row] for row in rows]
+    shown = [[printable(cell) or NOTHING for cell in row] for row in rows]
     if sys.stdout is None or not sys.stdout.isatty():
         put("\n".join(plain_table(columns, shown)))
         return
@@ -76,7 +83,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair a line."""
     width = max(len(name) for name, _ in pairs)
-    put("\n".join(f"{name.ljust(width)}  {_printable(value) or NOTHING}" for name, value in pairs))
+    put("\n".join(f"{name.ljust(width)}  {printable(value) or NOTHING}" for name, value in pairs))
 
 
 def span(seconds: float) -> str:
@@ -91,5 +98,6 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Give ``text`` with a ``?`` for whatever could move a cursor or colour a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

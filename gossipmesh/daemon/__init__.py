@@ -14,11 +14,13 @@
 ``ports.py``        binding what is listened on, with errors that name the flag
 ``remembered.py``   whom a node remembers from one start to the next
 ``report.py``       a running node, as the admin API sees it
+``explaining.py``   why a request would go, or went, where it did
 ``files.py``        secrets read and files written so that a power cut leaves the old one or the new one
 ``root.py``         the root key of a mesh and its trust bundles, in a directory
 ``state.py``        the state directory: lock, node key, boot counter, chain, bundles, last members
 ``view.py``         what the admin API asks of a node, and the shapes of the answers
 ``admin.py``        the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
+``answers.py``      what it answers, from memory
 ``metrics.py``      the metrics, with bounded labels
 ``upstreams.py``    what the proxies' machines have counted and found
 ``counts.py``       counters for what happens with every request

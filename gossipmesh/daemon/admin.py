@@ -11,10 +11,9 @@ and number of connections has a limit.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -22,12 +21,12 @@ from typing import Final
 
 import h11
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
-from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
+from gossipmesh.daemon.answers import READING, Answer, answer
 from gossipmesh.daemon.view import NodeView
-from gossipmesh.errors import MeshError, StateError
-from gossipmesh.model import Address, is_name
+from gossipmesh.errors import StateError
+from gossipmesh.model import Address
 
 MAX_HEAD: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 64
@@ -42,46 +41,7 @@ WRITE_TIMEOUT_S: Final = 10.0
 ACCEPT_PAUSE_S: Final = 0.1
 OWNERS_ONLY: Final = frozenset({"/v1/trace"})
 """Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
-_JSON: Final = "application/json"
-_BYTES: Final = "application/octet-stream"
-_TEXT: Final = "text/plain; charset=utf-8"
-_READING: Final = ("GET", "HEAD")
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-PATHS: Final = """\
-/healthz               alive
-/readyz                joined, in sync, listening, not draining: 200, else 503 and why
-/metrics               Prometheus text
-/v1/status             this node in short
-/v1/members            all members
-/v1/services           all services
-/v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
-/v1/config             the effective configuration and where each value came from
-/v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
-POST /v1/drain         take no more work from the mesh; on the unix socket only
-POST /v1/leave         leave the mesh; on the unix socket only
-"""
-
-
-@frozen
-class Answer:
-    """A whole response."""
-
-    status: HTTPStatus
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
-    content_type: str = _TEXT
-
-    @classmethod
-    def of_json(cls, document: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Answer:
-        """Give ``document`` as one line of JSON."""
-        return cls(status, json.dumps(document).encode() + b"\n", _JSON)
-
-    @classmethod
-    def of_error(cls, status: HTTPStatus, text: str) -> Answer:
-        """Give an error that says in words what is wrong."""
-        return cls.of_json({"error": text}, status)
-
-
-Mutation = Callable[[], Awaitable[None]]
 
 
 @frozen
@@ -101,7 +61,7 @@ class Door:
             if len(named) != 1 or named[0] not in self.hosts:
                 text = "this listener answers to its own address only: use 127.0.0.1 or localhost as the host"
                 return Answer.of_error(HTTPStatus.MISDIRECTED_REQUEST, text)
-        if not self.mutations and request.method.decode("ascii") not in _READING:
+        if not self.mutations and request.method.decode("ascii") not in READING:
             text = "this listener is for reading; changes go through the unix socket, as `gossipmesh` does"
             return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
         if not self.mutations and request.target.decode("ascii").partition("?")[0] in OWNERS_ONLY:
@@ -118,56 +78,6 @@ def door_of(address: Address) -> Door:
 
 
 OWNER: Final = Door(hosts=None, mutations=True)
-
-
-def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
-    """Give the answer to a request that a door let in, or what is to be done before it is answered."""
-    path = target.partition("?")[0]
-    if method == "POST":
-        if path == "/v1/drain":
-            return view.drain
-        if path == "/v1/leave":
-            return view.leave
-        return Answer.of_error(HTTPStatus.NOT_FOUND, "only /v1/drain and /v1/leave take POST")
-    if method not in _READING:
-        return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
-    match path.split("/")[1:]:
-        case [""]:
-            return Answer(HTTPStatus.OK, PATHS.encode())
-        case ["healthz"]:
-            return Answer(HTTPStatus.OK, b"alive\n")
-        case ["readyz"]:
-            ready = view.ready()
-            status = HTTPStatus.OK if ready.ok else HTTPStatus.SERVICE_UNAVAILABLE
-            return Answer(status, (ready.reason or "ready").encode() + b"\n")
-        case ["metrics"]:
-            return Answer(HTTPStatus.OK, view.metrics_text(), METRICS_TYPE)
-        case ["v1", "status"]:
-            return Answer.of_json(view.status())
-        case ["v1", "members"]:
-            return Answer.of_json(view.members())
-        case ["v1", "services"]:
-            return Answer.of_json(view.services())
-        case ["v1", "config"]:
-            return Answer.of_json(view.config())
-        case ["v1", "trace"]:
-            return _trace(view)
-        case ["v1", "endpoints" | "services", name]:
-            endpoints = view.endpoints(name) if is_name(name) else None
-            if endpoints is None:
-                return Answer.of_error(
-                    HTTPStatus.NOT_FOUND, "nobody in the mesh offers a service of that name"
-                )
-            return Answer.of_json(endpoints)
-        case _:
-            return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
-
-
-def _trace(view: NodeView) -> Answer:
-    try:
-        return Answer(HTTPStatus.OK, view.trace(), _BYTES)
-    except MeshError as error:
-        return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
 
 
 async def serve_tcp(
@@ -386,7 +296,7 @@ async def _send(
     if last:
         headers.append(("connection", "close"))
     if found.status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append(("allow", ", ".join(_READING)))
+        headers.append(("allow", ", ".join(READING)))
     head = h11.Response(status_code=found.status, headers=headers, reason=found.status.phrase)
     parts = [connection.send(head)]
     if not to_head:

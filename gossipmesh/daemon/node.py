@@ -274,6 +274,8 @@ class Node:
             leave=self._ending.leave,
             recorder=self._recorder,
             own_services=self._health.report,
+            explain=self._plane.explainer.dry_run,
+            explain_past=self._plane.explainer.past,
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)

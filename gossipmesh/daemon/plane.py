@@ -14,6 +14,7 @@ from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
 from gossipmesh.crypto import blake2b
 from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.explaining import Explainer
 from gossipmesh.daemon.logs import AccessLog, Log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
@@ -28,6 +29,7 @@ from gossipmesh.proxy.access import RequestReport
 from gossipmesh.proxy.admission import rates_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
+from gossipmesh.proxy.history import History
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import External
@@ -94,6 +96,7 @@ class DataPlane:
             key=blake2b(mesh.trust.mesh_id, SESSION_KEY_BYTES, key=b"sessions"),
             rng=random.Random(os.urandom(16)),
         )
+        self._history = History()
         self._flush_due = False
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._rates = rates_of(self._services, self._upstreams.traffic_of)
@@ -112,6 +115,7 @@ class DataPlane:
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._outbound = self._make_outbound(config, mesh)
+        self.explainer = self._make_explainer(config)
         self._inbound = Inbound(
             InboundPorts(
                 service=self._own_service,
@@ -148,6 +152,18 @@ class DataPlane:
                 external=External(proxy.external, proxy.allow),
                 dialler=self._dialler,
             )
+        )
+
+    def _make_explainer(self, config: Config) -> Explainer:
+        reactor = self._reactor
+        return Explainer(
+            self._mesh,
+            self._outbound,
+            self._upstreams,
+            self._history,
+            source_service=config.proxy.as_service or "",
+            default_allow=self._default_allow,
+            now=lambda: reactor.now,
         )
 
     async def start(self, nursery: trio.Nursery) -> Address:
@@ -253,7 +269,8 @@ class DataPlane:
 
     def _observe(self, report: RequestReport) -> None:
         direction = report.direction.value
-        known = self._mesh.snapshot.knows(report.service)
+        snapshot, wall = self._mesh.snapshot, wall_clock()
+        known = snapshot.knows(report.service)
         self._metrics.request(
             direction=direction,
             service=report.service if known else "",
@@ -264,7 +281,8 @@ class DataPlane:
         )
         for flag in report.retried:
             self._metrics.retry(flag)
-        self._access.add(report, wall=wall_clock())
+        self._history.add(report, wall=wall, snapshot=snapshot)
+        self._access.add(report, wall=wall)
         if self._access.waiting and not self._flush_due:
             # One write for all that ended in this turn.
             self._flush_due = True

@@ -16,6 +16,7 @@ from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
     EndpointEntry,
     Endpoints,
+    Explained,
     Listen,
     MemberCounts,
     MemberEntry,
@@ -55,6 +56,8 @@ class NodeReport:
         leave: tells the mesh goodbye and returns when that is done.
         recorder: keeps what membership was told.
         own_services: gives this node's services and their health.
+        explain: gives what a request of a local app would come to.
+        explain_past: gives what became of one, by its id or trace.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class NodeReport:
         leave: Callable[[], Awaitable[None]],
         recorder: Recorder,
         own_services: Callable[[], list[OwnService]],
+        explain: Callable[[str, str, list[tuple[str, str]]], Explained],
+        explain_past: Callable[[str], Explained],
     ) -> None:
         self._loaded = loaded
         self._mesh = mesh
@@ -83,6 +88,8 @@ class NodeReport:
         self._leave = leave
         self._recorder = recorder
         self._own_services = own_services
+        self._explain = explain
+        self._explain_past = explain_past
         self._started = trio.current_time()
 
     def _counts(self) -> Counter[MemberState]:
@@ -155,6 +162,14 @@ class NodeReport:
         if not found:
             return None
         return Endpoints(service=name, endpoints=[_endpoint(endpoint) for endpoint in found])
+
+    def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:
+        """Give what a request of a local app would come to now."""
+        return self._explain(method, url, headers)
+
+    def explain_past(self, name: str) -> Explained:
+        """Give what became of a request."""
+        return self._explain_past(name)
 
     def config(self) -> Mapping[str, object]:
         """Give the effective configuration."""

@@ -17,6 +17,7 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     tracing.py         x-request-id and traceparent
     replies.py         flags, statuses and bodies of what the mesh says itself
     access.py          what is told about each request
+    history.py         requests that are over, kept to be asked about
     body.py            a body that can be sent once more while little of it came
     http1/             HTTP/1.1 as pure machines, either side, in two lanes
     quick_heads.py     heads of whole, plain messages: the quick way's rules
@@ -26,8 +27,11 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     caller.py          an app's connection to us
     quick_call.py      the quick way of one of its requests
     exchange.py        one request: what is asked, and of whom
-    answering.py       the other half of it: its answer, failures, and its end
+    answering.py       the other half of it: its answer, and failures
+    finishing.py       what both know of it, and every way in which it ends
     deciding.py        what a request asks for, where it may go, with which headers
+    dry_run.py         the same decisions for a request that nobody made
+    reporting.py       what is told about one of its requests, at the end
     attempts.py        from endpoint to endpoint, as a plan says
     hedge.py           two attempts at once, until one of them answers
     upload.py          the request's body on its way to a stream

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gossipmesh.model import value
+from gossipmesh.model import NodeId, value
+from gossipmesh.routing.outcomes import Attempt
 
 
 class Direction(enum.Enum):
@@ -48,6 +49,14 @@ class RequestReport:
     """The node that answered, or that was tried last; inbound: the caller's node."""
     retried: tuple[str, ...] = ()
     """The flag of each failed attempt that was followed by another."""
+    tries: Sequence[Attempt] = ()
+    """The attempts, with their times, by the reactor's clock."""
+    left_out: tuple[tuple[NodeId, str], ...] = ()
+    """The endpoints that the last of them could not get, and why."""
+    begun: float = 0.0
+    """When the request came, by the same clock; means something where there are attempts."""
+    session: str = ""
+    """How the caller's session told the endpoint: see :func:`~gossipmesh.routing.explain.session_of`."""
 
 
 Observer = Callable[[RequestReport], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from gossipmesh.channel.hop_messages import End
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
@@ -175,19 +176,29 @@ class Attempts:
         """Bytes of a response came from the present attempt."""
         self.plan.progressed(now=self._reactor.now)
 
-    def answered(self, outcome: AttemptOutcome, *, report: int | None = None) -> None:
+    def sent(self, *, beside: bool = False) -> None:
+        """The request of the present attempt, or of the other one, goes out."""
+        self.plan.sent(now=self._reactor.now, beside=beside)
+
+    def answered(self, outcome: AttemptOutcome, end: End | None = None) -> None:
         """The present attempt gave what the caller gets; there is no other.
 
         Args:
             outcome: of the attempt.
-            report: how many requests its daemon said that it has in flight; None: it did not say.
+            end: of its response; None: that was cut, or goes on as a tunnel.
         """
         self._over = True
-        self._record(outcome, True, report)
+        self._record(outcome, True, end)
 
-    def _record(self, outcome: AttemptOutcome, replayable: bool, report: int | None = None) -> None:
+    def _record(self, outcome: AttemptOutcome, replayable: bool, end: End | None = None) -> None:
         assert self.endpoint is not None
-        self.plan.record(outcome, now=self._reactor.now, replayable=replayable, report=report)
+        self.plan.record(
+            outcome,
+            now=self._reactor.now,
+            replayable=replayable,
+            report=None if end is None else end.in_flight,
+            app_us=0 if end is None else end.app_us,
+        )
         self._report(self.endpoint.id, outcome)
 
     def abandon(self) -> None:

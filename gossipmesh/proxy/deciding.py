@@ -13,6 +13,7 @@ from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.routing.balancing.cookies import read_cookie_untrusted
 from gossipmesh.routing.plan import Plan
+from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import Sticky
 
 
@@ -44,12 +45,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
     Raises:
         RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
     """
-    snapshot = ports.snapshot()
-    if request.method == b"CONNECT":
-        port = int(named.target.rpartition(b":")[2])
-        endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
-        if endpoints != snapshot.endpoints(named.service):
-            snapshot = evolve(snapshot, services={named.service: endpoints})
+    snapshot = picture(ports, request, named)
     upstream = ports.upstreams.of(named.service, keep=snapshot.knows(named.service))
     timeout_s = upstream.traffic.timeout_s
     return Plan.for_request(
@@ -62,6 +58,21 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         session=session(ports, request, upstream.traffic.sticky),
         is_retry=ports.is_retry(request_id),
     )
+
+
+def picture(ports: OutboundPorts, request: RequestIn, named: Named) -> Snapshot:
+    """Give the mesh as it is for a request: a CONNECT leads to some endpoints only.
+
+    Raises:
+        RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
+    """
+    snapshot = ports.snapshot()
+    if request.method == b"CONNECT":
+        port = int(named.target.rpartition(b":")[2])
+        endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
+        if endpoints != snapshot.endpoints(named.service):
+            snapshot = evolve(snapshot, services={named.service: endpoints})
+    return snapshot
 
 
 def session(ports: OutboundPorts, request: RequestIn, sticky: Sticky | None) -> bytes | None:

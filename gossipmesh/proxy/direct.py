@@ -102,7 +102,7 @@ class DirectAttempt:
     def progressed(self) -> None:
         """Nothing: there is nobody to compare it with."""
 
-    def answered(self, outcome: AttemptOutcome, *, report: int | None = None) -> None:
+    def answered(self, outcome: AttemptOutcome, end: End | None = None) -> None:
         """Note that it gave what the caller gets."""
         self._over = True
 

@@ -225,6 +225,7 @@ class Exchange(Answering):
             attempts.abandon()
             self._refuse(RequestError("DPE", 431 if error.code == "hop.head-too-long" else 400, str(error)))
             return
+        attempts.sent()
         self._send_rest()
 
     def _head(self, attempts: Attempts) -> RequestHead:

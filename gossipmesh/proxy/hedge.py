@@ -14,8 +14,8 @@ from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.errors import ConnectError, LocalProtocolError
 from gossipmesh.model import Endpoint
-from gossipmesh.proxy.answering import UNNEEDED
 from gossipmesh.proxy.attempts import Attempts, outcome_of
+from gossipmesh.proxy.finishing import UNNEEDED
 from gossipmesh.proxy.replies import SAFE_FLAGS, flag_in, known_flag
 from gossipmesh.routing.outcomes import GIVEN_UP, AttemptOutcome, OutcomeKind
 from gossipmesh.transport.hop import HopConnection
@@ -80,6 +80,8 @@ class Hedge:
             self._settle(self._first, outcome_of(ConnectError(error.code, str(error))))
         except LocalProtocolError:  # Its head is longer than the first one's by a digit.
             self._settle(self._first, GIVEN_UP)
+        else:
+            self._attempts.sent(beside=True)
 
     # --- what the streams tell -------------------------------------------------------------------------------------
 

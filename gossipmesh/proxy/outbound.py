@@ -14,6 +14,7 @@ from gossipmesh.errors import RequestError
 from gossipmesh.model import Address, Protocol
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.caller import CallerConnection
+from gossipmesh.proxy.dry_run import DryRun, dry_run
 from gossipmesh.proxy.exchange import Exchange
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.ports import OutboundPorts
@@ -163,6 +164,11 @@ class Outbound:
         self._connections.add(connection)
         if self._ending:
             connection.end_with_next()
+
+    def dry_run(self, request: RequestIn) -> DryRun:
+        """Give what a request would come to on the proxy's own port, were it made now; nothing comes of asking."""
+        overflow = self._is_full(switches=bool(request.upgrade) or request.method == b"CONNECT")
+        return dry_run(self._ports, request, overflow=overflow)
 
     def _has_room(self) -> bool:
         """Tell whether one more connection may be taken; those that wait for a request make room.

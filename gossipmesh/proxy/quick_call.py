@@ -177,6 +177,7 @@ class QuickCall:
         if channel is not None:
             try:
                 self.stream = channel.open_stream(head, self, request.body)
+                plan.sent(now=now)
                 if traffic.retries.hedge:
                     self.hedge_at = math.inf if request.body else plan.hedge_at()
                     self.due = min(self.due, self.hedge_at)
@@ -241,7 +242,7 @@ class QuickCall:
         assert endpoint is not None
         outcome = AttemptOutcome(OutcomeKind.ANSWERED, "", status)
         now = ports.reactor.now
-        plan.record(outcome, now=now, report=end.in_flight)
+        plan.record(outcome, now=now, report=end.in_flight, app_us=end.app_us)
         ports.report(endpoint.id, outcome)
         ports.observe(
             RequestReport(
@@ -259,6 +260,10 @@ class QuickCall:
                 now - self.started,
                 1,
                 endpoint.node,
+                (),
+                plan.attempts,
+                plan.left_out,
+                self.started,
             )
         )
         self._clear()

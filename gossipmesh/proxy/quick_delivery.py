@@ -111,12 +111,13 @@ class QuickDelivery:
         if answer is not None and len(answer[2]) <= MAX_WHOLE and not self._connection.link.unsent:
             status, lines, body = answer
             head = ResponseHead(status, HeaderLines(lines, b""))
+            took_s = self._ports.reactor.now - self._started
             try:
-                sent = self.stream.answer(head, body, End((), self._load()))
+                sent = self.stream.answer(head, body, End((), self._load(), 0, int(took_s * 1e6)))
             except LocalProtocolError:
                 sent = False
             if sent:
-                self._answered(status, len(body))
+                self._answered(status, len(body), took_s)
                 return
         self._general().bytes_received(data)
 
@@ -180,7 +181,7 @@ class QuickDelivery:
         self.stream.listener = self._general_of(self, connection)
         return connection
 
-    def _answered(self, status: int, size: int) -> None:
+    def _answered(self, status: int, size: int, took_s: float) -> None:
         stream, ports, connection = self.stream, self._ports, self._connection
         request = stream.request
         headers = request.headers
@@ -202,7 +203,7 @@ class QuickDelivery:
                 "",
                 len(stream.body or b""),
                 size,
-                ports.reactor.now - self._started,
+                took_s,
                 request.attempt,
                 stream.peer.chain.name,
             )

@@ -10,8 +10,8 @@ from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.access import Direction, RequestReport
-from gossipmesh.proxy.answering import UNNEEDED
 from gossipmesh.proxy.attempts import Attempts
+from gossipmesh.proxy.finishing import UNNEEDED
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.replies import ERROR_HEADER, known_flag
 from gossipmesh.proxy.tunnel import Tunnel
@@ -106,6 +106,7 @@ class RawCall:
         except StreamLimit as error:
             self._attempts.refused(ConnectError(error.code, str(error)))
             return
+        self._attempts.sent()
         self._patience.set(self._ports.reactor.now + self._ports.limits.response_timeout_s)
 
     # --- what the stream tells, until it is a tunnel ---------------------------------------------------------------
@@ -234,6 +235,9 @@ class RawCall:
                 attempts=self._attempts.count,
                 endpoint=endpoint.node if endpoint is not None else "",
                 retried=tuple(self._attempts.retried),
+                tries=self._attempts.plan.attempts,
+                left_out=self._attempts.plan.left_out,
+                begun=self._started,
             )
         )
         tell(self, self._switched)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from gossipmesh.channel.hop_messages import End, ResponseHead
+from gossipmesh.channel.hop_messages import End, Headers, ResponseHead
 from gossipmesh.channel.hop_stream import MAX_INTERIM_HEADS
 from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, RequestError
@@ -83,6 +83,7 @@ class Relaying(ABC):
         self._blocked_since = math.inf
         # Of all tries together.
         self._heard = self._answering = self._complete = False
+        self._app_s = 0.0
         self._interim_count = 0
         self._status = 0
         self._flag = ""
@@ -104,7 +105,7 @@ class Relaying(ABC):
                 if not self._pass(data, connection):
                     return
             if http.body_ended:
-                self._answered(End(http.trailers, in_flight=self._load()))
+                self._answered(self._end(http.trailers))
         except PeerGone as error:
             self._lose_app(AppFault("UC", str(error)))
         except RemoteProtocolError as error:
@@ -112,11 +113,17 @@ class Relaying(ABC):
         except LocalProtocolError as error:
             self._fail(AppFault("UPE", f"a response that cannot be passed on: {error}"))
 
+    def _end(self, trailers: Headers = ()) -> End:
+        """Give the end of a response of the app, and what the caller's side should know of how it came about."""
+        return End(trailers, in_flight=self._load(), app_us=int(self._app_s * 1e6))
+
     def _receive_heads(self, connection: AppConnection) -> bool:
         """Pass on response heads; True once the final one is passed on and its body is not."""
         http, stream = connection.http, self.stream
         while (response := http.next_response()) is not None:
-            self._heard = True
+            if not self._heard:
+                self._heard = True
+                self._app_s = self._reactor.now - self._started
             status = response.status
             if status > 599:
                 raise RemoteProtocolError("http.status", f"{status} is no HTTP status")
@@ -135,7 +142,7 @@ class Relaying(ABC):
             if http.body_ended and not http.trailers and len(body) <= MAX_WHOLE:
                 self._answering = True
                 self._bytes_out = len(body)
-                if stream.answer(head, body, End(in_flight=self._load())):
+                if stream.answer(head, body, self._end()):
                     self._over_with_answer()
                     return False
                 self._bytes_out = 0

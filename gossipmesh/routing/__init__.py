@@ -6,6 +6,7 @@
     balancing/       the order in which endpoints are taken
     upstreams.py     all that is known of each service that is called
     outcomes.py      how one attempt ended
+    explain.py       which endpoint the next request would get, and why: a dry run of a plan
     plan.py          the attempts of one request: who next, whether again, and what to say when nobody is left
 
 What a service is spared, and who of its endpoints is left out, judged by what its requests come to:

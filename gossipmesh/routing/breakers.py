@@ -73,14 +73,21 @@ class Breaker(Generic[WaiterT]):
 
     def ask(self, waiter: WaiterT, *, now: float) -> Admission:
         """Decide about a new request; ``waiter`` stands for it and is not waiting already."""
-        if self.in_flight < self.limit and not self._queue:
+        admission = self.outlook
+        if admission is Admission.ADMIT:
             self.in_flight += 1
-            return Admission.ADMIT
-        if len(self._queue) < self._limits.queue:
+        elif admission is Admission.WAIT:
             self._queue[waiter] = now + self._limits.wait_s
-            return Admission.WAIT
-        self.refused += 1
-        return Admission.REFUSE
+        else:
+            self.refused += 1
+        return admission
+
+    @property
+    def outlook(self) -> Admission:
+        """What a new request would be told now."""
+        if self.has_room:
+            return Admission.ADMIT
+        return Admission.WAIT if len(self._queue) < self._limits.queue else Admission.REFUSE
 
     @property
     def has_room(self) -> bool:

@@ -50,3 +50,7 @@ class Attempt:
     """Both in monotonic seconds, as :attr:`first_byte`."""
     first_byte: float | None = None
     """Of the response; None: none came."""
+    sent: float | None = None
+    """When its request went out on a channel; None: it did not."""
+    app_us: int = 0
+    """Microseconds that the endpoint's daemon waited for its app's first byte; 0: it did not say."""

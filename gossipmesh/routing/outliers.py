@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from copy import copy
 from typing import Final
 
 from gossipmesh.model import NodeId
@@ -130,6 +131,14 @@ class Outliers:
         self._turn_answers = 0
         self._pause = self._pause_before = 0.0
         """The longest between two bytes while requests waited: of this minute, and of the one before."""
+
+    def twin(self) -> Outliers:
+        """Give one that knows the same, and shares nothing with this one that changes: for dry runs."""
+        twin = copy(self)
+        twin._standings = standings = {node: copy(each) for node, each in self._standings.items()}
+        twin._out = {node: standings[node] for node in self._out}
+        twin._news, twin.ejections = [], self.ejections.copy()
+        return twin
 
     # --- who may be chosen -----------------------------------------------------------------------------------------
 

@@ -19,12 +19,10 @@ shows it. The rules (RFC 9110, section 9.2.2):
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.backoff import wait_s
-from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.ejection import Came, what_it_says
 from gossipmesh.routing.hedging import HEDGED
@@ -34,14 +32,6 @@ from gossipmesh.routing.upstreams import Upstream, Waiter
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
-
-
-RESULTS: Final = {
-    Came.OK: Result.ANSWERED,
-    Came.ERROR: Result.FAILED,
-    Came.FAILURE: Result.FAILED,
-    Came.NOTHING: Result.UNKNOWN,
-}
 
 
 class Plan:
@@ -64,7 +54,7 @@ class Plan:
         "_max_attempts",
         "_method",
         "_over",
-        "_session",
+        "_sent",
         "_started",
         "_waiter",
         "attempts",
@@ -72,6 +62,7 @@ class Plan:
         "deadline",
         "is_retry",
         "left_out",
+        "session",
         "upstream",
     )
 
@@ -104,11 +95,13 @@ class Plan:
         self._known = bool(candidates) or snapshot.knows(upstream.service)
         self._method = method
         self._max_attempts = upstream.traffic.retries.attempts or max_attempts
-        self._session = session
+        self.session = session
+        """What tells the request's session, as the service's settings ask for it; None: nothing."""
         self._current: Endpoint | None = None
         self._started = self._asked = 0.0
         self._first_byte: float | None = None
-        self._beside: tuple[Endpoint, float] | None = None
+        self._beside: tuple[Endpoint, float, float | None] | None = None
+        self._sent: float | None = None
         self._over = False
         self._admitted = False
         self._waiter: Waiter | None = None
@@ -237,22 +230,22 @@ class Plan:
         fitting = upstream.outliers.fit(candidates, now=now, may_try=self._method in IDEMPOTENT)
         pick = upstream.balancer.pick
         if not attempts:
-            endpoint = pick(fitting, now=now, session=self._session)
+            endpoint = pick(fitting, now=now, session=self.session)
         else:
             # One that was given up has not failed.
             tried = {attempt.endpoint.id for attempt in attempts if attempt.outcome is not GIVEN_UP}
             # Whoever is out of rotation may still be the one that answers: better than nobody.
-            endpoint = pick(fitting, now=now, session=self._session, tried=tried) or pick(
-                candidates, now=now, session=self._session, tried=tried
+            endpoint = pick(fitting, now=now, session=self.session, tried=tried) or pick(
+                candidates, now=now, session=self.session, tried=tried
             )
             if endpoint is not None and attempts[-1].outcome.is_charged and not upstream.budget.take(now=now):
                 return None
         if fitting is not candidates:
-            self.left_out = _left_out(upstream, candidates, fitting, now)
+            self.left_out = upstream.left_out(candidates, fitting, now=now)
         if endpoint is not None:
             self._current = endpoint
             self._started = self._asked = now  # The latter is never that of a hedge.
-            self._first_byte = None
+            self._first_byte = self._sent = None
             self._begin(endpoint, now)
         return endpoint
 
@@ -283,10 +276,10 @@ class Plan:
         fitting = upstream.outliers.fit(self._candidates, now=now, may_try=False)
         if len(fitting) < 2 or upstream.budget.left(now=now) < 1.0 or not upstream.hedging.take():
             return None
-        endpoint = upstream.balancer.pick(fitting, now=now, session=self._session, tried={current.id})
+        endpoint = upstream.balancer.pick(fitting, now=now, session=self.session, tried={current.id})
         if endpoint is None or not upstream.budget.take(now=now):
             return None
-        self._beside = endpoint, now
+        self._beside = endpoint, now, None
         self._begin(endpoint, now)
         return endpoint
 
@@ -295,17 +288,21 @@ class Plan:
         current, beside = self._current, self._beside
         assert current is not None
         assert beside is not None
-        self._beside = current, self._started
-        self._current, self._started = beside
+        self._beside = current, self._started, self._sent
+        self._current, self._started, self._sent = beside
 
     def end_hedge(self, outcome: AttemptOutcome, *, now: float) -> None:
         """Take how the other of two attempts ended; the request goes on with the current one."""
         assert self._beside is not None, "there are no two attempts"
-        (endpoint, started), self._beside = self._beside, None
-        self.attempts.append(Attempt(endpoint, outcome, started, now))
-        upstream, came = self.upstream, what_it_says(outcome)
-        upstream.outliers.ended(endpoint.id, came, now=now)
-        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=now - started, now=now)
+        (endpoint, started, sent), self._beside = self._beside, None
+        self._ended(Attempt(endpoint, outcome, started, now, None, sent), now)
+
+    def sent(self, *, now: float, beside: bool = False) -> None:
+        """Note that the request of the current attempt, or of the other one, goes out on a channel."""
+        if beside and self._beside is not None:
+            self._beside = (*self._beside[:2], now)
+        else:
+            self._sent = now
 
     def progressed(self, *, now: float) -> None:
         """Note that bytes of a response came from the current endpoint."""
@@ -320,10 +317,16 @@ class Plan:
         sticky, endpoint = self.upstream.traffic.sticky, self._current
         if sticky is None or sticky.by != "cookie" or endpoint is None:
             return None
-        return self.upstream.balancer.cookie(endpoint, self._session)
+        return self.upstream.balancer.cookie(endpoint, self.session)
 
     def record(
-        self, outcome: AttemptOutcome, *, now: float, replayable: bool = True, report: int | None = None
+        self,
+        outcome: AttemptOutcome,
+        *,
+        now: float,
+        replayable: bool = True,
+        report: int | None = None,
+        app_us: int = 0,
     ) -> None:
         """Take how the current attempt ended.
 
@@ -332,6 +335,7 @@ class Plan:
             now: monotonic seconds.
             replayable: whether the request's body, as far as it was read, can be sent once more.
             report: how many requests the endpoint's daemon said it had in flight; None: it did not say.
+            app_us: how many microseconds it said its app took to answer; 0: it did not say.
         """
         endpoint = self._current
         assert endpoint is not None, "there is no attempt to record"
@@ -341,21 +345,23 @@ class Plan:
         first_byte = self._first_byte
         if answered and first_byte is None:
             first_byte = now
-        self.attempts.append(Attempt(endpoint, outcome, self._started, now, first_byte))
-        upstream, came = self.upstream, what_it_says(outcome)
-        latency_s = (now if first_byte is None else first_byte) - self._started
-        upstream.outliers.ended(endpoint.id, came, now=now)
-        upstream.balancer.ended(endpoint.id, RESULTS[came], latency_s=latency_s, now=now, report=report)
+        self._ended(
+            Attempt(endpoint, outcome, self._started, now, first_byte, self._sent, app_us), now, report
+        )
         if answered:
             self._over = True
-            hedging = upstream.hedging
-            if hedging.on and came is Came.OK and self._method in HEDGED:
+            hedging = self.upstream.hedging
+            if hedging.on and self._method in HEDGED and what_it_says(outcome) is Came.OK:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
         elif outcome.kind is OutcomeKind.FAILED:
             self._over = not (replayable and self._method in IDEMPOTENT)
         else:
             self._over = not replayable
+
+    def _ended(self, attempt: Attempt, now: float, report: int | None = None) -> None:
+        self.attempts.append(attempt)
+        self.upstream.ended(attempt, now=now, report=report)
 
     def abandon(self, *, now: float) -> None:
         """Take that nobody waits for what is under way any more, if anything is."""
@@ -383,12 +389,3 @@ class Plan:
         if not self._over and len(self.attempts) >= self._max_attempts > 1:
             return "URX"
         return self.attempts[-1].outcome.flag
-
-
-def _left_out(
-    upstream: Upstream, candidates: Sequence[Endpoint], fitting: Sequence[Endpoint], now: float
-) -> tuple[tuple[NodeId, str], ...]:
-    stay = {endpoint.id for endpoint in fitting}
-    return tuple(
-        (each.id, upstream.outliers.reason(each.id, now=now)) for each in candidates if each.id not in stay
-    )

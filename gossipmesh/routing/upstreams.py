@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from copy import copy
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.backoff import BackoffSettings
+from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.breakers import Breaker
 from gossipmesh.routing.budget import BudgetSettings, RetryBudget
 from gossipmesh.routing.concurrency import ConcurrencySettings
-from gossipmesh.routing.ejection import Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.ejection import Came, Ejected, EjectionSettings, Readmitted, what_it_says
 from gossipmesh.routing.hedging import HedgeSettings, Hedging
+from gossipmesh.routing.outcomes import Attempt
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.per_service import PerService
 from gossipmesh.routing.snapshot import Candidates, Snapshot
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
     from random import Random
 
 OFF = EjectionSettings(failures_in_a_row=0, errors_in_a_row=0, rate_requests=0, silence_s=0, share=0)
+
+
+RESULTS: Final = {
+    Came.OK: Result.ANSWERED,
+    Came.ERROR: Result.FAILED,
+    Came.FAILURE: Result.FAILED,
+    Came.NOTHING: Result.UNKNOWN,
+}
 
 
 class Waiter(Hashable, Protocol):
@@ -69,6 +80,34 @@ class Upstream:
         self.breaker: Breaker[Waiter] = Breaker(
             traffic.limits, ConcurrencySettings(enabled=traffic.limits.adaptive)
         )
+
+    def left_out(
+        self, candidates: Candidates, fitting: Candidates, *, now: float
+    ) -> tuple[tuple[NodeId, str], ...]:
+        """Give those of ``candidates`` that are not among the fitting ones, and why."""
+        stay = {endpoint.id for endpoint in fitting}
+        outliers = self.outliers
+        return tuple(
+            (each.id, outliers.reason(each.id, now=now)) for each in candidates if each.id not in stay
+        )
+
+    def ended(self, attempt: Attempt, *, now: float, report: int | None = None) -> None:
+        """Take in how an attempt ended, and how many requests its endpoint's daemon said it had in flight."""
+        came, node, first_byte = what_it_says(attempt.outcome), attempt.endpoint.id, attempt.first_byte
+        latency_s = (now if first_byte is None else first_byte) - attempt.started
+        self.outliers.ended(node, came, now=now)
+        self.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
+
+    def twin(self) -> Upstream:
+        """Give one that asks whom this one would ask: for a dry run of one attempt, which leaves this one as it is.
+
+        What that only reads (breaker, budget, hedging) is shared.
+        """
+        twin = copy(self)
+        twin.rng = copy(self.rng)
+        twin.balancer = self.balancer.twin(twin.rng)
+        twin.outliers = self.outliers.twin()
+        return twin
 
 
 def ejection_settings(ejection: Ejection) -> EjectionSettings:
@@ -124,6 +163,14 @@ class Upstreams:
     def get(self, service: str) -> Upstream | None:
         """Give what is known of ``service``, if it was ever called: for reports."""
         return self._upstreams.get(service)
+
+    def twin(self, service: str) -> Upstream:
+        """Give what would decide on the next request to ``service``, for a dry run; also of one never called."""
+        known = self._upstreams.get(service)
+        if known is not None:
+            return known.twin()
+        rng = copy(self._rng)
+        return Upstream(service, self.traffic_of(service), origin=self._origin, key=self._key, rng=rng)
 
     def traffic_of(self, service: str) -> Traffic:
         """Give what holds for ``service``."""

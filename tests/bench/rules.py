@@ -33,6 +33,7 @@ from gossipmesh.proxy.headers import (
     response_to_mesh,
     visits,
 )
+from gossipmesh.proxy.history import History
 from gossipmesh.proxy.names import name_request
 from gossipmesh.proxy.tracing import trace, trace_id_of
 from gossipmesh.proxy.trailers import filter_trailers
@@ -183,7 +184,11 @@ def telling_cases() -> dict[str, Case]:
         metrics.attempt()
         metrics.authorized("allow", "default")
 
-    return {"metrics": counted, "report": report} | access_cases(reports)
+    history, picture = History(), Snapshot(NodeId(bytes(32)))
+    remembered = {
+        "history": lambda n: history.add(reports[n], wall=1.0, snapshot=picture),
+    }
+    return {"metrics": counted, "report": report} | remembered | access_cases(reports)
 
 
 def access_cases(reports: list[RequestReport]) -> dict[str, Case]:

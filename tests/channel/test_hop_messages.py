@@ -139,6 +139,14 @@ def test_a_field_that_no_http_message_may_have_is_refused(array: list[bytes | in
 
 def test_elements_that_a_later_release_appends_are_ignored() -> None:
     assert decode_response_head_untrusted(pack([204, [], 7, b"new"])) == ResponseHead(204)
+    assert decode_end_untrusted(pack([[], 3, 4, 5, b"new"])) == End((), 3, 4, 5)
+
+
+def test_an_end_says_how_long_the_app_took_or_leaves_that_out_as_older_releases_do() -> None:
+    assert encode_end(End((), 3, 4)) == pack([[], 3, 4])
+    assert decode_end_untrusted(pack([[], 3, 4])) == End((), 3, 4)
+    assert decode_end_untrusted(encode_end(End((), 3, 4, 250_000))) == End((), 3, 4, 250_000)
+    assert decode_end_untrusted(encode_end(End(app_us=2**40))).app_us == 2**32 - 1
 
 
 @pytest.mark.parametrize(

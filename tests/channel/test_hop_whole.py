@@ -231,7 +231,20 @@ def test_a_boolean_is_no_number() -> None:
 
 def test_elements_that_a_later_release_appends_are_ignored() -> None:
     assert decode_call_untrusted(pack([*CALL, 7, b"new"])) == decode_call_untrusted(pack(CALL))
-    assert decode_answer_untrusted(pack([*ANSWER, [7]])) == decode_answer_untrusted(pack(ANSWER))
+    assert decode_answer_untrusted(pack([*ANSWER, 0, [7]])) == decode_answer_untrusted(pack(ANSWER))
+
+
+def test_how_long_the_app_took_is_said_and_may_be_left_out_as_older_releases_do() -> None:
+    head, end = ResponseHead(204), End((), 3, 4, 250_000)
+    timed = encode_answer(head, b"", end)
+    assert timed is not None
+    assert decode_answer_untrusted(timed) == (head, b"", end)
+    untimed = encode_answer(head, b"", End((), 3, 4))
+    assert untimed == pack([b"", 204, b"", 3, 4])
+    assert decode_answer_untrusted(untimed) == (head, b"", End((), 3, 4))
+    for wrong in (-1, True, 2**32, b"7"):
+        with pytest.raises(RemoteProtocolError):
+            decode_answer_untrusted(pack([b"", 204, b"", 3, 4, wrong]))
 
 
 def test_whole_messages_have_small_heads_and_always_fit_a_frame() -> None:

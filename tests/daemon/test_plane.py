@@ -21,6 +21,7 @@ from gossipmesh.daemon.logs import AccessLog, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.root import MeshRoot, make_root
+from gossipmesh.errors import MeshError
 from gossipmesh.identity.chain import join_chain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.grants import Caveats
@@ -291,3 +292,29 @@ async def test_a_caller_may_not_speak_as_a_service_that_its_chain_does_not_grant
         await node.get("http://hello/")
         lines = await node.access(2)
         assert lines["inbound"]["flag"] == "AZ"
+
+
+async def test_a_request_that_policy_denies_would_be_refused_and_was() -> None:
+    root = new_root(default_allow=False)
+    async with running(lambda hello: life(root, 1, hello), default_allow=False) as node:
+        explained = node.plane.explainer.dry_run("GET", "http://hello/", [])
+        assert (explained["decision"], explained["flag"], explained["chosen"]) == ("refuse", "AZ", "alone")
+        assert explained["policy"] == {"version": 0, "rule": "default", "verdict": "deny"}
+        await node.get("http://hello/")
+        entries = await node.access(2)
+        past = node.plane.explainer.past(str(entries["outbound"]["request_id"]))
+        assert (past["decision"], past["flag"], past["policy"]["verdict"]) == ("failed", "AZ", "deny")
+        (there,) = past["related"]
+        assert there["past"] is not None
+        assert (there["past"]["direction"], there["chosen"]) == ("inbound", "alone")
+
+
+async def test_a_request_that_is_not_known_is_answered_with_how_far_back_one_would_be() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        with pytest.raises(MeshError, match="it has seen no request yet"):
+            node.plane.explainer.past("r-1")
+        await node.get("http://hello/")
+        await node.access(2)
+        with pytest.raises(MeshError, match=r"it remembers 2 back to 20\d\d-"):
+            node.plane.explainer.past("r-1")

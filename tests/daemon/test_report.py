@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
-from gossipmesh.daemon.view import OwnService, Readiness
+from gossipmesh.daemon.view import Explained, OwnService, Readiness
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
@@ -64,6 +64,8 @@ class Around:
             leave=self.leave,
             recorder=self.recorder,
             own_services=lambda: [OWN],
+            explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
+            explain_past=lambda name: cast("Explained", {"asked": name}),
         )
 
 
@@ -285,3 +287,11 @@ async def test_a_recording_is_given_as_it_is_and_its_absence_with_a_reason(world
     trace = decode_trace_untrusted(around.report(mesh_of(world)).trace())
     assert trace.segments[0].keyframe == b"keyframe"
     assert trace.wall == pytest.approx(wall_clock(), abs=60)
+
+
+async def test_requests_are_explained_by_whoever_knows_them(world: World) -> None:
+    report = Around().report(mesh_of(world))
+    assert report.explain("GET", "http://hello/", [("a", "b")]) == {
+        "asked": ("GET", "http://hello/", [("a", "b")])
+    }
+    assert report.explain_past("r-1") == {"asked": "r-1"}

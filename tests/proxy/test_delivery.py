@@ -119,12 +119,16 @@ async def untouched(stream: trio.SocketStream) -> None:
     raise AssertionError("nothing of this request may reach an app")
 
 
-async def test_the_end_of_a_response_says_how_busy_its_server_is(lab: ModuleType, hops: ModuleType) -> None:
+async def test_the_end_of_a_response_says_how_busy_its_server_is_and_how_long_its_app_took(
+    lab: ModuleType, hops: ModuleType
+) -> None:
     async with bench(lab, hops, keeping([], OK)) as web:
         stream = web.open(GET, b"")
         assert (await stream.response_head()).status == 200
         assert await stream.body() == b"ok"
-        assert stream.end == End(in_flight=1)
+        end = stream.end
+        assert end == End(in_flight=1, app_us=end.app_us)
+        assert 0 < end.app_us < 60_000_000
 
 
 async def test_what_another_daemon_left_in_a_request_is_stripped_here(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from heapq import heapify, heapreplace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,12 @@ class Turns:
         self.due: dict[NodeId, float] = {}
         self._clock = 0.0
         self._joined = 0
+
+    def twin(self) -> Turns:
+        """Give a copy with turns of its own."""
+        twin = copy(self)
+        twin.due = dict(self.due)
+        return twin
 
     def admit(self, loads: Sequence[EndpointLoad]) -> None:
         """Give each that has none a time at which it is due."""

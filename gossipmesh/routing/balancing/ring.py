@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 from typing import Final
 
@@ -49,6 +50,12 @@ class Ring:
         self._points: list[int] = []
         self._owners: dict[int, NodeId] = {}
         self._counts: dict[NodeId, int] = {}
+
+    def twin(self) -> Ring:
+        """Give a copy that can be fitted to others."""
+        twin = copy(self)
+        twin._points, twin._owners = list(self._points), dict(self._owners)
+        return twin
 
     def fit(self, loads: Sequence[EndpointLoad]) -> None:
         """Make the points those of ``loads``, at least one; only what changed is made anew."""

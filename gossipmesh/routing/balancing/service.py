@@ -117,6 +117,23 @@ class ServiceBalancer:
         self._ramp_at = math.inf
         self._phase = rng.random()
 
+    def twin(self, rng: Random) -> ServiceBalancer:
+        """Give one that chooses as this one would, and shares nothing with it that changes: for dry runs.
+
+        Args:
+            rng: a copy of the dice.
+        """
+        twin = copy(self)
+        twin._rng = rng
+        twin._loads = loads = {node: copy(load) for node, load in self._loads.items()}
+        twin._turns = {group: turns.twin() for group, turns in self._turns.items()}
+        twin._rings = {tag: ring.twin() for tag, ring in self._rings.items()}
+        twin._tokens = {token: loads[load.endpoint.id] for token, load in self._tokens.items()}
+        if self._candidates is not None:
+            twin._layout = layout = twin._lay_out(self._candidates)
+            twin._only = layout.groups[0] if len(layout.groups) == 1 else None
+        return twin
+
     # --- choosing --------------------------------------------------------------------------------------------------
 
     def pick(
