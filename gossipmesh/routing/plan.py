@@ -40,6 +40,7 @@ RESULTS: Final = {
     Came.OK: Result.ANSWERED,
     Came.ERROR: Result.FAILED,
     Came.FAILURE: Result.FAILED,
+    Came.SILENCE: Result.FAILED,
     Came.NOTHING: Result.UNKNOWN,
 }
 
@@ -345,7 +346,7 @@ class Plan:
             if hedging.on and self._method in HEDGED:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
-        elif outcome.kind is OutcomeKind.FAILED:
+        elif outcome.may_have_arrived:
             self._over = not (replayable and self._method in IDEMPOTENT)
         else:
             self._over = not replayable
@@ -355,7 +356,7 @@ class Plan:
         upstream, came, node = self.upstream, what_it_says(attempt.outcome), attempt.endpoint.id
         first_byte = attempt.first_byte
         latency_s = (now if first_byte is None else first_byte) - attempt.started
-        upstream.outliers.ended(node, came, now=now)
+        upstream.outliers.ended(node, came, now=now, took_s=now - attempt.started)
         upstream.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
 
     def abandon(self, *, now: float) -> None:

@@ -135,8 +135,8 @@ class Upstreams:
         """Look at all services with requests in flight; to be called every 0.1 s or so.
 
         Returns:
-            Nodes, each with one of its services, that have just been found silent: what waits there and may be sent
-            twice should go elsewhere.
+            Nodes, each with one of its services, that are silent: what waits there and may be sent twice should go
+            elsewhere.
         """
         return {
             (node, upstream.service)
