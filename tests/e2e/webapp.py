@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
                 app.release.wait(HOLD_S)
                 self._send([app.line], len(app.line))
             case "/broken":
-                self.close_connection = True
+                raise ConnectionAbortedError("as the path says")
             case _:
                 self._send([app.line], len(app.line))
 
