@@ -132,7 +132,7 @@ class Answering(Finishing):
         attempts, answer = self._attempts, self._answer
         fresh = not answer.begun and not answer.interim_count and self._upload.replayable
         if fresh and isinstance(attempts, Attempts) and attempts.has_another:
-            self._fail(OutcomeKind.FAILED, "UT")
+            self._fail(OutcomeKind.DOUBTED, "UT")
 
     def _broke_http(self) -> None:
         """The far daemon sent what no HTTP response may be."""

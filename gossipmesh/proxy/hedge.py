@@ -23,6 +23,7 @@ from gossipmesh.transport.hop_stream import HopStream, StreamListener
 from gossipmesh.transport.pool import ChannelPool
 
 TIMED_OUT = AttemptOutcome(OutcomeKind.FAILED, "UT")
+DOUBTED = AttemptOutcome(OutcomeKind.DOUBTED, "UT")
 
 
 class Hedge:
@@ -112,7 +113,7 @@ class Hedge:
             self._settle(self._first, GIVEN_UP)
             self._listener.doubted()
         else:
-            self._settle(left, TIMED_OUT)
+            self._settle(left, DOUBTED)
 
     def give_up(self, outcome: AttemptOutcome) -> None:
         """Nobody waits for the second any more; what becomes of the first, whoever made this sees to."""

@@ -21,10 +21,9 @@ from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_call import QuickCall
 from gossipmesh.proxy.raw import RawCall
 from gossipmesh.proxy.replies import Reply, reply_to
+from gossipmesh.routing.outliers import LOOKS_S
 from gossipmesh.transport.connecting import Accepting
 
-LOOK_S: Final = 0.1
-"""How often endpoints are looked at, while requests are under way, for one that has fallen silent."""
 ROOM_MADE: Final = 64
 """One in so many of the most connections is closed at once to make room: finding them costs a look at all."""
 
@@ -54,7 +53,7 @@ class Outbound:
         self._in_flight += 1
         if not self._watching and len(self._ports.upstreams):
             self._watching = True
-            self._watch.set(self._ports.reactor.now + LOOK_S)
+            self._watch.set(self._ports.reactor.now + LOOKS_S)
 
     def _look(self) -> None:
         """Have what waits at an endpoint that has fallen silent asked elsewhere, as far as that is possible.
@@ -69,7 +68,7 @@ class Outbound:
             ports.rotated(service, news)
         self._watching = self._in_flight > 0
         if self._watching:
-            self._watch.set(ports.reactor.now + LOOK_S)
+            self._watch.set(ports.reactor.now + LOOKS_S)
 
     def end_connections(self) -> None:
         """Answer on, but end each connection from an app with its next answer: this daemon will stop.

@@ -12,6 +12,8 @@
 What a service is spared, and who of its endpoints is left out, judged by what its requests come to:
 
     outliers.py      endpoints that fail or are silent go out of rotation, and come back by one request
+    standing.py      what is known of one endpoint, and for how long it is out
+    pauses.py        how long an endpoint may be silent
     ejection.py      when an endpoint is an outlier, and what the end of a request says about it
     success_rate.py  who has fallen behind the others
     budget.py        how many retries there may be, over several hops too

@@ -31,7 +31,8 @@ def wait_s(retry: int, after: OutcomeKind, settings: BackoffSettings, *, rng: Ra
     callers that failed together best, and costs the single request half as much as the bound.
 
     The first retry after no connection or a refusal waits for nothing: it goes to another endpoint, and nobody has
-    done any work for it yet. This is what keeps a rolling restart from being felt.
+    done any work for it yet. This is what keeps a rolling restart from being felt. One that was let go of because
+    nothing came has waited already; and whether there is budget for its retry is decided there and then.
 
     Args:
         retry: 1 for the first, and so on.
@@ -40,6 +41,8 @@ def wait_s(retry: int, after: OutcomeKind, settings: BackoffSettings, *, rng: Ra
         rng: dice.
     """
     if retry <= 1 and after in (OutcomeKind.CONNECT_FAILED, OutcomeKind.REFUSED):
+        return 0.0
+    if after is OutcomeKind.DOUBTED:
         return 0.0
     bound = settings.base_s * 2.0 ** min(max(retry, 1) - 1, MAX_DOUBLINGS)
     return rng.uniform(0.0, min(bound, settings.most_s))

@@ -33,7 +33,7 @@ class EjectionSettings:
     silent_requests: int = field(default=3, validator=within(1, 1_000))
     """So many must have been sent since the last byte, and so many answered by others."""
     silent_for_s: float = field(default=1.0, validator=within(0.1, 3_600.0))
-    """How long a silent endpoint stays out at first."""
+    """How long a silent endpoint stays out at first; it is never longer than ``base_s``."""
     base_s: float = field(default=5.0, validator=within(0.1, 3_600.0))
     """How long any other stays out at first."""
     most_s: float = field(default=300.0, validator=within(0.1, 86_400.0))
@@ -85,6 +85,8 @@ class Came(enum.Enum):
     """Answered by the app, 500 or above."""
     FAILURE = "failure"
     """No connection, reset, timed out, or an app that its own daemon cannot reach."""
+    SILENCE = "silence"
+    """Let go by us, as nothing came for long and whoever should answer may be frozen."""
     NOTHING = "nothing"
     """Let go by us or the caller, or declined: tells nothing."""
 
@@ -93,6 +95,8 @@ def what_it_says(outcome: AttemptOutcome) -> Came:
     """Give what the end of an attempt says about its endpoint."""
     if outcome.flag in SAYS_NOTHING:
         return Came.NOTHING
+    if outcome.kind is OutcomeKind.DOUBTED:
+        return Came.SILENCE
     if outcome.kind is not OutcomeKind.ANSWERED:
         return Came.FAILURE
     return Came.ERROR if outcome.status >= 500 else Came.OK

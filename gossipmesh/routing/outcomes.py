@@ -17,6 +17,8 @@ class OutcomeKind(enum.Enum):
     """The node said that it did not process the request."""
     FAILED = "failed"
     """It broke after the request may have reached an app."""
+    DOUBTED = "doubted"
+    """It was let go of, as nothing came of it for long; the request may have reached an app."""
     ANSWERED = "answered"
     """A response began."""
 
@@ -30,9 +32,14 @@ class AttemptOutcome:
     status: int = 0
 
     @property
+    def may_have_arrived(self) -> bool:
+        """Whether an app may have got the request, and did not answer it."""
+        return self.kind is OutcomeKind.FAILED or self.kind is OutcomeKind.DOUBTED
+
+    @property
     def is_charged(self) -> bool:
         """Whether another attempt may make an app work twice, or falls upon those that have too much to do."""
-        return self.kind is OutcomeKind.FAILED or self.flag in {"UO", "RL"}
+        return self.may_have_arrived or self.flag in {"UO", "RL"}
 
 
 GIVEN_UP: Final = AttemptOutcome(OutcomeKind.FAILED, "DC")

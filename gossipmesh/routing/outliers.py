@@ -8,14 +8,18 @@ while requests are served decides, and costs no probes. An endpoint goes out whe
 - *success rate*: over an interval it fell behind the others (:mod:`.success_rate`);
 - *silence*: nothing came for longer than anybody's usual pause, several requests were sent to it since its last byte
   (most of those that wait there), and the others answered meanwhile. This is the rule for a frozen process, whose
-  connections stand and whose kernel still takes bytes. It looks at pauses between bytes, as the phi accrual detector
-  does (Hayashibara and others, 2004), and not at how long requests take: a service that takes 30 s by nature has long
-  pauses everywhere, and those are learned; and where the others are silent too, nobody is an outlier.
+  connections stand and whose kernel still takes bytes. Usual pauses are learned (:mod:`.pauses`); and where the others
+  are silent too, nobody is an outlier.
 
 Times grow as finagle's do: 5 s, doubled at each further ejection up to 300 s, and forgotten step by step while all is
-well. Silence begins with 1 s, because a pause (a collection, SIGSTOP, a paused VM) ends by itself. When the time is
-over, *one* request tries the endpoint (half-open); it is back once that one is answered. A silent one is back at its
-first byte, whatever request that belongs to.
+well. Silence begins with 1 s and never lasts longer than those 5 s, because a pause (a collection, SIGSTOP, a paused
+VM) ends by itself, and to look costs one request half a second. When the time is over, *one* request tries the endpoint
+(half-open); it is back once that one is answered. A silent one is back at its first byte, whatever request that belongs
+to. Where its channel finds it silent (a frozen daemon) and lets go of five requests in a row, it is treated alike.
+
+What is no evidence against an endpoint: time in which this process did not look (it was stopped, or had no CPU: what
+others sent is still in its sockets), and a pause that an ejected endpoint made, which would teach patience with the
+next one.
 
 The laws: at most a share of the endpoints is out by our doing, but one always may be where there are two; one that is
 alone never is. If so many others have gone since that fewer than half of the candidates would be left, ejections are
@@ -34,60 +38,19 @@ from typing import Final
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.pauses import Pauses
 from gossipmesh.routing.snapshot import Candidates
+from gossipmesh.routing.standing import Standing
 from gossipmesh.routing.success_rate import fallen_behind
 
 MAX_ENDPOINTS: Final = 4_096
 """Endpoints of one service that are remembered; beyond it the one met first starts anew."""
-MAX_DOUBLINGS: Final = 16
 MAX_NEWS: Final = 256
 """Ejections and their ends that wait to be told; beyond it they are counted only."""
-PAUSES_S: Final = 60.0
-"""The longest pause is remembered for one to two times this ..."""
-PAUSES_ANSWERS: Final = 100
-"""... and for so many answers at least; before there were so many, nobody knows what silence would be."""
-
-
-class _Standing:
-    """What is known of one endpoint."""
-
-    __slots__ = (
-        "answers_before",
-        "back_at",
-        "doublings",
-        "errors",
-        "failures",
-        "good",
-        "quiet_since",
-        "silent",
-        "total",
-        "trial_at",
-        "unheard",
-        "until",
-        "waiting",
-        "why",
-    )
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.unheard = 0
-        """Requests begun since the last byte."""
-        self.quiet_since = 0.0
-        """The last byte, or when requests began to wait; means something while some do."""
-        self.answers_before = 0
-        """Answers of the whole service until then."""
-        self.failures = self.errors = 0
-        """In a row."""
-        self.good = self.total = 0
-        """In this interval."""
-        self.doublings = 0
-        self.back_at = -math.inf
-        self.until = 0.0
-        """While out: when it may be tried."""
-        self.trial_at = -math.inf
-        """When the request that tries it began; -inf if there is none."""
-        self.silent = False
-        self.why = ""
+LOOKS_S: Final = 0.1
+"""How often :meth:`Outliers.handle_timer` is called while requests are under way ..."""
+STALLED_S: Final = 0.2
+"""... and after how long it is this process that was silent."""
 
 
 class Outliers:
@@ -98,39 +61,33 @@ class Outliers:
     """
 
     __slots__ = (
-        "_answers",
         "_candidates",
         "_compare_at",
         "_left",
         "_left_of",
         "_left_until",
+        "_looked_at",
         "_news",
         "_out",
-        "_pause",
-        "_pause_before",
+        "_pauses",
         "_settings",
         "_standings",
-        "_turn_answers",
-        "_turn_at",
         "ejections",
     )
 
     def __init__(self, settings: EjectionSettings) -> None:
         self._settings = settings
-        self._standings: dict[NodeId, _Standing] = {}
+        self._standings: dict[NodeId, Standing] = {}
         self._news: list[Ejected | Readmitted] = []
         self.ejections: Counter[Cause] = Counter()
         """How many there were, ever."""
-        self._out: dict[NodeId, _Standing] = {}
-        self._answers = 0
+        self._out: dict[NodeId, Standing] = {}
         self._candidates = Candidates()
         self._left_of: Candidates | None = None
         self._left = Candidates()
         self._left_until = 0.0
-        self._compare_at = self._turn_at = -math.inf
-        self._turn_answers = 0
-        self._pause = self._pause_before = 0.0
-        """The longest between two bytes while requests waited: of this minute, and of the one before."""
+        self._compare_at = self._looked_at = -math.inf
+        self._pauses = Pauses(settings.silence_s)
 
     def twin(self) -> Outliers:
         """Give one that knows the same, and shares nothing with this one that changes: for dry runs."""
@@ -160,7 +117,7 @@ class Outliers:
             (
                 each
                 for each in candidates
-                if (standing := out.get(each.id)) is None or (may_try and self._to_be_tried(standing, now))
+                if (standing := out.get(each.id)) is None or (may_try and standing.is_to_be_tried(now))
             ),
             zone=candidates.zone,
             callers=candidates.callers,
@@ -174,10 +131,6 @@ class Outliers:
             self._left = left
         return left
 
-    @staticmethod
-    def _to_be_tried(standing: _Standing, now: float) -> bool:
-        return now >= standing.until and standing.trial_at == -math.inf
-
     # --- what requests come to -------------------------------------------------------------------------------------
 
     def began(self, endpoint: NodeId, *, now: float) -> None:
@@ -186,16 +139,16 @@ class Outliers:
         if standing is None:
             if len(self._standings) >= MAX_ENDPOINTS:
                 self.forget(next(iter(self._standings)))
-            standing = self._standings[endpoint] = _Standing()
+            standing = self._standings[endpoint] = Standing()
         if not standing.waiting:
             standing.quiet_since = now
-            standing.answers_before = self._answers
+            standing.answers_before = self._pauses.answers
         standing.waiting += 1
         standing.unheard += 1
-        if self._out and endpoint in self._out and self._to_be_tried(standing, now):
+        if self._out and endpoint in self._out and standing.is_to_be_tried(now):
             standing.trial_at = now
             standing.unheard = 1
-            standing.answers_before = self._answers
+            standing.answers_before = self._pauses.answers
             self._left_of = None
 
     def progressed(self, endpoint: NodeId, *, now: float) -> None:
@@ -203,21 +156,21 @@ class Outliers:
         standing = self._standings.get(endpoint)
         if standing is None:
             return
-        if standing.waiting and not standing.silent and now - standing.quiet_since > self._pause:
-            self._pause = now - standing.quiet_since
+        if standing.waiting and self._pauses.is_long(now - standing.quiet_since):
+            self._learn(endpoint, standing, now)
         standing.quiet_since = now
-        standing.answers_before = self._answers
+        standing.answers_before = self._pauses.answers
         standing.unheard = 0
         if standing.silent:
             self._readmit(endpoint, standing, now)
 
-    def ended(self, endpoint: NodeId, came: Came, *, now: float) -> None:
-        """An attempt that :meth:`began` told of is over (:func:`~.ejection.what_it_says`)."""
+    def ended(self, endpoint: NodeId, came: Came, *, now: float, took_s: float = 0.0) -> None:
+        """An attempt that :meth:`began` told of is over (:func:`~.ejection.what_it_says`), after ``took_s`` seconds."""
         standing = self._standings.get(endpoint)
         if standing is None:
             return
         if came is Came.OK or came is Came.ERROR:
-            self._answers += 1
+            self._pauses.answered(took_s)
             self.progressed(endpoint, now=now)
         if standing.waiting:
             standing.waiting -= 1
@@ -226,6 +179,9 @@ class Outliers:
         if came is Came.NOTHING:
             standing.trial_at = -math.inf
             self._left_of = None
+            return
+        if came is Came.SILENCE:
+            self._doubted(endpoint, standing, now)
             return
         if came is not Came.OK:
             self._failed(endpoint, standing, came, now)
@@ -236,7 +192,22 @@ class Outliers:
         if standing.trial_at != -math.inf:
             self._readmit(endpoint, standing, now)
 
-    def _failed(self, endpoint: NodeId, standing: _Standing, came: Came, now: float) -> None:
+    def _doubted(self, endpoint: NodeId, standing: Standing, now: float) -> None:
+        standing.failures += 1
+        if endpoint in self._out:
+            enough = standing.trial_at != -math.inf
+        else:
+            enough = 0 < self._settings.failures_in_a_row <= standing.failures
+        if enough:
+            self._eject_silent(endpoint, standing, now)
+
+    def _learn(self, endpoint: NodeId, standing: Standing, now: float) -> None:
+        """Take a long pause as what may happen here."""
+        stalled = now - self._looked_at > STALLED_S and standing.quiet_since < self._looked_at
+        if endpoint not in self._out and not stalled:
+            self._pauses.learn(now - standing.quiet_since)
+
+    def _failed(self, endpoint: NodeId, standing: Standing, came: Came, now: float) -> None:
         standing.total += 1
         standing.errors += 1
         standing.failures = standing.failures + 1 if came is Came.FAILURE else 0
@@ -268,32 +239,44 @@ class Outliers:
         """Judge silence and success rates; to be called every 0.1 s or so while requests are under way.
 
         Returns:
-            Who has just been found silent: what waits there, and may be sent twice, should go elsewhere.
+            Who is silent, as long as anything waits there that went there before: what of it may be sent twice should
+            go elsewhere.
         """
         settings = self._settings
-        if now >= self._turn_at and self._answers >= self._turn_answers:
-            self._pause_before, self._pause = self._pause, 0.0
-            self._turn_at, self._turn_answers = now + PAUSES_S, self._answers + PAUSES_ANSWERS
+        since = now - self._looked_at if self._looked_at > -math.inf else 0.0
+        self._looked_at = now
+        self._pauses.handle_timer(now=now)
         if now >= self._compare_at:
             self._compare(now)
-        if not settings.silence_s or self._answers < PAUSES_ANSWERS:
-            return []
-        patience = self.patience_s
-        silent = [
-            (endpoint, standing)
-            for endpoint, standing in self._standings.items()
-            if standing.unheard and self._is_silent(endpoint, standing, now, patience)
+        if since > STALLED_S:
+            self._overlook(since - LOOKS_S, now)
+        elif settings.silence_s:
+            patience = self.patience_s
+            for endpoint, standing in self._standings.items():
+                if standing.unheard and self._is_silent(endpoint, standing, now, patience):
+                    self._eject_silent(endpoint, standing, now)
+        # Again and again, as there may have been no budget for all of them before.
+        return [
+            endpoint
+            for endpoint, standing in self._out.items()
+            if standing.silent and standing.waiting and standing.trial_at == -math.inf
         ]
-        return [endpoint for endpoint, standing in silent if self._eject_silent(endpoint, standing, now)]
+
+    def _overlook(self, seconds: float, now: float) -> None:
+        """Hold so much time against nobody: either nothing waited, or this process did not run."""
+        for standing in self._standings.values():
+            if standing.waiting:
+                standing.quiet_since = min(now, standing.quiet_since + seconds)
+                standing.trial_at = min(now, standing.trial_at + seconds)
 
     @property
     def patience_s(self) -> float:
-        """Seconds without a byte that would be silence: twice the longest pause of the last minute or two."""
-        return max(self._settings.silence_s, 2.0 * self._pause, 2.0 * self._pause_before)
+        """Seconds without a byte that would be silence."""
+        return self._pauses.patience_s
 
-    def _is_silent(self, endpoint: NodeId, standing: _Standing, now: float, patience: float) -> bool:
+    def _is_silent(self, endpoint: NodeId, standing: Standing, now: float, patience: float) -> bool:
         least = self._settings.silent_requests
-        if self._answers - standing.answers_before < least:
+        if self._pauses.answers - standing.answers_before < least:
             return False
         if endpoint in self._out:
             return now - max(standing.quiet_since, standing.trial_at) >= patience and (
@@ -301,22 +284,23 @@ class Outliers:
             )
         # Where most of what waits was sent before the last byte, requests take longer than this pause is.
         lately = standing.unheard >= least and 2 * standing.unheard > standing.waiting
-        return lately and now - standing.quiet_since >= patience
-
-    def _eject_silent(self, endpoint: NodeId, standing: _Standing, now: float) -> bool:
-        quiet = now - standing.quiet_since
-        many = f"{standing.waiting} request{'' if standing.waiting == 1 else 's'}"
-        if not self._eject(
-            endpoint,
-            standing,
-            Cause.SILENCE,
-            f"silence of {quiet:.1f} s with {many} waiting",
-            self._settings.silent_for_s,
-            now=now,
-        ):
+        if not lately or now - standing.quiet_since < patience:
             return False
-        standing.silent = True
-        return True
+        return not self._pauses.few or not self._waits_elsewhere(standing)
+
+    def _waits_elsewhere(self, standing: Standing) -> bool:
+        """Tell whether somebody else keeps about half as many requests waiting."""
+        others = (each.waiting for each in self._standings.values() if each is not standing)
+        return 2 * max(others, default=0) + self._settings.silent_requests > standing.waiting
+
+    def _eject_silent(self, endpoint: NodeId, standing: Standing, now: float) -> None:
+        settings, quiet = self._settings, now - standing.quiet_since
+        why = f"silence of {quiet:.1f} s"
+        if standing.waiting:
+            why += f" with {standing.waiting} request{'' if standing.waiting == 1 else 's'} waiting"
+        lasts, most = settings.silent_for_s, settings.base_s
+        if self._eject(endpoint, standing, Cause.SILENCE, why, lasts, now=now, most_s=most):
+            standing.silent = True
 
     def _compare(self, now: float) -> None:
         settings = self._settings
@@ -339,21 +323,22 @@ class Outliers:
     # --- out and in ------------------------------------------------------------------------------------------------
 
     def _eject(
-        self, endpoint: NodeId, standing: _Standing, cause: Cause, why: str, base_s: float, *, now: float
+        self,
+        endpoint: NodeId,
+        standing: Standing,
+        cause: Cause,
+        why: str,
+        base_s: float,
+        *,
+        now: float,
+        most_s: float = math.inf,
     ) -> bool:
         settings = self._settings
         if endpoint not in self._out:
             if not self._room():
                 return False
-            forgotten = (now - standing.back_at) / settings.well_s
-            standing.doublings = max(0, standing.doublings - int(min(forgotten, MAX_DOUBLINGS)))
-        lasts = min(base_s * 2**standing.doublings, settings.most_s)
-        standing.doublings = min(standing.doublings + 1, MAX_DOUBLINGS)
-        standing.until = now + lasts
-        standing.trial_at = -math.inf
-        standing.silent = False
-        standing.failures = standing.errors = 0
-        standing.why = f"out of rotation for {lasts:g} s after {why}"
+            standing.forget(settings.well_s, now)
+        standing.put_out(min(settings.most_s, max(base_s, most_s)), why, base_s=base_s, now=now)
         self._out[endpoint] = standing
         self._left_of = None
         self.ejections[cause] += 1
@@ -369,12 +354,8 @@ class Outliers:
         out = sum(each.id in self._out for each in self._candidates)
         return count > 1 and out < max(1, count * self._settings.share // 100)
 
-    def _readmit(self, endpoint: NodeId, standing: _Standing, now: float) -> None:
-        standing.trial_at = -math.inf
-        standing.silent = False
-        standing.failures = standing.errors = 0
-        standing.back_at = now
-        standing.why = ""
+    def _readmit(self, endpoint: NodeId, standing: Standing, now: float) -> None:
+        standing.take_back(now)
         self._back(endpoint)
 
     def _back(self, endpoint: NodeId) -> None:

@@ -354,7 +354,7 @@ class Plan:
             if hedging.on and self._method in HEDGED and what_it_says(outcome) is Came.OK:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
-        elif outcome.kind is OutcomeKind.FAILED:
+        elif outcome.may_have_arrived:
             self._over = not (replayable and self._method in IDEMPOTENT)
         else:
             self._over = not replayable

@@ -31,6 +31,7 @@ RESULTS: Final = {
     Came.OK: Result.ANSWERED,
     Came.ERROR: Result.FAILED,
     Came.FAILURE: Result.FAILED,
+    Came.SILENCE: Result.FAILED,
     Came.NOTHING: Result.UNKNOWN,
 }
 
@@ -95,7 +96,7 @@ class Upstream:
         """Take in how an attempt ended, and how many requests its endpoint's daemon said it had in flight."""
         came, node, first_byte = what_it_says(attempt.outcome), attempt.endpoint.id, attempt.first_byte
         latency_s = (now if first_byte is None else first_byte) - attempt.started
-        self.outliers.ended(node, came, now=now)
+        self.outliers.ended(node, came, now=now, took_s=now - attempt.started)
         self.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
 
     def twin(self) -> Upstream:
@@ -180,8 +181,8 @@ class Upstreams:
         """Look at all services with requests in flight; to be called every 0.1 s or so.
 
         Returns:
-            Nodes, each with one of its services, that have just been found silent: what waits there and may be sent
-            twice should go elsewhere.
+            Nodes, each with one of its services, that are silent: what waits there and may be sent twice should go
+            elsewhere.
         """
         return {
             (node, upstream.service)

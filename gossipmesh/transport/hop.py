@@ -151,7 +151,7 @@ class HopConnection:
         stream.sent_end = body is not None
         if not self._streams:
             self._quiet_since = self._reactor.now
-            self._silence.begin(self._quiet_since)
+            self._silence.begin(self._quiet_since, heard_at=self._heard_at)
             self._alarm.set(self._silence.due)
         self._streams.add(stream)
         if not self._flushing:

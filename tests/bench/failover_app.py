@@ -1,6 +1,6 @@
 """An app that keeps a journal of what it processed, fails if it is told to, and ends in good order on SIGTERM.
 
-    python failover_app.py NAME PORT JOURNAL [--fail 503|close] [--through HOST:PORT SERVICE]
+    python failover_app.py NAME PORT JOURNAL [--fail 503|close|late] [--through HOST:PORT SERVICE]
 
 The first word of a path says what is answered: ``/small/ID`` 16 bytes, ``/large/ID`` 1 MiB, ``/slow/ID`` 16 bytes after
 100 ms. Each request is a line of the journal as soon as all of it is here: what is written to a file outlives the
@@ -96,6 +96,8 @@ class Connection(asyncio.Protocol):
         self._app.note(method, target)
         if self._app.fails == "close":
             self._transport.abort()
+        elif self._app.fails == "late":
+            asyncio.get_running_loop().call_later(SLOW_S, self._transport.abort)
         elif self._app.through:
             self._asking = asyncio.get_running_loop().create_task(self._ask_on(target, fields))
         elif target.startswith(b"/slow/"):
@@ -148,7 +150,7 @@ async def main() -> None:
     parser.add_argument("name")
     parser.add_argument("port", type=int)
     parser.add_argument("journal")
-    parser.add_argument("--fail", default="", choices=("503", "close"))
+    parser.add_argument("--fail", default="", choices=("503", "close", "late"))
     parser.add_argument("--through", nargs=2, default=[])
     loop = asyncio.get_running_loop()
     app = App(parser.parse_args())

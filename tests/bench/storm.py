@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,11 @@ FRONTS: Final = 2
 
 @frozen
 class Storm:
-    """Apps behind so many hops that fail in one way: ``503`` says so, ``close`` breaks the connection."""
+    """Apps behind so many hops that fail in one way.
+
+    ``503`` says so, ``close`` closes the connection at once, and ``late`` after 100 ms. ``gone``: they are killed just
+    before the load.
+    """
 
     hops: int
     fails: str
@@ -36,7 +41,7 @@ class Storm:
         return f"{self.fails}, {self.hops} hop{'s' * (self.hops > 1)}"
 
 
-STORMS: Final = tuple(Storm(hops, fails) for hops in (1, 2) for fails in ("503", "close"))
+STORMS: Final = tuple(Storm(hops, fails) for hops in (1, 2) for fails in ("503", "close", "late", "gone"))
 
 
 def beside(mesh: Mesh, client: Node, app: AppProcess, service: str, bind: int, *extra: str) -> None:
@@ -51,7 +56,8 @@ def measure(storm: Storm, seconds: float, seed: int) -> dict[str, Any]:
         mesh = Mesh(said("init", f"{home}/root"))
         mesh.config.write_text("")
         folder = Path(home)
-        backs = apps(folder, BACKS, "--fail", storm.fails, name="back")
+        failing = ["--fail", storm.fails] if storm.fails != "gone" else []
+        backs = apps(folder, BACKS, *failing, name="back")
         fronts: list[AppProcess] = []
         try:
             client = mesh.node("client").start().ready()
@@ -65,6 +71,8 @@ def measure(storm: Storm, seconds: float, seed: int) -> dict[str, Any]:
             until(lambda: client.healthy("hello") == (len(fronts) or BACKS), "not all are known")
             for node in mesh.nodes:
                 until(lambda node=node: storm.hops == 1 or node.healthy("back") == BACKS, "not all are known")
+            for app in backs if storm.fails == "gone" else ():
+                app.end(signal.SIGKILL)
             out = folder / "rows"
             command = [sys.executable, str(HERE / "openloop.py"), client.listen("proxy"), str(out)]
             command += ["--gets", str(PER_S), "--posts", "20", "--large", "0"]

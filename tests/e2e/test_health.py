@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from harness import Mesh, eventually, unused_port
-from webapp import WebApp
+from webapp import WebApp, app_process
 from webclient import Asking
-
-
-@contextmanager
-def app_process(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run an app that can be killed."""
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_an_app_that_is_killed_is_out_of_rotation_everywhere_and_back_when_it_runs_again(mesh: Mesh) -> None:

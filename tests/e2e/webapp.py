@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
@@ -78,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
                 app.held.release()
                 app.release.wait(HOLD_S)
                 self._send([app.line], len(app.line))
+            case "/broken":
+                raise ConnectionAbortedError("as the path says")
             case _:
                 self._send([app.line], len(app.line))
 
@@ -114,7 +119,8 @@ class WebApp:
     """One instance of a service.
 
     ``/`` gives the instance's name; ``/echo`` the request's body; ``/pattern?size=N`` and ``/chunked?size=N`` give
-    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once.
+    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once; ``/broken`` closes the
+    connection without an answer.
     """
 
     def __init__(self, instance: str) -> None:
@@ -149,3 +155,15 @@ class WebApp:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def app_process(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an app in a process of its own, which can be killed or stopped; its answers name no instance."""
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipmesh.errors import ConfigError
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted, what_it_says
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
 from gossipmesh.routing.outliers import MAX_ENDPOINTS, MAX_NEWS, Outliers
 from gossipmesh.routing.snapshot import Candidates
 
@@ -36,6 +34,27 @@ def ask(outliers: Outliers, whom: Endpoint, came: Came, *, now: float, times: in
     for _ in range(times):
         outliers.began(whom.id, now=now)
         outliers.ended(whom.id, came, now=now)
+
+
+def look(outliers: Outliers, since: float, until: float) -> list[NodeId]:
+    """Have ``outliers`` look ten times a second, and give all that was found silent."""
+    ticks = range(round(since * 10), round(until * 10) + 1)
+    return [each for tick in ticks for each in outliers.handle_timer(now=tick / 10)]
+
+
+def freeze(outliers: Outliers, since: float) -> None:
+    """Send three requests to A, and find it silent half a second later."""
+    for _ in range(3):
+        outliers.began(A.id, now=since)
+    ask(outliers, B, Came.OK, now=since + 0.1, times=3)
+    assert look(outliers, since, since + 0.5) == [A.id]
+
+
+def frozen() -> Outliers:
+    outliers = watching()
+    ask(outliers, B, Came.OK, now=0.0, times=100)
+    freeze(outliers, 0.0)
+    return outliers
 
 
 def test_five_failures_in_a_row_take_an_endpoint_out_for_five_seconds() -> None:
@@ -125,19 +144,6 @@ def test_a_late_answer_does_not_bring_back_who_fails() -> None:
     assert A not in outliers.fit(ABC, now=1.0)
 
 
-def test_what_was_long_ago_is_forgotten_step_by_step() -> None:
-    outliers = watching()
-    now = 0.0
-    for lasts in (5.0, 10.0, 20.0):
-        ask(outliers, A, Came.FAILURE, now=now, times=5)
-        assert f"for {lasts:g} s" in outliers.reason(A.id, now=now)
-        now += lasts
-        ask(outliers, A, Came.OK, now=now)
-    now += 125.0
-    ask(outliers, A, Came.FAILURE, now=now, times=5)
-    assert "for 10 s" in outliers.reason(A.id, now=now)
-
-
 def test_a_forgotten_endpoint_is_in_rotation_at_once() -> None:
     outliers = watching()
     ask(outliers, A, Came.FAILURE, now=0.0, times=5)
@@ -198,6 +204,7 @@ def test_an_interval_with_few_requests_says_nothing() -> None:
 def test_rules_can_be_switched_off() -> None:
     outliers = watching(failures_in_a_row=0, errors_in_a_row=0, rate_requests=0, silence_s=0)
     ask(outliers, A, Came.FAILURE, now=0.0, times=1_000)
+    ask(outliers, A, Came.SILENCE, now=0.0, times=1_000)
     ask(outliers, B, Came.OK, now=0.0, times=1_000)
     for _ in range(10):
         outliers.began(A.id, now=1.0)
@@ -224,32 +231,6 @@ def test_who_fails_fast_attracts_next_to_nothing() -> None:
         asked[chosen.id] += 1
         ask(outliers, chosen, Came.FAILURE if chosen is A else Came.OK, now=now)
     assert asked[A.id] <= 5 + 4
-
-
-@pytest.mark.parametrize(
-    ("outcome", "came"),
-    [
-        (AttemptOutcome(OutcomeKind.ANSWERED, status=404), Came.OK),
-        (AttemptOutcome(OutcomeKind.ANSWERED, status=503), Came.ERROR),
-        (AttemptOutcome(OutcomeKind.FAILED, "UC"), Came.FAILURE),
-        (AttemptOutcome(OutcomeKind.FAILED, "UT"), Came.FAILURE),
-        (AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"), Came.FAILURE),
-        (AttemptOutcome(OutcomeKind.REFUSED, "UF"), Came.FAILURE),
-        (AttemptOutcome(OutcomeKind.REFUSED, "UO"), Came.NOTHING),
-        (AttemptOutcome(OutcomeKind.REFUSED, "DR"), Came.NOTHING),
-        (AttemptOutcome(OutcomeKind.REFUSED, "refused"), Came.NOTHING),
-    ],
-)
-def test_what_an_attempt_says_about_its_endpoint(outcome: AttemptOutcome, came: Came) -> None:
-    assert what_it_says(outcome) is came
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"share": 101}, {"base_s": 0.0}, {"silence_s": -1}, {"panic": float("nan")}]
-)
-def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        EjectionSettings(**wrong)  # type: ignore[arg-type]
 
 
 STEPS = st.lists(
@@ -314,12 +295,7 @@ def test_where_most_requests_wait_longer_than_the_pause_lasts_it_is_no_silence(
 
 
 def test_a_silent_endpoint_is_tried_by_one_request_and_out_again_if_that_is_met_with_silence() -> None:
-    outliers = watching()
-    ask(outliers, B, Came.OK, now=0.0, times=100)
-    for _ in range(3):
-        outliers.began(A.id, now=0.0)
-    ask(outliers, B, Came.OK, now=0.1, times=3)
-    assert outliers.handle_timer(now=0.5) == [A.id]
+    outliers = frozen()
     why = "out of rotation for 1 s after silence of 0.5 s with 3 requests waiting; 1.0 s left"
     assert outliers.reason(A.id, now=0.5) == why
     for _ in range(3):
@@ -327,7 +303,7 @@ def test_a_silent_endpoint_is_tried_by_one_request_and_out_again_if_that_is_met_
     assert A in outliers.fit(ABC, now=1.5)
     outliers.began(A.id, now=1.5)
     ask(outliers, B, Came.OK, now=1.6, times=3)
-    assert outliers.handle_timer(now=1.9) == []
+    assert look(outliers, 0.6, 1.9) == []
     assert outliers.handle_timer(now=2.0) == [A.id]
     assert "for 2 s after silence of 0.5 s with 1 request waiting" in outliers.reason(A.id, now=2.0)
     outliers.progressed(A.id, now=2.1)
@@ -363,3 +339,55 @@ def test_news_that_nobody_takes_are_bounded() -> None:
         outliers.forget(A.id)
     assert len(outliers.take_news()) == MAX_NEWS
     assert outliers.ejections[Cause.ERRORS] == MAX_NEWS
+
+
+def test_what_waits_at_a_silent_endpoint_is_named_with_each_look_until_there_is_a_sign_of_life() -> None:
+    outliers = frozen()
+    assert look(outliers, 0.6, 0.9) == [A.id] * 4
+    outliers.progressed(A.id, now=0.95)
+    assert outliers.handle_timer(now=1.0) == []
+
+
+def test_five_requests_that_its_channel_lets_go_of_are_a_silence_too() -> None:
+    outliers = watching()
+    for _ in range(9):
+        outliers.began(A.id, now=0.0)
+    for number in range(9):
+        outliers.ended(A.id, Came.SILENCE, now=0.5)
+        assert bool(outliers.reason(A.id, now=0.5)) == (number >= 4)
+    assert outliers.reason(A.id, now=0.5).startswith("out of rotation for 1 s after silence of 0.5 s")
+    assert A in outliers.fit(ABC, now=1.5)
+
+
+def test_time_in_which_nobody_looked_is_held_against_nobody() -> None:
+    outliers = watching()
+    ask(outliers, B, Came.OK, now=0.0, times=100)
+    outliers.handle_timer(now=0.0)
+    for _ in range(3):
+        outliers.began(A.id, now=0.1)
+    ask(outliers, B, Came.OK, now=5.0, times=3)
+    assert outliers.handle_timer(now=5.0) == []
+    assert look(outliers, 5.1, 5.3) == []
+    assert look(outliers, 5.4, 5.6)[-1:] == [A.id]
+
+
+@pytest.mark.parametrize("input_first", [True, False])
+def test_a_stall_of_our_own_teaches_no_patience(input_first: bool) -> None:
+    outliers = watching()
+    ask(outliers, B, Came.OK, now=0.0, times=100)
+    outliers.began(A.id, now=0.0)
+    outliers.began(C.id, now=0.0)
+    outliers.handle_timer(now=0.1)
+    if not input_first:
+        outliers.handle_timer(now=5.0)
+    outliers.ended(A.id, Came.OK, now=5.0)
+    outliers.ended(C.id, Came.OK, now=5.0)
+    assert outliers.patience_s == 0.5
+
+
+def test_the_pause_of_who_is_out_teaches_no_patience() -> None:
+    outliers = frozen()
+    outliers.ended(A.id, Came.OK, now=6.0)
+    freeze(outliers, 7.0)
+    outliers.ended(A.id, Came.OK, now=13.0)
+    assert outliers.patience_s == 0.5

@@ -36,6 +36,8 @@ class Request:
     """Whether it may be sent twice."""
     at: NodeId = NOWHERE
     tries: int = 0
+    sent: float = 0.0
+    """The last time."""
     answered: float | None = None
 
 
@@ -85,7 +87,7 @@ class World:
         tried = {request.at} if len(fit) > 1 else ()
         chosen = self.balancer.pick(fit, now=now, tried=tried)
         assert chosen is not None
-        request.at = chosen.id
+        request.at, request.sent = chosen.id, now
         request.tries += 1
         self.outliers.began(request.at, now=now)
         self.waiting.add(request)
@@ -99,14 +101,14 @@ class World:
         if request.answered is None and request.tries == tries:
             request.answered = now
             self.waiting.discard(request)
-            self.outliers.ended(request.at, Came.OK, now=now)
+            self.outliers.ended(request.at, Came.OK, now=now, took_s=now - request.sent)
 
     def tick(self, now: float) -> None:
         if now < self.lasts_s:
             self.at(now + TICK_S, self.tick)
         for silent in self.outliers.handle_timer(now=now):
             for request in [each for each in self.waiting if each.at == silent and each.safe]:
-                self.outliers.ended(silent, Came.NOTHING, now=now)
+                self.outliers.ended(silent, Came.SILENCE, now=now)
                 self.send(request, now)
         self.out += [(now, why) for each in ABC if (why := self.outliers.reason(each.id, now=now))]
 
@@ -161,6 +163,17 @@ def test_without_anything_waiting_there_one_request_now_and_then_finds_that_it_i
     assert len(served) > 300, seed
 
 
+@pytest.mark.parametrize(
+    ("per_s", "since", "most"), [(5, 0.0, 11), (5, 5.0, 8), (20, 0.0, 13), (220, 0.0, 7)]
+)
+def test_few_wait_where_there_is_little_traffic_or_nothing_is_known_yet(
+    per_s: float, since: float, most: int
+) -> None:
+    for seed in SEEDS:
+        world = World(seed, quick, per_s=per_s, lasts_s=since + 15, freeze=(since, since + 10)).run()
+        assert len(world.waited(1.0)) <= most, seed
+
+
 def always_slow(_: Random) -> float:
     return 30.0
 
@@ -177,13 +190,13 @@ def test_a_service_that_is_slow_by_nature_is_never_taken_for_silent(takes: Takes
 
 
 def test_where_everybody_is_silent_nobody_is() -> None:
-    """As after a stall of our own, or where what all of them wait for stands still."""
+    """As where what all of them wait for stands still."""
     world = World(1, quick, per_s=200, lasts_s=5).run()
     outliers = world.outliers
     for each in ABC:
         for _ in range(10):
             outliers.began(each.id, now=100.0)
-    assert outliers.handle_timer(now=110.0) == []
+    assert [outliers.handle_timer(now=100.0 + tick / 10) for tick in range(101)] == [[]] * 101
     assert outliers.reason(FROZEN, now=110.0) == ""
 
 

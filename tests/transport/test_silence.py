@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from gossipmesh.transport.silence import DOUBT_AFTER_S, LATE_S, PING_AFTER_S, PONG_WITHIN_S, Silence, Verdict
+import pytest
+
+from gossipmesh.transport.silence import (
+    DOUBT_AFTER_S,
+    FAR_S,
+    LATE_S,
+    PING_AFTER_S,
+    PONG_WITHIN_S,
+    Silence,
+    Verdict,
+)
 
 
 def begun() -> Silence:
     silence = Silence()
-    silence.begin(0.0)
+    silence.begin(0.0, heard_at=0.0)
     assert silence.due == PING_AFTER_S
     return silence
 
@@ -52,3 +62,41 @@ def test_after_a_stall_of_our_own_the_peer_is_asked_once_more() -> None:
     stalled = silence.due + 2 * LATE_S
     assert silence.look(stalled, quiet_since=0.0, reads=0) is Verdict.PING
     assert silence.look(stalled + DOUBT_AFTER_S, quiet_since=0.0, reads=0) is Verdict.DOUBT
+
+
+def doubted() -> tuple[Silence, float]:
+    """Give one whose peer was doubted, and when it was asked."""
+    silence, at = asked()
+    assert silence.look(silence.due, quiet_since=0.0, reads=0) is Verdict.DOUBT
+    return silence, at
+
+
+def waits(silence: Silence, now: float) -> float:
+    """Give how long after a ping at ``now`` or later the peer is doubted."""
+    assert silence.look(now + PING_AFTER_S, quiet_since=now, reads=1) is Verdict.PING
+    return silence.due - now - PING_AFTER_S
+
+
+def test_a_far_peer_is_doubted_wrongly_once_and_given_the_time_that_it_takes() -> None:
+    silence, at = doubted()
+    heard = at + 1.1 * DOUBT_AFTER_S
+    assert silence.look(silence.due, quiet_since=heard, reads=1) is Verdict.WAIT
+    assert waits(silence, heard) == pytest.approx(2.2 * DOUBT_AFTER_S)
+
+
+def test_that_is_learned_too_where_nothing_waited_any_more_when_it_answered() -> None:
+    silence, at = doubted()
+    silence.begin(10.0, heard_at=at + 1.1 * DOUBT_AFTER_S)
+    assert waits(silence, 10.0) == pytest.approx(2.2 * DOUBT_AFTER_S)
+
+
+def test_a_peer_that_was_frozen_is_doubted_as_soon_as_before() -> None:
+    silence, at = doubted()
+    silence.begin(10.0, heard_at=at + FAR_S + 0.1)
+    assert waits(silence, 10.0) == pytest.approx(DOUBT_AFTER_S)
+
+
+def test_no_peer_is_so_far_that_it_is_given_more_than_half_a_second() -> None:
+    silence, at = doubted()
+    silence.begin(10.0, heard_at=at + FAR_S)
+    assert waits(silence, 10.0) == pytest.approx(FAR_S)
