@@ -26,7 +26,8 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     caller.py          an app's connection to us
     quick_call.py      the quick way of one of its requests
     exchange.py        one request: what is asked, and of whom
-    answering.py       the other half of it: its answer, failures, and its end
+    answering.py       the other half of it: its answer, failures, and tunnels
+    ending.py          what both stand on: its state, and its end
     deciding.py        what a request asks for, where it may go, with which headers
     attempts.py        from endpoint to endpoint, as a plan says
     hedge.py           two attempts at once, until one of them answers

@@ -13,7 +13,7 @@ from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.errors import ConnectError, LocalProtocolError
 from gossipmesh.model import Endpoint
-from gossipmesh.proxy.answering import UNNEEDED
+from gossipmesh.proxy.ending import UNNEEDED
 from gossipmesh.proxy.attempts import Attempts, outcome_of
 from gossipmesh.proxy.replies import SAFE_FLAGS, known_flag
 from gossipmesh.routing.outcomes import GIVEN_UP, AttemptOutcome, OutcomeKind
