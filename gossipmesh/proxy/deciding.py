@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
+from gossipmesh.model import NodeId
 from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward, values_of
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endpoints
@@ -45,14 +44,16 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
     """
     snapshot = ports.snapshot()
+    unfit: frozenset[NodeId] = frozenset()
     if request.method == b"CONNECT":
         port = int(named.target.rpartition(b":")[2])
-        endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
-        if endpoints != snapshot.endpoints(named.service):
-            snapshot = evolve(snapshot, services={named.service: endpoints})
+        endpoints = snapshot.endpoints(named.service)
+        # Not a picture without them: balancer and ejection would take it for that of the whole service.
+        fit = {each.id for each in tunnel_endpoints(endpoints, port)}
+        unfit = frozenset(each.id for each in endpoints if each.id not in fit)
     upstream = ports.upstreams.of(named.service, keep=snapshot.knows(named.service))
     timeout_s = upstream.traffic.timeout_s
-    return Plan.for_request(
+    return Plan(
         snapshot,
         upstream,
         request.method,
@@ -61,6 +62,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         deadline=now + (ports.limits.request_timeout_s if timeout_s is None else timeout_s),
         session=session(ports, request, upstream.traffic.sticky),
         is_retry=ports.is_retry(request_id),
+        unfit=unfit,
     )
 
 

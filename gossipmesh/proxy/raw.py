@@ -10,8 +10,8 @@ from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.errors import ConnectError
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.access import Direction, RequestReport
-from gossipmesh.proxy.answering import UNNEEDED
 from gossipmesh.proxy.attempts import Attempts
+from gossipmesh.proxy.ending import UNNEEDED
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.replies import ERROR_HEADER, known_flag
 from gossipmesh.proxy.tunnel import Tunnel
@@ -54,7 +54,7 @@ class RawCall:
         self._started = ports.reactor.now
         self._link = Link(ports.reactor, sock, self)
         self._link.pause()
-        plan = Plan.for_request(
+        plan = Plan(
             ports.snapshot(),
             ports.upstreams.of(service),
             b"CONNECT",
@@ -106,7 +106,8 @@ class RawCall:
         except StreamLimit as error:
             self._attempts.refused(ConnectError(error.code, str(error)))
             return
-        self._patience.set(self._ports.reactor.now + self._ports.limits.response_timeout_s)
+        per_try_s = self._attempts.plan.upstream.traffic.retries.per_try_timeout_s
+        self._patience.set(self._ports.reactor.now + min(self._ports.limits.response_timeout_s, per_try_s))
 
     # --- what the stream tells, until it is a tunnel ---------------------------------------------------------------
 

@@ -32,7 +32,16 @@ from collections import Counter
 from typing import Final
 
 from gossipmesh.model import NodeId
-from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.ejection import (
+    ERROR,
+    NOTHING,
+    OK,
+    Came,
+    Cause,
+    Ejected,
+    EjectionSettings,
+    Readmitted,
+)
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.success_rate import fallen_behind
 
@@ -207,18 +216,18 @@ class Outliers:
         standing = self._standings.get(endpoint)
         if standing is None:
             return
-        if came is Came.OK or came is Came.ERROR:
+        if came is OK or came is ERROR:
             self._answers += 1
             self.progressed(endpoint, now=now)
         if standing.waiting:
             standing.waiting -= 1
         if not standing.waiting:
             standing.unheard = 0
-        if came is Came.NOTHING:
+        if came is NOTHING:
             standing.trial_at = -math.inf
             self._left_of = None
             return
-        if came is not Came.OK:
+        if came is not OK:
             self._failed(endpoint, standing, came, now)
             return
         standing.total += 1
@@ -259,7 +268,8 @@ class Outliers:
         """Judge silence and success rates; to be called every 0.1 s or so while requests are under way.
 
         Returns:
-            Who has just been found silent: what waits there, and may be sent twice, should go elsewhere.
+            Who is silent while requests wait there: those that may be sent twice should go elsewhere. The same again
+            each time, since there may not have been a budget for all of them; not while a request tries it.
         """
         settings = self._settings
         if now >= self._turn_at and self._answers >= self._turn_answers:
@@ -267,15 +277,16 @@ class Outliers:
             self._turn_at, self._turn_answers = now + PAUSES_S, self._answers + PAUSES_ANSWERS
         if now >= self._compare_at:
             self._compare(now)
-        if not settings.silence_s or self._answers < PAUSES_ANSWERS:
-            return []
-        patience = self.patience_s
-        silent = [
-            (endpoint, standing)
-            for endpoint, standing in self._standings.items()
-            if standing.unheard and self._is_silent(endpoint, standing, now, patience)
+        if settings.silence_s and self._answers >= PAUSES_ANSWERS:
+            patience = self.patience_s
+            for endpoint, standing in self._standings.items():
+                if standing.unheard and self._is_silent(endpoint, standing, now, patience):
+                    self._eject_silent(endpoint, standing, now)
+        return [
+            endpoint
+            for endpoint, standing in self._out.items()
+            if standing.silent and standing.waiting and standing.trial_at == -math.inf
         ]
-        return [endpoint for endpoint, standing in silent if self._eject_silent(endpoint, standing, now)]
 
     @property
     def patience_s(self) -> float:
@@ -294,20 +305,13 @@ class Outliers:
         lately = standing.unheard >= least and 2 * standing.unheard > standing.waiting
         return lately and now - standing.quiet_since >= patience
 
-    def _eject_silent(self, endpoint: NodeId, standing: _Standing, now: float) -> bool:
+    def _eject_silent(self, endpoint: NodeId, standing: _Standing, now: float) -> None:
         quiet = now - standing.quiet_since
         many = f"{standing.waiting} request{'' if standing.waiting == 1 else 's'}"
-        if not self._eject(
-            endpoint,
-            standing,
-            Cause.SILENCE,
-            f"silence of {quiet:.1f} s with {many} waiting",
-            self._settings.silent_for_s,
-            now=now,
-        ):
-            return False
-        standing.silent = True
-        return True
+        why = f"silence of {quiet:.1f} s with {many} waiting"
+        standing.silent = self._eject(
+            endpoint, standing, Cause.SILENCE, why, self._settings.silent_for_s, now=now
+        )
 
     def _compare(self, now: float) -> None:
         settings = self._settings

@@ -64,8 +64,8 @@ class Upstream:
         self.outliers = Outliers(ejection_settings(traffic.ejection))
         self.budget = RetryBudget(BudgetSettings())
         self.backoff = BackoffSettings()
-        self.eligible = Candidates()
-        """The eligible endpoints of the newest picture."""
+        self.eligible: Candidates | None = None
+        """The eligible endpoints of the newest picture; None until there is one that is newer than this."""
         self.hedging = Hedging(HedgeSettings(enabled=retries.hedge))
         self.breaker: Breaker[Waiter] = Breaker(
             BreakerSettings(in_flight=limits.in_flight, queue=limits.queue, wait_s=limits.wait_s),
@@ -135,8 +135,8 @@ class Upstreams:
         """Look at all services with requests in flight; to be called every 0.1 s or so.
 
         Returns:
-            Nodes, each with one of its services, that have just been found silent: what waits there and may be sent
-            twice should go elsewhere.
+            Nodes, each with one of its services, that are silent while requests wait there: what may be sent twice
+            should go elsewhere.
         """
         return {
             (node, upstream.service)
@@ -157,10 +157,10 @@ class Upstreams:
     def picture_changed(self, snapshot: Snapshot) -> None:
         """Hold nothing against endpoints that are eligible again: they were started anew, or say that they are well."""
         for upstream in self._upstreams:
-            eligible = snapshot.eligible(upstream.service)
-            if eligible is not upstream.eligible:
-                before = {endpoint.id for endpoint in upstream.eligible}
+            former, eligible = upstream.eligible, snapshot.eligible(upstream.service)
+            if former is not None and eligible is not former:
+                before = {endpoint.id for endpoint in former}
                 for endpoint in eligible:
                     if endpoint.id not in before:
                         upstream.outliers.forget(endpoint.id)
-                upstream.eligible = eligible
+            upstream.eligible = eligible

@@ -231,6 +231,9 @@ def test_who_fails_fast_attracts_next_to_nothing() -> None:
     [
         (AttemptOutcome(OutcomeKind.ANSWERED, status=404), Came.OK),
         (AttemptOutcome(OutcomeKind.ANSWERED, status=503), Came.ERROR),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "UC", 200), Came.FAILURE),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "DR", 200), Came.NOTHING),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "DPE", 400), Came.OK),
         (AttemptOutcome(OutcomeKind.FAILED, "UC"), Came.FAILURE),
         (AttemptOutcome(OutcomeKind.FAILED, "UT"), Came.FAILURE),
         (AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"), Came.FAILURE),
