@@ -14,7 +14,7 @@ from gossipmesh.errors import LocalProtocolError, RequestError
 from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.proxy.finishing import UNNEEDED, Finishing
 from gossipmesh.proxy.headers import switches_to_what_was_asked
-from gossipmesh.proxy.replies import SAFE_FLAGS, known_flag, refusal
+from gossipmesh.proxy.replies import ERROR_HEADER, SAFE_FLAGS, known_flag, refusal
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 
@@ -65,10 +65,12 @@ class Answering(Finishing):
             self._attempts.progressed()
 
     def _kept_session(self, head: ResponseHead) -> ResponseHead:
-        """Give a final head with the cookie that keeps the caller's session where it is, if there is to be one."""
+        """Give an app's final head with the cookie that keeps the caller's session there, if there is to be one."""
         attempts = self._attempts
         cookie = attempts.plan.cookie() if isinstance(attempts, Attempts) else None
-        return head if cookie is None else ResponseHead(head.status, (*head.headers, (b"Set-Cookie", cookie)))
+        if cookie is None or any(name == ERROR_HEADER for name, _ in head.headers):
+            return head
+        return ResponseHead(head.status, (*head.headers, (b"Set-Cookie", cookie)))
 
     def _end_if_open(self) -> None:
         """End a request that was left open to become a tunnel, and is answered instead."""
@@ -168,7 +170,9 @@ class Answering(Finishing):
             self._broke_http()
             return
         try:
-            data = http.switch(self._answer.forwarded(head))
+            # One who tunnels by CONNECT keeps no cookies.
+            kept = self._kept_session(head) if head.status == 101 else head
+            data = http.switch(self._answer.forwarded(kept))
         except LocalProtocolError:
             self._broke_http()
             return

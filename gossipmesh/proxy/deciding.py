@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
+from gossipmesh.model import NodeId
 from gossipmesh.proxy.headers import request_to_mesh, request_to_outside, spend_forward, values_of
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named, name_request, name_tunnel, tunnel_endpoints
@@ -45,10 +44,10 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
     Raises:
         RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
     """
-    snapshot = picture(ports, request, named)
+    snapshot = ports.snapshot()
     upstream = ports.upstreams.of(named.service, keep=snapshot.knows(named.service))
     timeout_s = upstream.traffic.timeout_s
-    return Plan.for_request(
+    return Plan(
         snapshot,
         upstream,
         request.method,
@@ -57,22 +56,24 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         deadline=now + (ports.limits.request_timeout_s if timeout_s is None else timeout_s),
         session=session(ports, request, upstream.traffic.sticky),
         is_retry=ports.is_retry(request_id),
+        unfit=unfit(snapshot, request, named),
     )
 
 
-def picture(ports: OutboundPorts, request: RequestIn, named: Named) -> Snapshot:
-    """Give the mesh as it is for a request: a CONNECT leads to some endpoints only.
+def unfit(snapshot: Snapshot, request: RequestIn, named: Named) -> frozenset[NodeId]:
+    """Give the endpoints of the service that a request must not go to: a CONNECT leads to one port only.
+
+    They stay in the picture: balancer and ejection would take one without them for that of the whole service.
 
     Raises:
         RequestError: 405 ``AZ`` for a CONNECT to a service that has no endpoint for it.
     """
-    snapshot = ports.snapshot()
-    if request.method == b"CONNECT":
-        port = int(named.target.rpartition(b":")[2])
-        endpoints = tunnel_endpoints(snapshot.endpoints(named.service), port)
-        if endpoints != snapshot.endpoints(named.service):
-            snapshot = evolve(snapshot, services={named.service: endpoints})
-    return snapshot
+    if request.method != b"CONNECT":
+        return frozenset()
+    port = int(named.target.rpartition(b":")[2])
+    endpoints = snapshot.endpoints(named.service)
+    fit = {each.id for each in tunnel_endpoints(endpoints, port)}
+    return frozenset(each.id for each in endpoints if each.id not in fit)
 
 
 def session(ports: OutboundPorts, request: RequestIn, sticky: Sticky | None) -> bytes | None:

@@ -102,7 +102,8 @@ def dry_run(ports: OutboundPorts, request: RequestIn, *, overflow: bool) -> DryR
     if named.outside is not None:
         return DryRun("direct", named)
     try:
-        snapshot = deciding.picture(ports, request, named)
+        snapshot = ports.snapshot()
+        unfit = deciding.unfit(snapshot, request, named)
     except RequestError as error:
         return DryRun("refuse", named, error)
     twin = ports.upstreams.twin(named.service)
@@ -113,6 +114,7 @@ def dry_run(ports: OutboundPorts, request: RequestIn, *, overflow: bool) -> DryR
         max_attempts=ports.limits.max_attempts,
         now=ports.reactor.now,
         session=deciding.session(ports, request, twin.traffic.sticky),
+        unfit=unfit,
     )
     why_not = _refusal(request, explanation)
     decision: Decision = "wait" if explanation.admission is Admission.WAIT else "send"

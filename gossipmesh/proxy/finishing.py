@@ -180,6 +180,8 @@ class Finishing:
     def _finish_once_taken(self) -> None:
         """End, but not before the caller took its answer: what waits to be sent is bounded by that."""
         if self._complete and self._caller.link.unsent:
+            if self._attempts is not None:
+                self._attempts.over()  # Its service is done with it, however slowly the caller takes the answer.
             if not self._caller.http.body_ended:
                 self._caller.link.resume()  # There are callers that read no answer before they sent everything.
             self._caller.alarm.set(self.deadline)

@@ -37,6 +37,8 @@ from gossipmesh.transport.link import Link
 
 ADDED_MAX: Final = 256
 """Host headers whose added lines are remembered, per connection."""
+OUTBOUND: Final = Direction.OUTBOUND
+ANSWERED: Final = {status: AttemptOutcome(OutcomeKind.ANSWERED, "", status) for status in STATUS_LINES}
 
 
 class QuickCaller(Protocol):
@@ -131,15 +133,15 @@ class QuickCall:
         if request is None or len(request.body) > MAX_WHOLE:
             return False
         snapshot = ports.snapshot()
-        if not snapshot.knows(request.service):
+        if not snapshot.eligible(request.service):
             return False
         upstream = ports.upstreams.of(request.service)
         traffic = upstream.traffic
-        if traffic.sticky is not None:
+        if traffic.sticky is not None or not upstream.breaker.has_room or not self._begins():
             return False
         now = ports.reactor.now
         deadline = now + (limits.request_timeout_s if traffic.timeout_s is None else traffic.timeout_s)
-        plan = Plan.for_request(
+        plan = Plan(
             snapshot,
             upstream,
             request.method,
@@ -148,8 +150,6 @@ class QuickCall:
             deadline=deadline,
             is_retry=ports.is_retry(request.request_id),
         )
-        if not plan.has_candidates or not upstream.breaker.has_room or not self._begins():
-            return False
         plan.admit_now(now=now)
         endpoint = plan.next_attempt(now=now)
         assert endpoint is not None
@@ -240,13 +240,13 @@ class QuickCall:
         assert plan is not None
         endpoint = plan.current
         assert endpoint is not None
-        outcome = AttemptOutcome(OutcomeKind.ANSWERED, "", status)
+        outcome = ANSWERED[status]
         now = ports.reactor.now
         plan.record(outcome, now=now, report=end.in_flight, app_us=end.app_us)
         ports.report(endpoint.id, outcome)
         ports.observe(
             RequestReport(
-                Direction.OUTBOUND,
+                OUTBOUND,
                 request.request_id,
                 request.trace_id,
                 ports.source_service,

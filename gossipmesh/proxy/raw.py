@@ -54,7 +54,7 @@ class RawCall:
         self._started = ports.reactor.now
         self._link = Link(ports.reactor, sock, self)
         self._link.pause()
-        plan = Plan.for_request(
+        plan = Plan(
             ports.snapshot(),
             ports.upstreams.of(service),
             b"CONNECT",
@@ -107,7 +107,8 @@ class RawCall:
             self._attempts.refused(ConnectError(error.code, str(error)))
             return
         self._attempts.sent()
-        self._patience.set(self._ports.reactor.now + self._ports.limits.response_timeout_s)
+        per_try_s = self._attempts.plan.upstream.traffic.retries.per_try_timeout_s
+        self._patience.set(self._ports.reactor.now + min(self._ports.limits.response_timeout_s, per_try_s))
 
     # --- what the stream tells, until it is a tunnel ---------------------------------------------------------------
 

@@ -2,13 +2,13 @@
 
 A bound on requests in flight to a service, and a short queue in front of it: a service that has stopped answering
 ties up no more of its callers than that, and a caller learns within the queue's longest wait that there is no room.
-First in, first out, with one longest wait for all, so whoever waits longest is also who is refused first.
+First in, first out, with one longest wait for all, so whoever waits longest is also who is refused first. Each
+waiter has a timer of its own, which it needs for its request's deadline anyway.
 """
 
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Hashable
 from itertools import islice
 from typing import Generic, TypeVar
@@ -23,7 +23,7 @@ class Admission(enum.Enum):
     ADMIT = "admit"
     """It goes now; :meth:`Breaker.ended` has to follow."""
     WAIT = "wait"
-    """It waits until :meth:`Breaker.ended` or :meth:`Breaker.handle_timer` names it, or :meth:`Breaker.withdraw`."""
+    """It waits until :meth:`Breaker.ended` names it, or :meth:`Breaker.withdraw`: after the longest wait at last."""
     REFUSE = "refuse"
     """It is answered at once: 503, ``UO``."""
 
@@ -65,11 +65,6 @@ class Breaker(Generic[WaiterT]):
     def queued(self) -> int:
         """Requests that wait."""
         return len(self._queue)
-
-    @property
-    def deadline(self) -> float:
-        """When :meth:`handle_timer` is due, in monotonic seconds; inf: nobody waits."""
-        return next(iter(self._queue.values()), math.inf)
 
     def ask(self, waiter: WaiterT, *, now: float) -> Admission:
         """Decide about a new request; ``waiter`` stands for it and is not waiting already."""
@@ -120,21 +115,16 @@ class Breaker(Generic[WaiterT]):
         self.in_flight += len(admitted)
         return admitted
 
-    def withdraw(self, waiter: WaiterT) -> bool:
-        """Let ``waiter`` wait no longer: its caller left. False if it does not wait: its turn has come."""
-        return self._queue.pop(waiter, None) is not None
+    def withdraw(self, waiter: WaiterT, *, now: float) -> bool:
+        """Let ``waiter`` wait no longer. False if it does not wait: its turn has come.
 
-    def handle_timer(self, *, now: float) -> list[WaiterT]:
-        """Give those that have waited too long, and are refused."""
-        late: list[WaiterT] = []
-        for waiter, until in self._queue.items():
-            if until > now:
-                break
-            late.append(waiter)
-        for waiter in late:
-            del self._queue[waiter]
-        self.refused += len(late)
-        return late
+        Where its time is over it is refused by that; else its caller left.
+        """
+        until = self._queue.pop(waiter, None)
+        if until is None:
+            return False
+        self.refused += until <= now
+        return True
 
     @property
     def why(self) -> str:

@@ -116,10 +116,7 @@ class RetryBudget:
 
     def request(self, *, now: float, retry: bool = False) -> None:
         """Count a request that an app makes, and whether it is a retry of somebody further up."""
-        if retry:
-            self._window.add(0, 1, now)
-        else:
-            self._window.add(1, 0, now)
+        self._window.add(not retry, retry, now)
 
     def take(self, *, now: float) -> bool:
         """Take one retry out of the budget; False, and nothing taken, where there is none."""
@@ -170,6 +167,8 @@ class Inbound:
         if known is not None:
             return known
         window = self._window
+        if not window.retries:
+            return False
         window.add(0, 0, now)
         if not window.retries:
             return False

@@ -10,7 +10,7 @@ import math
 
 from attrs import frozen
 
-from gossipmesh.model import Endpoint
+from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.balancing.service import Choice, Score
 from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.plan import IDEMPOTENT, Plan
@@ -54,7 +54,14 @@ class Explanation:
 
 
 def explain(
-    snapshot: Snapshot, twin: Upstream, method: bytes, *, max_attempts: int, now: float, session: bytes | None
+    snapshot: Snapshot,
+    twin: Upstream,
+    method: bytes,
+    *,
+    max_attempts: int,
+    now: float,
+    session: bytes | None,
+    unfit: frozenset[NodeId] = frozenset(),
 ) -> Explanation:
     """Give what a request would come to, were it made now.
 
@@ -65,16 +72,24 @@ def explain(
         max_attempts: as :class:`.plan.Plan` takes it.
         now: monotonic seconds.
         session: as :class:`.plan.Plan` takes it.
+        unfit: as :class:`.plan.Plan` takes it.
     """
-    plan = Plan.for_request(snapshot, twin, method, max_attempts=max_attempts, now=now, session=session)
+    plan = Plan(snapshot, twin, method, max_attempts=max_attempts, now=now, session=session, unfit=unfit)
     eligible = snapshot.eligible(twin.service)
     fitting = twin.outliers.fit(eligible, now=now, may_try=method in IDEMPOTENT)
-    choice = twin.balancer.explain(fitting, now=now, session=session)
+    choice = twin.balancer.explain(fitting, now=now, session=session, tried=unfit)
     scores = {score.endpoint.id: score for score in choice.scores} if choice is not None else {}
     # Before the attempt: it counts as one in flight.
     heeded = fitting is not eligible
     every = snapshot.endpoints(twin.service)
-    candidates = tuple(_candidate(each, twin, scores.get(each.id), heeded, now) for each in every)
+    candidates = tuple(
+        _candidate(each, twin, scores.get(each.id), heeded, now)
+        if each.id not in unfit
+        else Candidate(
+            each, False, each.reason or "it is at another port", float(each.service.weight), 0.0, None, 0
+        )
+        for each in every
+    )
     chosen = plan.next_attempt(now=now)
     admission = twin.breaker.outlook
     full = "UO" if admission is Admission.REFUSE else ""

@@ -37,7 +37,16 @@ from copy import copy
 from typing import Final
 
 from gossipmesh.model import NodeId
-from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.ejection import (
+    ERROR,
+    NOTHING,
+    OK,
+    Came,
+    Cause,
+    Ejected,
+    EjectionSettings,
+    Readmitted,
+)
 from gossipmesh.routing.pauses import Pauses
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.standing import Standing
@@ -169,21 +178,21 @@ class Outliers:
         standing = self._standings.get(endpoint)
         if standing is None:
             return
-        if came is Came.OK or came is Came.ERROR:
+        if came is OK or came is ERROR:
             self._pauses.answered(took_s)
             self.progressed(endpoint, now=now)
         if standing.waiting:
             standing.waiting -= 1
         if not standing.waiting:
             standing.unheard = 0
-        if came is Came.NOTHING:
+        if came is NOTHING:
             standing.trial_at = -math.inf
             self._left_of = None
             return
         if came is Came.SILENCE:
             self._doubted(endpoint, standing, now)
             return
-        if came is not Came.OK:
+        if came is not OK:
             self._failed(endpoint, standing, came, now)
             return
         standing.total += 1

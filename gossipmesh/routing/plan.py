@@ -34,12 +34,26 @@ IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 """Methods that may be sent twice (RFC 9110, section 9.2.2). Method names are case-sensitive."""
 
 
+_ANSWERED: Final = OutcomeKind.ANSWERED
+
+
 class Plan:
     """The attempts of one request, decided one at a time.
 
-    Make one with :meth:`for_request`, and have it admitted (:meth:`admit`, or :meth:`admit_now`); then, until
-    :meth:`next_attempt` gives None or an attempt answered, try what it gives and tell :meth:`record` how that ended.
-    Every plan that was admitted or waits ends with :meth:`over`.
+    Have it admitted (:meth:`admit`, or :meth:`admit_now`); then, until :meth:`next_attempt` gives None or an attempt
+    answered, try what it gives and tell :meth:`record` how that ended. Every plan that was admitted or waits ends with
+    :meth:`over`.
+
+    Args:
+        snapshot: read once, here; a request in flight does not see later ones.
+        upstream: the service, and what is known of it.
+        method: as received; only exact names of RFC 9110 count as idempotent.
+        max_attempts: tries in all, the first included, where the service's settings do not say; at least 1.
+        now: monotonic seconds.
+        deadline: monotonic seconds after which no new attempt starts.
+        session: what tells the request's session, as the service's settings ask for it; None: nothing.
+        is_retry: whether the request is a retry of somebody further up, as :class:`.budget.Inbound` says.
+        unfit: endpoints that this request must not go to.
     """
 
     # Every request makes one of these.
@@ -50,12 +64,14 @@ class Plan:
         "_candidates",
         "_current",
         "_first_byte",
+        "_fit",
         "_known",
         "_max_attempts",
         "_method",
         "_over",
         "_sent",
         "_started",
+        "_unfit",
         "_waiter",
         "attempts",
         "begun",
@@ -74,9 +90,10 @@ class Plan:
         *,
         max_attempts: int,
         now: float,
-        deadline: float,
-        session: bytes | None,
-        is_retry: bool,
+        deadline: float = math.inf,
+        session: bytes | None = None,
+        is_retry: bool = False,
+        unfit: frozenset[NodeId] = frozenset(),
     ) -> None:
         self.upstream = upstream
         self.attempts: list[Attempt] = []
@@ -97,6 +114,8 @@ class Plan:
         self._max_attempts = upstream.traffic.retries.attempts or max_attempts
         self.session = session
         """What tells the request's session, as the service's settings ask for it; None: nothing."""
+        self._unfit = unfit
+        self._fit = sum(each.id not in unfit for each in candidates) if unfit else len(candidates)
         self._current: Endpoint | None = None
         self._started = self._asked = 0.0
         self._first_byte: float | None = None
@@ -106,51 +125,10 @@ class Plan:
         self._admitted = False
         self._waiter: Waiter | None = None
 
-    @classmethod
-    def for_request(
-        cls,
-        snapshot: Snapshot,
-        upstream: Upstream,
-        method: bytes,
-        *,
-        max_attempts: int,
-        now: float,
-        deadline: float = math.inf,
-        session: bytes | None = None,
-        is_retry: bool = False,
-    ) -> Plan:
-        """Give the plan of a request with ``method``.
-
-        Args:
-            snapshot: read once, here; a request in flight does not see later ones.
-            upstream: the service, and what is known of it.
-            method: as received; only exact names of RFC 9110 count as idempotent.
-            max_attempts: tries in all, the first included, where the service's settings do not say; at least 1.
-            now: monotonic seconds.
-            deadline: monotonic seconds after which no new attempt starts.
-            session: what tells the request's session, as the service's settings ask for it; None: nothing.
-            is_retry: whether the request is a retry of somebody further up, as :class:`.budget.Inbound` says.
-        """
-        return cls(
-            snapshot,
-            upstream,
-            method,
-            max_attempts=max_attempts,
-            now=now,
-            deadline=deadline,
-            session=session,
-            is_retry=is_retry,
-        )
-
     @property
     def service(self) -> str:
         """The service's name."""
         return self.upstream.service
-
-    @property
-    def has_candidates(self) -> bool:
-        """Whether there is any eligible endpoint."""
-        return bool(self._candidates)
 
     @property
     def current(self) -> Endpoint | None:
@@ -190,7 +168,7 @@ class Plan:
     def over(self, *, now: float) -> list[Waiter]:
         """Give the place back, or wait for none, and give those whose turn has come by that. Safe to call again."""
         waiter, self._waiter = self._waiter, None
-        if not self._admitted and (waiter is None or self.upstream.breaker.withdraw(waiter)):
+        if not self._admitted and (waiter is None or self.upstream.breaker.withdraw(waiter, now=now)):
             return []
         self._admitted = False
         last = self.attempts[-1] if self.attempts else None
@@ -207,15 +185,18 @@ class Plan:
         if self._over or self._method not in IDEMPOTENT or now >= self.deadline:
             return False
         tried = len(self.attempts) + (self._current is not None)
-        return (
-            tried < min(self._max_attempts, len(self._candidates))
-            and self.upstream.budget.left(now=now) >= 1.0
-        )
+        return tried < min(self._max_attempts, self._fit) and self.upstream.budget.left(now=now) >= 1.0
+
+    def _is_one_left(self) -> bool:
+        """Tell whether there is an endpoint that did not fail, and an attempt that may be made."""
+        if len(self.attempts) >= self._max_attempts:
+            return False
+        return sum(attempt.outcome is not GIVEN_UP for attempt in self.attempts) < self._fit
 
     def retry_wait_s(self) -> float:
         """Give for how many seconds the next attempt should be put off: 0 where it is the first, or there is none."""
         attempts = self.attempts
-        if self._over or not 0 < len(attempts) < self._max_attempts:
+        if self._over or not attempts or not self._is_one_left():
             return 0.0
         upstream = self.upstream
         return wait_s(len(attempts), attempts[-1].outcome.kind, upstream.backoff, rng=upstream.rng)
@@ -229,17 +210,17 @@ class Plan:
         candidates, upstream = self._candidates, self.upstream
         fitting = upstream.outliers.fit(candidates, now=now, may_try=self._method in IDEMPOTENT)
         pick = upstream.balancer.pick
-        if not attempts:
+        if not attempts and not self._unfit:
             endpoint = pick(fitting, now=now, session=self.session)
         else:
             # One that was given up has not failed.
-            tried = {attempt.endpoint.id for attempt in attempts if attempt.outcome is not GIVEN_UP}
+            tried = self._unfit.union(
+                attempt.endpoint.id for attempt in attempts if attempt.outcome is not GIVEN_UP
+            )
             # Whoever is out of rotation may still be the one that answers: better than nobody.
             endpoint = pick(fitting, now=now, session=self.session, tried=tried) or pick(
                 candidates, now=now, session=self.session, tried=tried
             )
-            if endpoint is not None and attempts[-1].outcome.is_charged and not upstream.budget.take(now=now):
-                return None
         if fitting is not candidates:
             self.left_out = upstream.left_out(candidates, fitting, now=now)
         if endpoint is not None:
@@ -341,7 +322,7 @@ class Plan:
         assert endpoint is not None, "there is no attempt to record"
         assert self._beside is None, "another attempt is under way"
         self._current = None
-        answered = outcome.kind is OutcomeKind.ANSWERED
+        answered = outcome.kind is _ANSWERED
         first_byte = self._first_byte
         if answered and first_byte is None:
             first_byte = now
@@ -354,10 +335,11 @@ class Plan:
             if hedging.on and self._method in HEDGED and what_it_says(outcome) is Came.OK:
                 assert first_byte is not None
                 hedging.answered(first_byte - self._asked)
-        elif outcome.may_have_arrived:
-            self._over = not (replayable and self._method in IDEMPOTENT)
-        else:
-            self._over = not replayable
+        elif not replayable or (outcome.may_have_arrived and self._method not in IDEMPOTENT):
+            self._over = True
+        elif outcome.is_charged and now < self.deadline and self._is_one_left():
+            # Paid for now, not when the wait before it is over: the many that fail at once must see what is left.
+            self._over = not self.upstream.budget.take(now=now)
 
     def _ended(self, attempt: Attempt, now: float, report: int | None = None) -> None:
         self.attempts.append(attempt)
@@ -382,7 +364,7 @@ class Plan:
         """
         if not self._known:
             return "NR"
-        if not self._candidates:
+        if not self._fit:
             return "UH"
         if not self.attempts:
             return "UT"

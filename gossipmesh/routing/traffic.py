@@ -49,7 +49,7 @@ class Retries:
     attempts: int | None = None
     """Tries in all, the first included; None: as many as the node's ``[proxy] max_attempts``."""
     per_try_timeout_s: float = math.inf
-    """From the start of one attempt to the first byte of its response."""
+    """From when one attempt's request went out whole to the first byte of its response."""
     hedge: bool = False
     """Whether a GET or HEAD that takes longer than most is sent to a second endpoint too."""
 

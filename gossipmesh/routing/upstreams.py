@@ -13,7 +13,7 @@ from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.breakers import Breaker
 from gossipmesh.routing.budget import BudgetSettings, RetryBudget
 from gossipmesh.routing.concurrency import ConcurrencySettings
-from gossipmesh.routing.ejection import Came, Ejected, EjectionSettings, Readmitted, what_it_says
+from gossipmesh.routing.ejection import OK, Came, Ejected, EjectionSettings, Readmitted, what_it_says
 from gossipmesh.routing.hedging import HedgeSettings, Hedging
 from gossipmesh.routing.outcomes import Attempt
 from gossipmesh.routing.outliers import Outliers
@@ -34,6 +34,7 @@ RESULTS: Final = {
     Came.SILENCE: Result.FAILED,
     Came.NOTHING: Result.UNKNOWN,
 }
+_WELL: Final = Result.ANSWERED
 
 
 class Waiter(Hashable, Protocol):
@@ -75,8 +76,8 @@ class Upstream:
         self.outliers = Outliers(ejection_settings(traffic.ejection))
         self.budget = RetryBudget(BudgetSettings())
         self.backoff = BackoffSettings()
-        self.eligible = Candidates()
-        """The eligible endpoints of the newest picture."""
+        self.eligible: Candidates | None = None
+        """The eligible endpoints of the newest picture; None until there is one that is newer than this."""
         self.hedging = Hedging(HedgeSettings(enabled=traffic.retries.hedge))
         self.breaker: Breaker[Waiter] = Breaker(
             traffic.limits, ConcurrencySettings(enabled=traffic.limits.adaptive)
@@ -97,7 +98,8 @@ class Upstream:
         came, node, first_byte = what_it_says(attempt.outcome), attempt.endpoint.id, attempt.first_byte
         latency_s = (now if first_byte is None else first_byte) - attempt.started
         self.outliers.ended(node, came, now=now, took_s=now - attempt.started)
-        self.balancer.ended(node, RESULTS[came], latency_s=latency_s, now=now, report=report)
+        result = _WELL if came is OK else RESULTS[came]
+        self.balancer.ended(node, result, latency_s=latency_s, now=now, report=report)
 
     def twin(self) -> Upstream:
         """Give one that asks whom this one would ask: for a dry run of one attempt, which leaves this one as it is.
@@ -203,10 +205,10 @@ class Upstreams:
     def picture_changed(self, snapshot: Snapshot) -> None:
         """Hold nothing against endpoints that are eligible again: they were started anew, or say that they are well."""
         for upstream in self._upstreams:
-            eligible = snapshot.eligible(upstream.service)
-            if eligible is not upstream.eligible:
-                before = {endpoint.id for endpoint in upstream.eligible}
+            former, eligible = upstream.eligible, snapshot.eligible(upstream.service)
+            if former is not None and eligible is not former:
+                before = {endpoint.id for endpoint in former}
                 for endpoint in eligible:
                     if endpoint.id not in before:
                         upstream.outliers.forget(endpoint.id)
-                upstream.eligible = eligible
+            upstream.eligible = eligible

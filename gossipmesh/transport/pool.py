@@ -215,10 +215,15 @@ class ChannelPool:
             result = error
         finally:
             del self._dials[target]
-            for done in under_way.waiting:
-                self._reactor.defer(partial(done, result))
+            self._tell(under_way.waiting, result)
         if isinstance(result, HopConnection):
             await self._keep(target, result)
+
+    def _tell(self, waiting: list[Dialled], result: HopConnection | ConnectError) -> None:
+        for done in waiting:
+            self._reactor.defer(partial(done, result))
+        # The task that dialled lives on as long as the channel: it must not keep requests alive, bodies and all.
+        waiting.clear()
 
     def _add(self, target: NodeId, connection: HopConnection) -> None:
         """Send new requests over ``connection``; one that carries bulk stays beside it."""

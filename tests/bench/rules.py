@@ -150,7 +150,7 @@ def routing_cases() -> dict[str, Case]:
     node, services, groups = NodeId(b"w" * 32), frozenset({"web"}), frozenset[str]()
 
     def attempt(_: int) -> None:
-        plan = Plan.for_request(snapshot, upstream, b"GET", max_attempts=3, now=1.0)
+        plan = Plan(snapshot, upstream, b"GET", max_attempts=3, now=1.0)
         plan.admit_now(now=1.0)
         plan.next_attempt(now=1.0)
         plan.record(answered, now=1.5)

@@ -75,7 +75,7 @@ class Request:
         )
         upstream = Upstream("hello", DEFAULT, origin=LOCAL, key=b"", rng=Random(1))
         snapshot = Snapshot(LOCAL, {"hello": endpoints})
-        plan = Plan.for_request(snapshot, upstream, method, max_attempts=most, now=0.0)
+        plan = Plan(snapshot, upstream, method, max_attempts=most, now=0.0)
         self.told: list[object] = []
         self.reported: list[tuple[str, str]] = []
         self.clock = Clock()

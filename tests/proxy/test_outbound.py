@@ -204,7 +204,7 @@ async def test_an_app_that_asks_without_end_and_never_reads_is_left_waiting_and_
             with contextlib.suppress(trio.BrokenResourceError):
                 while True:
                     await stream.send_all(GET * 1_000)
-        assert 30.0 <= trio.current_time() < 35.0
+        assert trio.current_time() >= 30.0  # Later where the system finds room for some more bytes meanwhile.
     assert reports[-1].flag == "DC"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,32 +33,31 @@ def test_who_came_first_goes_first() -> None:
     assert (one.in_flight, one.queued) == (0, 0)
 
 
-def test_who_waited_too_long_is_refused() -> None:
+def test_who_waited_too_long_is_refused_and_who_left_before_is_not() -> None:
     one = breaker()
-    assert one.deadline == math.inf
     for number, each in enumerate("abcd"):
         one.ask(each, now=number * 0.25)
-    assert one.deadline == 1.5
-    assert one.handle_timer(now=1.4) == []
-    assert one.handle_timer(now=1.5) == ["c"]
-    assert one.handle_timer(now=9.0) == ["d"]
-    assert (one.deadline, one.refused) == (math.inf, 2)
+    assert one.withdraw("c", now=1.5)
+    assert one.refused == 1
+    assert one.withdraw("d", now=1.7)
+    assert (one.queued, one.refused) == (0, 1)
 
 
-def test_room_that_comes_before_the_timer_is_called_is_used() -> None:
+def test_room_that_comes_before_the_timer_goes_off_is_used() -> None:
     one = breaker()
     for each in "abc":
         one.ask(each, now=0.0)
     assert one.ended(0.1, now=5.0) == ["c"]
-    assert one.handle_timer(now=5.0) == []
+    assert not one.withdraw("c", now=5.0)
+    assert one.refused == 0
 
 
 def test_a_caller_that_left_waits_no_longer() -> None:
     one = breaker()
     for each in "abcd":
         one.ask(each, now=0.0)
-    one.withdraw("c")
-    one.withdraw("nobody")
+    assert one.withdraw("c", now=0.1)
+    assert not one.withdraw("nobody", now=0.1)
     assert one.ask("e", now=0.1) is Admission.WAIT
     assert one.ended(0.1, now=0.2) == ["d"]
 
@@ -93,9 +90,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 @given(
     in_flight=st.integers(1, 4),
     queue=st.integers(0, 4),
-    steps=st.lists(
-        st.tuples(st.sampled_from(["ask", "end", "leave", "timer"]), st.floats(0, 1)), max_size=100
-    ),
+    steps=st.lists(st.tuples(st.sampled_from(["ask", "end", "leave"]), st.floats(0, 1)), max_size=100),
 )
 def test_every_request_ends_once_and_no_bound_is_exceeded(
     in_flight: int, queue: int, steps: list[tuple[str, float]]
@@ -120,11 +115,7 @@ def test_every_request_ends_once_and_no_bound_is_exceeded(
                 waiting = waiting[len(admitted) :]
                 running += admitted
             case "leave" if waiting:
-                one.withdraw(waiting.pop())
-            case "timer":
-                late = one.handle_timer(now=now)
-                assert late == waiting[: len(late)]
-                waiting = waiting[len(late) :]
+                assert one.withdraw(waiting.pop(), now=now)
         assert (one.in_flight, one.queued) == (len(running), len(waiting))
         assert len(running) <= in_flight
         assert len(waiting) <= queue

@@ -101,9 +101,7 @@ class World:
     def made(self, method: bytes, session: bytes | None) -> Endpoint | str:
         """Make the request; give whom it asks first, or why it asks nobody."""
         upstream, dice = self.upstreams.of("hello"), self.dice
-        plan = Plan.for_request(
-            self.picture, upstream, method, max_attempts=MOST_ATTEMPTS, now=self.now, session=session
-        )
+        plan = Plan(self.picture, upstream, method, max_attempts=MOST_ATTEMPTS, now=self.now, session=session)
         chosen = plan.next_attempt(now=self.now)
         if chosen is None:
             return plan.flag_if_none
@@ -198,7 +196,7 @@ def test_an_ejected_endpoint_tells_why_and_for_how_long() -> None:
         upstreams_of(Traffic(ejection=Ejection(failures_in_a_row=1))),
         picture(endpoint("a"), endpoint("b")),
     )
-    plan = Plan.for_request(snapshot, upstreams.of("hello"), b"GET", max_attempts=2, now=0.0)
+    plan = Plan(snapshot, upstreams.of("hello"), b"GET", max_attempts=2, now=0.0)
     first = plan.next_attempt(now=0.0)
     assert first is not None
     plan.record(AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF"), now=0.0)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
+from gossipmesh.routing.budget import BudgetSettings, RetryBudget
 from gossipmesh.routing.hedging import LEAST_SAMPLES
 from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import IDEMPOTENT, Plan
@@ -37,9 +38,7 @@ def plan(
     *endpoints: Endpoint, method: bytes = b"GET", max_attempts: int = 3, deadline: float = 100.0
 ) -> Plan:
     snapshot = Snapshot(LOCAL, {"hello": endpoints})
-    return Plan.for_request(
-        snapshot, upstream(), method, max_attempts=max_attempts, now=0.0, deadline=deadline
-    )
+    return Plan(snapshot, upstream(), method, max_attempts=max_attempts, now=0.0, deadline=deadline)
 
 
 A, B, C = endpoint("a"), endpoint("b"), endpoint("c")
@@ -159,7 +158,7 @@ def test_no_node_is_tried_twice_and_nothing_is_tried_after_an_end(
 
 def test_a_plan_does_not_hold_on_to_the_picture_it_was_made_from() -> None:
     snapshot = Snapshot(LOCAL, {"hello": (A, B)})
-    one = Plan.for_request(snapshot, upstream(), b"GET", max_attempts=2, now=0.0)
+    one = Plan(snapshot, upstream(), b"GET", max_attempts=2, now=0.0)
     assert not any(getattr(one, name) is snapshot for name in Plan.__slots__)
 
 
@@ -195,7 +194,7 @@ def hedged(*endpoints: Endpoint, method: bytes = b"GET", max_attempts: int = 3) 
         hello.hedging.request(b"GET")
         hello.hedging.answered(0.02)
     snapshot = Snapshot(LOCAL, {"hello": endpoints})
-    one = Plan.for_request(snapshot, hello, method, max_attempts=max_attempts, now=0.0)
+    one = Plan(snapshot, hello, method, max_attempts=max_attempts, now=0.0)
     assert one.next_attempt(now=1.0) is not None
     return one
 
@@ -259,3 +258,42 @@ def test_who_gives_up_gives_up_both() -> None:
     assert [attempt.outcome for attempt in one.attempts] == [GIVEN_UP, GIVEN_UP]
     assert in_flight(one) == [0, 0, 0]
     assert (one.current, one.beside) == (None, None)
+
+
+def test_endpoints_that_do_not_fit_a_request_are_not_asked_and_others_hear_nothing_of_that() -> None:
+    one = upstream()
+    snapshot = Snapshot(LOCAL, {"hello": (A, B, C)})
+    picky = Plan(snapshot, one, b"CONNECT", max_attempts=3, now=0.0, unfit=frozenset({A.id, C.id}))
+    picky.admit_now(now=0.0)
+    assert picky.next_attempt(now=0.0) == B
+    picky.record(CONNECT_FAILED, now=0.0)
+    assert (picky.retry_wait_s(), picky.next_attempt(now=0.0), picky.flag_if_none) == (0.0, None, "UF")
+    nobody = Plan(snapshot, one, b"CONNECT", max_attempts=3, now=0.0, unfit=frozenset({A.id, B.id, C.id}))
+    assert (nobody.next_attempt(now=0.0), nobody.flag_if_none) == (None, "UH")
+
+
+def test_what_fails_at_once_is_paid_for_at_once_and_the_rest_learns_that_nothing_is_left() -> None:
+    one = upstream()
+    one.budget = RetryBudget(BudgetSettings(percent=0.0, least_per_s=2.0))
+    snapshot = Snapshot(LOCAL, {"hello": (A, B)})
+    plans = [Plan(snapshot, one, b"GET", max_attempts=3, now=0.0) for _ in range(4)]
+    for each in plans:
+        each.next_attempt(now=0.0)
+    told = []
+    for each in plans:
+        told.append(each.has_another(now=1.0))
+        if told[-1]:
+            each.record(RESET, now=1.0)
+    assert told == [True, True, False, False]
+    assert [each.next_attempt(now=1.2) is not None for each in plans[:2]] == [True, True]
+
+
+def test_the_last_failure_is_not_waited_after() -> None:
+    one = plan(A, B, max_attempts=5)
+    waits = []
+    for _ in range(2):
+        one.next_attempt(now=0.0)
+        one.record(RESET, now=0.0)
+        waits.append(one.retry_wait_s())
+    assert waits[0] > 0.0
+    assert (waits[1], one.next_attempt(now=0.0), one.flag_if_none) == (0.0, None, "UR")

@@ -39,6 +39,12 @@ class Result(enum.Enum):
     """Nobody waited for it any more, or the failure was our own."""
 
 
+# What every request asks after: a member of an enum's costs 0.2 us to look up in Python 3.11, a name 0.01.
+_ANSWERED: Final = Result.ANSWERED
+_FAILED: Final = Result.FAILED
+_UNKNOWN: Final = Result.UNKNOWN
+
+
 class EndpointLoad:
     """One endpoint with its statistics, which outlive the pictures of the mesh that name it.
 
@@ -91,16 +97,16 @@ class EndpointLoad:
         at = self._latency_at
         kept = exp((at - now) / LATENCY_MEMORY_S)  # 0 where nothing is known: then any sample is a peak.
         known = self._latency * kept
-        failed = result is Result.FAILED
+        failed = result is _FAILED
         if failed:
             latency_s = max(latency_s, known, FAILURE_LATENCY_S)
         if latency_s > known:
             # How quick an endpoint is that never answered, no failure says.
-            if result is Result.ANSWERED or at != -math.inf:
+            if result is _ANSWERED or at != -math.inf:
                 self._latency, self._latency_at = latency_s, now
-        elif result is not Result.UNKNOWN:
+        elif result is not _UNKNOWN:
             self._latency, self._latency_at = known + latency_s * (1.0 - kept), now
-        if result is not Result.UNKNOWN and (failed or self._failing):
+        if result is not _UNKNOWN and (failed or self._failing):
             share = self._failing * exp((self._failing_at - now) / FAILURE_MEMORY_S)
             share += (float(failed) - share) * FAILURE_STEP
             self._failing = share if share >= FORGIVEN else 0.0
