@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from copy import copy
 from heapq import heapify, heapreplace
@@ -137,7 +137,7 @@ class Members:
         """Give how far off the turn of ``load`` is: 0 for the next; in turns, or in shares of a weight's interval."""
         if self.even:
             following = bisect_right(self.ids, self.turns.last)
-            return float((self.loads.index(load) - following) % len(self.loads))
+            return float((bisect_left(self.ids, load.endpoint.id) - following) % len(self.loads))
         due = self.turns.due
         return due[load.endpoint.id] - min(due[node] for node in self.ids)
 
