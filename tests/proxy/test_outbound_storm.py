@@ -84,10 +84,10 @@ class Counted(Outliers):
         self.under_way[endpoint] = self.under_way.get(endpoint, 0) + 1
         super().began(endpoint, now=now)
 
-    def ended(self, endpoint: NodeId, came: Came, *, now: float) -> None:
+    def ended(self, endpoint: NodeId, came: Came, *, now: float, took_s: float = 0.0) -> None:
         assert self.under_way[endpoint] > 0, "an attempt ended twice"
         self.under_way[endpoint] -= 1
-        super().ended(endpoint, came, now=now)
+        super().ended(endpoint, came, now=now, took_s=took_s)
 
 
 def chaotic(autojump_clock: MockClock, rng: Random) -> Any:
