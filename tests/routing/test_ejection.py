@@ -14,6 +14,9 @@ from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
     [
         (AttemptOutcome(OutcomeKind.ANSWERED, status=404), Came.OK),
         (AttemptOutcome(OutcomeKind.ANSWERED, status=503), Came.ERROR),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "UC", 200), Came.FAILURE),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "DR", 200), Came.NOTHING),
+        (AttemptOutcome(OutcomeKind.ANSWERED, "DPE", 400), Came.OK),
         (AttemptOutcome(OutcomeKind.FAILED, "UC"), Came.FAILURE),
         (AttemptOutcome(OutcomeKind.FAILED, "UT"), Came.FAILURE),
         (AttemptOutcome(OutcomeKind.DOUBTED, "UT"), Came.SILENCE),
