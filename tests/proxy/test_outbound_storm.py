@@ -121,9 +121,9 @@ async def talkative(stream: trio.SocketStream) -> None:
 async def call(autojump_clock: MockClock, address: Address, request: bytes, rng: Random) -> None:
     """Send a request; read what comes for a while, or leave: at once, soon, in parts, with or without good manners."""
     await trio.sleep(rng.uniform(0.0, 2.0))
-    stream = await trio.open_tcp_stream(address.host, address.port)
-    with contextlib.suppress(trio.BrokenResourceError):
-        async with stream:
+    # One that connects at the moment when the daemon stops may find nobody.
+    with contextlib.suppress(trio.BrokenResourceError, OSError):
+        async with await trio.open_tcp_stream(address.host, address.port) as stream:
             await stream.send_all(request)
             manners = rng.randrange(6)
             if manners == 0:
@@ -197,4 +197,4 @@ async def test_after_a_storm_everything_was_given_back(
             assert (web.outbound.in_flight, web.outbound.tunnels) == (0, 0), f"seed {seed}"
     assert [owed(upstream, nodes) for upstream in upstreams] == [{}, {}], f"seed {seed}"
     assert web.outbound.in_flight == 0
-    assert len(web.outcomes) > 20
+    assert len(web.outcomes) > (0 if stopped else 20)
