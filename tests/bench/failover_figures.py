@@ -56,6 +56,7 @@ class Figures:
 
     def as_json(self) -> Row:
         plain = asdict(self)
+        plain["latest"] = self.latest if self.long else None  # JSON has no infinities.
         del plain["took"]
         return plain | {"p50_s": percentile(self.took, 50), "p99_s": percentile(self.took, 99)}
 
