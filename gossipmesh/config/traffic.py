@@ -45,6 +45,8 @@ MAX_QUEUE: Final = 100_000
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _ONES_OWN: Final = frozenset({"cookie", "host", "connection", "content-length", "transfer-encoding"})
 """Headers that name no session: they say how a message is to be read, or much else besides."""
+_SECURE_ONLY: Final = ("__host-", "__secure-")
+"""Browsers drop a cookie whose name begins so unless it is ``Secure``, which ours is not (RFC 6265bis, 4.1.3)."""
 
 MAX_RATE: Final = 1_000_000
 """Requests of one source per second, or at once, that may be allowed."""
@@ -75,6 +77,8 @@ def read_sticky(raw: object) -> Sticky | None:
     if not isinstance(name, str) or len(name) > MAX_KEY_NAME or _TOKEN.fullmatch(name) is None:
         raise wrong(name, f"the name of a {by}: 1 to {MAX_KEY_NAME} letters, digits and -_.")
     if by == "cookie":
+        if name.lower().startswith(_SECURE_ONLY):
+            raise wrong(name, "the name of a cookie that browsers keep without TLS; drop its prefix")
         return Sticky("cookie", name)
     if name.lower() in _ONES_OWN:
         raise wrong(name, 'a header that names a session, such as "x-user"')

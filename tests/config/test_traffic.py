@@ -122,6 +122,8 @@ def test_a_session_is_told_by_one_thing(toml: str, sticky: Sticky | None) -> Non
         ("sticky = { source = false }", "sticky: false is not true"),
         ('sticky = { cookie = "a b" }', "is not the name of a cookie"),
         ('sticky = { cookie = "a=b;" }', "is not the name of a cookie"),
+        ('sticky = { cookie = "__Host-gm" }', "is not the name of a cookie that browsers keep without TLS"),
+        ('sticky = { cookie = "__secure-gm" }', "is not the name of a cookie that browsers keep without TLS"),
         (f'sticky = {{ header = "{"x" * 65}" }}', "is not the name of a header"),
         ("sticky = { header = true }", "true is not the name of a header"),
         ('sticky = { header = "Cookie" }', "is not a header that names a session"),
