@@ -13,6 +13,8 @@ from gossipmesh.errors import ConfigError
 from gossipmesh.routing.checks import MAX_ROUNDS, CheckMethod, CommandCheck, HealthCheck, HttpCheck, TcpCheck
 
 OFF: Final = "off"
+MIN_INTERVAL_S: Final = 0.1
+"""Between two checks: more of them only load the app and the daemon, which see a refused connection at once anyhow."""
 MAX_PATH: Final = 1_024
 MAX_ARGUMENTS: Final = 64
 MAX_ARGUMENT: Final = 4_096
@@ -44,7 +46,7 @@ def read_health(raw: object) -> HealthCheck | None:
         raise ConfigError("config.value", f"expect is for http checks, not for {methods[0]}; drop it")
     given: dict[str, Any] = {"method": _method(raw)}
     for key, field, read in (
-        ("interval", "interval_s", read_duration),
+        ("interval", "interval_s", _interval),
         ("timeout", "timeout_s", read_duration),
         ("rise", "rise", _rounds),
         ("fall", "fall", _rounds),
@@ -120,6 +122,13 @@ def _arguments(raw: object) -> tuple[str, ...]:
     if not raw[0]:
         raise wrong(raw, "a program and its arguments: the program is empty")
     return tuple(raw)
+
+
+def _interval(raw: object) -> float:
+    seconds = read_duration(raw)
+    if seconds < MIN_INTERVAL_S:
+        raise wrong(raw, f"a duration of {format_duration(MIN_INTERVAL_S)} or more")
+    return seconds
 
 
 def _rounds(raw: object) -> int:

@@ -280,8 +280,12 @@ def service_of_flag(text: str) -> dict[str, object]:
                 table["protocol"] = protocol
             case ("health", "=", "tcp"):
                 table["health"] = {"tcp": True}
+            case ("health", "=", "off"):
+                table["health"] = "off"
             case ("health", "=", path):
-                table["health"] = path if path == "off" else {"http": path}
+                if not path.startswith("/"):
+                    raise wrong(option, "health=/PATH, health=tcp or health=off")
+                table["health"] = {"http": path}
             case _:
                 known = "weight=N, tag=T, protocol=tcp and health=/PATH (or tcp, off)"
                 raise wrong(option, f"an option of {text!r}; known are {known}")

@@ -51,9 +51,20 @@ def test_flags_say_it_in_short() -> None:
     assert from_flag(",health=/healthz?x=1,weight=2") == HealthCheck(HttpCheck("/healthz?x=1"))
     assert from_flag(",health=tcp") == HealthCheck(TcpCheck())
     assert from_flag(",health=off") is None
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("health=bad", '"health=bad" is not health=/PATH, health=tcp or health=off'),
+        ("health=", '"health=" is not health=/PATH, health=tcp or health=off'),
+        ("health=/a b", 'http: "/a b" is not a path such as "/healthz"'),
+    ],
+)
+def test_what_is_wrong_in_a_flag_is_said_with_what_to_write(option: str, complaint: str) -> None:
     with pytest.raises(ConfigError) as info:
-        from_flag(",health=healthz")
-    assert str(info.value).startswith('--service: http: "healthz" is not a path such as "/healthz"')
+        from_flag(f",{option}")
+    assert str(info.value).startswith(f"--service: {complaint}")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +102,7 @@ def test_flags_say_it_in_short() -> None:
         ("{ tcp = true, fall = 101 }", "fall: 101 is not a whole number from 1 to 100"),
         ("{ tcp = true, fall = true }", "fall: true is not a whole number from 1 to 100"),
         ("{ tcp = true, interval = 2 }", 'interval: 2 has no unit; write "2s" or "2ms"'),
+        ('{ tcp = true, interval = "99ms" }', 'interval: "99ms" is not a duration of 100ms or more'),
         ('{ tcp = true, timeout = "0s" }', 'timeout: "0s" is not a duration above zero'),
         ("{ tcp = true, intervall = 2 }", "there is no key intervall; did you mean interval?"),
         ('{ command = "x" }', 'command: "x" is not an array of a program and its arguments'),
