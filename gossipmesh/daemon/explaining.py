@@ -140,7 +140,8 @@ class Explainer:
         else:
             kept = f"it remembers {history.kept} back to {iso(since)}"
             back = f"{kept}, and of those that failed or were slow the last {MAX_FAILED}"
-        return f"no request {cut(name)} is known to this node; {back}. Ask the node whose app made it"
+        elsewhere = "ask the node whose app made it, or give a URL such as http://hello/ for what would be"
+        return f"no request {cut(name)} is known to this node; {back}; {elsewhere}"
 
     def _past(self, past: Past) -> Explained:
         report = past.report

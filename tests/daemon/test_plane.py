@@ -318,3 +318,10 @@ async def test_a_request_that_is_not_known_is_answered_with_how_far_back_one_wou
         await node.access(2)
         with pytest.raises(MeshError, match=r"it remembers 2 back to 20\d\d-"):
             node.plane.explainer.past("r-1")
+
+
+async def test_who_named_a_service_in_place_of_a_request_is_told_what_to_write() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        with pytest.raises(MeshError, match="or give a URL such as http://hello/ for what would be"):
+            node.plane.explainer.past("hello")
