@@ -251,7 +251,10 @@ async def _receive_request(
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
-            return Answer.of_error(HTTPStatus(error.error_status_hint), "this is not a request")
+            status = HTTPStatus(error.error_status_hint)
+            large = status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            text = f"a request's head has at most {MAX_HEAD} bytes here" if large else "this is not a request"
+            return Answer.of_error(status, text)
         match event:
             case h11.NEED_DATA:
                 connection.receive_data(await stream.receive_some(CHUNK))

@@ -282,6 +282,7 @@ async def test_a_head_without_end_is_cut_off() -> None:
         stream = await trio.open_tcp_stream(address.host, address.port)
         answer = await said(stream, b"GET / HTTP/1.1\r\nX: " + b"a" * (MAX_HEAD + 1))
         assert answer.startswith(b"HTTP/1.1 431 ")
+        assert b"a request's head has at most 16384 bytes here" in answer
 
 
 @pytest.mark.parametrize(
