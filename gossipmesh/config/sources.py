@@ -33,8 +33,14 @@ class Given:
     origin: str
 
     def at(self, path: str) -> str:
-        """Give where the value stands, for an error: with its path where the source holds several."""
-        return self.origin if self.origin.startswith(("--", PREFIX)) else f"{self.origin}: {path}"
+        """Give where the value stands, for an error: with its path where the source holds several.
+
+        A flag or variable that stands for a table holds several, too: ``path`` is then ``service[0].weight``, say.
+        """
+        if not self.origin.startswith(("--", PREFIX)):
+            return f"{self.origin}: {path}"
+        _, in_table, key = path.partition("].")
+        return f"{self.origin}: {key}" if in_table else self.origin
 
 
 def from_file(file: Path) -> dict[str, Given]:

@@ -57,8 +57,9 @@ def test_flags_say_it_in_short() -> None:
     ("option", "complaint"),
     [
         ("health=bad", '"health=bad" is not health=/PATH, health=tcp or health=off'),
+        ("weight=0", "weight: 0 is not a whole number from 1 to 1000"),
         ("health=", '"health=" is not health=/PATH, health=tcp or health=off'),
-        ("health=/a b", 'http: "/a b" is not a path such as "/healthz"'),
+        ("health=/a b", 'health: http: "/a b" is not a path such as "/healthz"'),
     ],
 )
 def test_what_is_wrong_in_a_flag_is_said_with_what_to_write(option: str, complaint: str) -> None:
