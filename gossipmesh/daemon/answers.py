@@ -145,12 +145,12 @@ def _asked(query: str) -> tuple[str, str, list[tuple[str, str]]]:
             query, keep_blank_values=True, strict_parsing=True, encoding="latin-1", max_num_fields=MAX_FIELDS
         )
     except ValueError:
-        raise _wrong("write ?method=GET&url=http://NAME/PATH") from None
+        raise _wrong(f"write ?method=GET&url=http://NAME/PATH, with at most {MAX_FIELDS} fields") from None
     methods = [text for name, text in fields if name == "method"]
     urls = [text for name, text in fields if name == "url"]
     headers = [text.partition(":") for name, text in fields if name == "header"]
     if len(methods) > 1 or len(urls) != 1 or len(methods) + len(urls) + len(headers) != len(fields):
-        raise _wrong("it takes one url, at most one method, and any number of header=Name: value")
+        raise _wrong("it takes one url, at most one method, and header=Name: value, as often as needed")
     if not all(colon for _, colon, _ in headers):
         raise _wrong("a header is Name: value")
     return methods[0] if methods else "GET", urls[0], [(name, text) for name, _, text in headers]

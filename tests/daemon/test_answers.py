@@ -70,6 +70,12 @@ def test_what_is_no_question_is_answered_with_what_would_be_one(query: str) -> N
     assert set(document) == {"error"}
 
 
+def test_too_many_headers_are_refused_with_how_many_there_may_be() -> None:
+    status, document = asked("/v1/explain?url=http://hello/" + "&header=a:b" * 64)
+    assert status is HTTPStatus.BAD_REQUEST
+    assert document["error"].endswith("with at most 64 fields")
+
+
 def test_a_past_request_is_named_by_whatever_its_id_is() -> None:
     assert asked("/v1/explain/r-1") == (HTTPStatus.OK, {"name": "r-1"})
     assert asked("/v1/explain/%2Fa%20%25%2F%3F") == (HTTPStatus.OK, {"name": "/a %/?"})
