@@ -14,6 +14,7 @@ import trio
 
 from gossipmesh.config.model import Config
 from gossipmesh.daemon.control import Control
+from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Serving
@@ -35,6 +36,7 @@ class Ending:
         control: takes what we say of ourselves.
         plane: whose requests end.
         save: keeps what the next start wants to know.
+        log: of the daemon.
         nursery: all of the node.
     """
 
@@ -46,6 +48,7 @@ class Ending:
         plane: DataPlane,
         *,
         save: Callable[[], Awaitable[None]],
+        log: Log,
         nursery: trio.Nursery,
     ) -> None:
         self._patience_s = config.proxy.limits.drain_timeout_s
@@ -54,6 +57,7 @@ class Ending:
         self._control = control
         self._plane = plane
         self._save = save
+        self._log = log
         self._nursery = nursery
         self._stopping = self._drained = False
         self._draining = trio.Lock()
@@ -85,6 +89,7 @@ class Ending:
             await self.drain()
             await self._plane.finish()
         await self._save()
+        self._log.info("leaving", in_flight=self._plane.in_flight)
         self._set_serving(Serving.LEAVING)
         await self._wait_for_news()
 
@@ -93,12 +98,14 @@ class Ending:
         async with self._draining:
             if self._drained:
                 return
+            self._log.info("draining", in_flight=self._plane.in_flight)
             self._set_serving(Serving.DRAINING)
             with trio.move_on_after(self._patience_s):
                 # Whoever has not heard it sends on: to refuse that at once would cost each of them another attempt.
                 await self._wait_for_news()
                 await self._plane.drain()
             self._drained = True
+            self._log.info("drained", in_flight=self._plane.in_flight)
 
     async def _wait_for_news(self) -> None:
         """Give what we said of ourselves time to be heard."""

@@ -192,8 +192,9 @@ class Node:
             snapshot_changed=self._plane.snapshot_changed,
         )
         self._control = Control(self._mesh, udp, effects)
+        plane, save = self._plane, self._save_peers
         self._ending = Ending(
-            config, self._mesh, self._control, self._plane, save=self._save_peers, nursery=nursery
+            config, self._mesh, self._control, plane, save=save, log=self._log, nursery=nursery
         )
         effects.control = self._control
         self._health.publish = self._publish_health
@@ -269,7 +270,7 @@ class Node:
             listening=lambda: self._listening,
             channels=self._plane.channels,
             in_flight=lambda: self._plane.in_flight,
-            ejected=self._plane.is_ejected,
+            ejected=self._plane.why_ejected,
             drain=self._ending.drain,
             leave=self._ending.leave,
             recorder=self._recorder,

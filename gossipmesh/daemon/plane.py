@@ -201,9 +201,9 @@ class DataPlane:
         found = self._mesh.snapshot.endpoints(service)
         return any(endpoint.id == node and not endpoint.service.healthy for endpoint in found)
 
-    def is_ejected(self, service: str, node: NodeId) -> bool:
-        """Tell whether an endpoint is out of rotation here because of what its requests came to."""
-        return self._upstreams.is_ejected(service, node, now=self._reactor.now)
+    def why_ejected(self, service: str, node: NodeId) -> str:
+        """Say why this node leaves an endpoint out for what its requests came to; empty if it does not."""
+        return self._upstreams.why_ejected(service, node, now=self._reactor.now)
 
     @property
     def in_flight(self) -> int:

@@ -51,7 +51,7 @@ class NodeReport:
         listening: gives where the node listens now.
         channels: gives the open hop channels, by state.
         in_flight: gives the requests being answered now.
-        ejected: tells of a service's endpoint whether this node leaves it out for what its requests came to.
+        ejected: says why this node leaves a service's endpoint out for what its requests came to; empty: it does not.
         drain: takes no more work and returns when what was taken is over.
         leave: tells the mesh goodbye and returns when that is done.
         recorder: keeps what membership was told.
@@ -69,7 +69,7 @@ class NodeReport:
         listening: Callable[[], Listening],
         channels: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
-        ejected: Callable[[str, NodeId], bool],
+        ejected: Callable[[str, NodeId], str],
         drain: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
         recorder: Recorder,
@@ -161,7 +161,20 @@ class NodeReport:
         found = self._mesh.snapshot.endpoints(name)
         if not found:
             return None
-        return Endpoints(service=name, endpoints=[_endpoint(endpoint) for endpoint in found])
+        return Endpoints(service=name, endpoints=[self._endpoint(name, each) for each in found])
+
+    def _endpoint(self, service: str, endpoint: Endpoint) -> EndpointEntry:
+        # What the mesh says goes before what this node alone has seen.
+        reason = endpoint.reason or self._ejected(service, endpoint.id)
+        return EndpointEntry(
+            node=endpoint.node,
+            id=endpoint.id.hex(),
+            address=str(endpoint.address),
+            weight=endpoint.service.weight,
+            tags=list(endpoint.service.tags),
+            healthy=endpoint.eligible and not reason,
+            reason=reason,
+        )
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:
         """Give what a request of a local app would come to now."""
@@ -224,15 +237,3 @@ class NodeReport:
 
 def _shown(address: Address | None) -> str | None:
     return None if address is None else str(address)
-
-
-def _endpoint(endpoint: Endpoint) -> EndpointEntry:
-    return EndpointEntry(
-        node=endpoint.node,
-        id=endpoint.id.hex(),
-        address=str(endpoint.address),
-        weight=endpoint.service.weight,
-        tags=list(endpoint.service.tags),
-        healthy=endpoint.eligible,
-        reason=endpoint.reason,
-    )

@@ -197,10 +197,10 @@ class Upstreams:
         """Give which endpoints of which service went out of rotation, and which are back, since the last call."""
         return [(upstream.service, news) for upstream in self for news in upstream.outliers.take_news()]
 
-    def is_ejected(self, service: str, node: NodeId, *, now: float) -> bool:
-        """Tell whether an endpoint is out of rotation here because of what its requests came to: for reports."""
+    def why_ejected(self, service: str, node: NodeId, *, now: float) -> str:
+        """Say why an endpoint is out of rotation here because of what its requests came to; empty if it is not."""
         upstream = self.get(service)
-        return upstream is not None and bool(upstream.outliers.reason(node, now=now))
+        return "" if upstream is None else upstream.outliers.reason(node, now=now)
 
     def picture_changed(self, snapshot: Snapshot) -> None:
         """Hold nothing against endpoints that are eligible again: they were started anew, or say that they are well."""

@@ -59,7 +59,7 @@ class Around:
             listening=lambda: self.listening,
             channels=lambda: self.channels,
             in_flight=lambda: self.in_flight,
-            ejected=lambda service, node: (service, node) in self.ejected,
+            ejected=lambda service, node: "silence of 1 s" if (service, node) in self.ejected else "",
             drain=self.drain,
             leave=self.leave,
             recorder=self.recorder,
@@ -241,6 +241,10 @@ async def test_metrics_show_what_is_so_at_the_moment_they_are_read(world: World)
     (other,) = (each.id for each in alice.snapshot.endpoints("hello") if each.node == "bob")
     around.ejected.add(("hello", other))
     assert metric(report, "endpoints")['{service="hello",state="ejected"}'] >= 1.0
+    shown = report.endpoints("hello")
+    assert shown is not None
+    bob = next(each for each in shown["endpoints"] if each["node"] == "bob")
+    assert (bob["healthy"], bob["reason"]) == (False, "silence of 1 s")
     around.channels, around.in_flight = {"open": 0}, 0
     around.ejected.clear()
     world.drain("bob")

@@ -132,6 +132,8 @@ def test_a_node_that_drains_finishes_what_it_has_and_serves_its_own_apps_on(five
         thread.join()
     assert sorted({answer.instance for answer in held}) == ["hello-1", "hello-2"]
     assert node.terminate() == 0
+    told = [event for event in ("draining", "drained", "leaving") if f'"event":"{event}"' in node.log()]
+    assert told == ["draining", "drained", "leaving"]
 
 
 def test_a_second_signal_ends_a_node_at_once(five: Five) -> None:

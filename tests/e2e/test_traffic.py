@@ -107,3 +107,6 @@ def test_an_endpoint_that_only_fails_is_left_out_and_metrics_and_log_say_so(mesh
         (line,) = eventually(lambda: events(client, "ejected"))
         assert (line["service"], line["node"]) == ("hello", "hello-2")
         assert line["why"] == "out of rotation for 5 s after 5 failures in a row"
+        shown = {each["node"]: each["reason"] for each in client.ask("services/hello")["endpoints"]}
+        assert shown["hello-1"] == ""
+        assert "after 5 failures in a row" in shown["hello-2"]
