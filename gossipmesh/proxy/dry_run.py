@@ -15,8 +15,9 @@ from gossipmesh.channel.hop_messages import MAX_METHOD, Headers, is_request_line
 from gossipmesh.errors import RequestError
 from gossipmesh.model import Protocol
 from gossipmesh.proxy import deciding
-from gossipmesh.proxy.headers import visits
+from gossipmesh.proxy.headers import values_of, visits
 from gossipmesh.proxy.http1.messages import RequestIn
+from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.names import Named
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.replies import refusal
@@ -80,6 +81,23 @@ def request_of(method: str, url: str, headers: list[tuple[str, str]]) -> Request
     return RequestIn(*line, b"1.1", pairs, 0, False, b"", host, False)
 
 
+def _as_read(ports: OutboundPorts, request: RequestIn) -> RequestIn:
+    """Give a head as a connection of an app's would read it.
+
+    Raises:
+        RequestError: what it would be answered with: for headers that contradict each other, say.
+    """
+    pairs = request.headers
+    if request.host is not None and not values_of(pairs, b"host"):
+        pairs = ((b"Host", request.host), *pairs)
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target), *(b"%b: %b" % pair for pair in pairs)]
+    reading = Serving(ports.limits, fast_lane=ports.fast_lane)
+    reading.receive(b"\r\n".join(lines) + b"\r\n\r\n")
+    read = reading.next_request()
+    assert read is not None, "a whole head was given"
+    return read
+
+
 def dry_run(ports: OutboundPorts, request: RequestIn, *, overflow: bool) -> DryRun:
     """Give what a request on the proxy's own port would come to.
 
@@ -88,6 +106,10 @@ def dry_run(ports: OutboundPorts, request: RequestIn, *, overflow: bool) -> DryR
         request: its head.
         overflow: whether too many requests are in flight to take another one.
     """
+    try:
+        request = _as_read(ports, request)
+    except RequestError as error:
+        return DryRun("refuse", error=error)
     headers = deciding.forwardable(request)
     try:
         named = deciding.name(request, fixed=None, external=ports.external)

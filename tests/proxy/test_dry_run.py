@@ -45,6 +45,11 @@ async def test_it_says_what_the_proxy_then_does(lab: ModuleType) -> None:
             ("GET", "http://nobody/", [], "refuse", "404 NR"),
             ("GET", "https://hello/", [], "refuse", "400 DPE"),
             ("GET", "/x", [], "refuse", "400 DPE"),
+            ("GET", "http://hello/", [("Content-Length", "x")], "refuse", "400 DPE"),
+            ("GET", "http://hello/", [("Expect", "tea")], "refuse", "417 DPE"),
+            ("GET", "http://hello/", [("Transfer-Encoding", "gzip")], "refuse", "501 DPE"),
+            ("POST", "http://hello/", [("Content-Length", "5")], "send", ""),
+            ("GET", "http://hello/", [("Upgrade", "websocket"), ("Connection", "upgrade")], "send", ""),
         ):
             run = tried(web, method, url, headers)
             assert (run.decision, flag(run)) == (decision, wrong), url
