@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import trio
@@ -97,7 +96,7 @@ class DataPlane:
             rng=random.Random(os.urandom(16)),
         )
         self._history = History()
-        self._flush_due = False
+        self._flush_due = self._look_due = False
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._rates = rates_of(self._services, self._upstreams.traffic_of)
         metrics.add(UpstreamMetrics(self._upstreams, self._rates))
@@ -193,13 +192,28 @@ class DataPlane:
         return bound
 
     def snapshot_changed(self) -> None:
-        """Have requests asked elsewhere, as far as that is possible, that wait at what has become unhealthy."""
-        self._upstreams.picture_changed(self._mesh.snapshot)
-        self._reactor.defer(partial(self._pool.doubt, self._is_unhealthy))
+        """Have the newest picture of the mesh looked at, once for all that changes meanwhile.
 
-    def _is_unhealthy(self, node: NodeId, service: str) -> bool:
-        found = self._mesh.snapshot.endpoints(service)
-        return any(endpoint.id == node and not endpoint.service.healthy for endpoint in found)
+        Not here: this is called from within the control task, and what it costs grows with what the data plane does.
+        """
+        if not self._look_due:
+            self._look_due = True
+            self._reactor.defer(self._look_at_picture)
+
+    def _look_at_picture(self) -> None:
+        """Have requests asked elsewhere, as far as that is possible, that wait at what has become unhealthy."""
+        self._look_due = False
+        snapshot = self._mesh.snapshot
+        self._upstreams.picture_changed(snapshot)
+        unhealthy: dict[str, set[NodeId]] = {}
+
+        def is_unhealthy(node: NodeId, service: str) -> bool:
+            if service not in unhealthy:
+                found = snapshot.endpoints(service)
+                unhealthy[service] = {each.id for each in found if not each.service.healthy}
+            return node in unhealthy[service]
+
+        self._pool.doubt(is_unhealthy)
 
     def why_ejected(self, service: str, node: NodeId) -> str:
         """Say why this node leaves an endpoint out for what its requests came to; empty if it does not."""

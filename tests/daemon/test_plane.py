@@ -325,3 +325,18 @@ async def test_who_named_a_service_in_place_of_a_request_is_told_what_to_write()
     async with running(lambda hello: life(root, 1, hello)) as node:
         with pytest.raises(MeshError, match="or give a URL such as http://hello/ for what would be"):
             node.plane.explainer.past("hello")
+
+
+async def test_news_of_the_mesh_is_looked_at_in_a_turn_of_the_data_plane_once_for_all_of_it() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        assert (await node.get("http://hello/")).endswith(b"hello")
+        (upstream,) = node.plane._upstreams
+        assert upstream.eligible is None
+        for _ in range(3):
+            node.plane.snapshot_changed()
+        # Whoever calls is the control task: nothing is done in its time.
+        assert [each.eligible for each in node.plane._upstreams] == [None]
+        assert len(node.plane._reactor._deferred) == 1
+        while upstream.eligible is None:
+            await wait_all_tasks_blocked()
