@@ -103,6 +103,14 @@ class End:
     """Of a response: microseconds from the request's arrival to the first byte of its app's answer; 0: not said."""
 
 
+def app_us_of(took_s: float) -> int:
+    """Give what :attr:`End.app_us` says of an app that took ``took_s`` seconds: at least 1, for it did answer.
+
+    Clocks are read once a turn: an app that answers within the turn of its request took none by that measure.
+    """
+    return max(1, int(took_s * 1e6))
+
+
 def is_request_line(method: bytes, target: bytes) -> bool:
     """Tell whether a request may have this method and this target."""
     return (method in _USUAL or _is_method(method) is not None) and _is_target(target) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gossipmesh.channel.header_lines import HeaderLines
-from gossipmesh.channel.hop_messages import End, ResponseHead
+from gossipmesh.channel.hop_messages import End, ResponseHead, app_us_of
 from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.model import Protocol, Service
@@ -113,7 +113,7 @@ class QuickDelivery:
             head = ResponseHead(status, HeaderLines(lines, b""))
             took_s = self._ports.reactor.now - self._started
             try:
-                sent = self.stream.answer(head, body, End((), self._load(), 0, int(took_s * 1e6)))
+                sent = self.stream.answer(head, body, End((), self._load(), 0, app_us_of(took_s)))
             except LocalProtocolError:
                 sent = False
             if sent:

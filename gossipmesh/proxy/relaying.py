@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from gossipmesh.channel.hop_messages import End, Headers, ResponseHead
+from gossipmesh.channel.hop_messages import End, Headers, ResponseHead, app_us_of
 from gossipmesh.channel.hop_stream import MAX_INTERIM_HEADS
 from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, RequestError
@@ -115,7 +115,7 @@ class Relaying(ABC):
 
     def _end(self, trailers: Headers = ()) -> End:
         """Give the end of a response of the app, and what the caller's side should know of how it came about."""
-        return End(trailers, in_flight=self._load(), app_us=int(self._app_s * 1e6))
+        return End(trailers, in_flight=self._load(), app_us=app_us_of(self._app_s) if self._heard else 0)
 
     def _receive_heads(self, connection: AppConnection) -> bool:
         """Pass on response heads; True once the final one is passed on and its body is not."""

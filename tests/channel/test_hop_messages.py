@@ -14,6 +14,7 @@ from gossipmesh.channel.hop_messages import (
     End,
     RequestHead,
     ResponseHead,
+    app_us_of,
     decode_end_untrusted,
     decode_flag_untrusted,
     decode_request_head_untrusted,
@@ -147,6 +148,12 @@ def test_an_end_says_how_long_the_app_took_or_leaves_that_out_as_older_releases_
     assert decode_end_untrusted(pack([[], 3, 4])) == End((), 3, 4)
     assert decode_end_untrusted(encode_end(End((), 3, 4, 250_000))) == End((), 3, 4, 250_000)
     assert decode_end_untrusted(encode_end(End(app_us=2**40))).app_us == 2**32 - 1
+
+
+def test_an_app_that_answers_within_a_tick_of_the_clock_is_not_taken_for_one_of_which_nothing_is_known() -> (
+    None
+):
+    assert (app_us_of(0.0), app_us_of(2.5e-7), app_us_of(0.25)) == (1, 1, 250_000)
 
 
 @pytest.mark.parametrize(
