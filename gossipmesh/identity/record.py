@@ -6,7 +6,7 @@ for 24 hours, so that what nobody refreshes disappears.
 
 Body: ``[1, id, boot, incarnation, name, [[ip, port]...], dh key, dh generation, zone,
 [[name, port, protocol, weight, [tag...], healthy]...], serving, chain hash, issued at, expires at]``, and, where a
-policy is in effect at the node, ``policy version, first 8 bytes of its hash, gate``.
+policy is in effect at the node, ``[policy version, first 8 bytes of its hash, gate]``.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _encode_body(record: MemberRecord) -> bytes:
             record.chain_hash,
             record.issued_at,
             record.expires_at,
-            *(record.policy if record.policy != NO_POLICY else ()),
+            *([list(record.policy)] if record.policy != NO_POLICY else []),
         ]
     )
 
@@ -224,10 +224,14 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
 
 
 def _decode_policy(fields: wire.Fields) -> tuple[int, bytes, int]:
-    if not fields.left:
+    # Earlier releases appended nothing here, and what a later one may put in its place is no reason to refuse it.
+    if not fields.left or not fields.next_is_array():
         return NO_POLICY
-    version = fields.integer(0, MAX_COUNTER)
-    return version, fields.binary(POLICY_PREFIX, POLICY_PREFIX), fields.integer(0, MAX_GATE)
+    policy = fields.fields(wire.MAX_ARRAY)
+    if not policy.left:
+        return NO_POLICY
+    version = policy.integer(0, MAX_COUNTER)
+    return version, policy.binary(POLICY_PREFIX, POLICY_PREFIX), policy.integer(0, MAX_GATE)
 
 
 def _decode_address(item: object) -> Address:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.errors import TrustError
@@ -119,6 +119,7 @@ ENTRIES = [
 ]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32))
 def test_the_order_of_offers_leaves_no_trace(seed: int) -> None:
     def taken(entries: list[Revocation]) -> Revocations:
