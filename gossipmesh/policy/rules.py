@@ -122,7 +122,7 @@ class _Left:
 class _Compiled:
     """The rules of one policy by the service that they are about."""
 
-    __slots__ = ("_by_service", "_decisions", "_default", "_every", "_memo", "_methods", "_nodes", "_rules")
+    __slots__ = ("_by_service", "_decisions", "_default", "_every", "_methods", "_nodes", "_rules", "memo")
 
     def __init__(self, rules: Sequence[Rule], default_allow: bool) -> None:
         self._rules = rules
@@ -144,7 +144,7 @@ class _Compiled:
             for subject in rule.sources
             if subject.kind is Kind.NODE
         }
-        self._memo: dict[object, _Left] = {}
+        self.memo: dict[object, _Left] = {}
 
     def decide(self, source: Source, service: str, method: bytes, target: bytes, tcp: bool) -> Decision:
         # A caller chooses node, service and method; what no rule names must not fill the memo.
@@ -154,15 +154,15 @@ class _Compiled:
             source.services,
             source.groups,
             service if service in self._by_service else EVERY,
-            method if method in self._methods else method.upper() if method.upper() in self._methods else b"",
+            method if method in self._methods else self._unnamed(method),
             tcp,
         )
-        left = self._memo.get(key)
+        left = self.memo.get(key)
         if left is None:
             left = self._find(source, service, method, tcp)
-            if len(self._memo) >= MAX_MEMO:
-                self._memo.clear()
-            self._memo[key] = left
+            if len(self.memo) >= MAX_MEMO:
+                self.memo.clear()
+            self.memo[key] = left
         if left.decision is not None:
             return left.decision
         path = target.partition(b"?")[0]
@@ -173,6 +173,11 @@ class _Compiled:
         if left.allow is not None and (index := left.allow.first(path)) != NONE:
             return self._decisions[index]
         return self._default
+
+    def _unnamed(self, method: bytes) -> bytes:
+        """Give what stands for a method that no rule names as it is: it may still be denied in capitals."""
+        upper = method.upper()
+        return b" " + upper if upper in self._methods else b""
 
     def _find(self, source: Source, service: str, method: bytes, tcp: bool) -> _Left:
         """Ask all rules about the service, but for their paths."""
@@ -248,6 +253,11 @@ class Policy:
                 that deny with them refuse the whole service.
         """
         return self._compiled.decide(source, service, method, target, tcp)
+
+    @property
+    def remembered(self) -> int:
+        """How many combinations of source, service and method are remembered."""
+        return len(self._compiled.memo)
 
     def has_paths(self, service: str) -> bool:
         """Tell whether a rule with paths names the service; one for all services names each."""
