@@ -225,8 +225,22 @@ class DataPlane:
         return self._outbound.in_flight + self._inbound.in_flight
 
     async def serve_channel(self, stream: SecureStream) -> None:
-        """Serve an accepted hop channel."""
+        """Serve an accepted hop channel.
+
+        Raises:
+            TrustError: its peer was revoked since its handshake.
+        """
+        self._mesh.charter.check_not_revoked(stream.peer.chain)
         await self._acceptor.serve_channel(stream)
+
+    def end_channels(self, hit: Callable[[Peer], bool]) -> None:
+        """End the channels from and to the peers that are ``hit``, and the requests on them, in the next turn."""
+
+        def end() -> None:
+            self._pool.close_where(hit)
+            self._acceptor.close_where(hit)
+
+        self._reactor.defer(end)
 
     async def drain(self) -> None:
         """Take no more requests from the mesh, and return when those that were taken are over.

@@ -11,6 +11,7 @@ from attrs import frozen
 import gossipmesh
 from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
@@ -54,6 +55,7 @@ class NodeReport:
         ejected: says why this node leaves a service's endpoint out for what its requests came to; empty: it does not.
         drain: takes no more work and returns when what was taken is over.
         leave: tells the mesh goodbye and returns when that is done.
+        offer: takes something signed for the whole mesh and says what became of it.
         recorder: keeps what membership was told.
         own_services: gives this node's services and their health.
         explain: gives what a request of a local app would come to.
@@ -72,6 +74,7 @@ class NodeReport:
         ejected: Callable[[str, NodeId], str],
         drain: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
+        offer: Callable[[str, bytes], Awaitable[str]],
         recorder: Recorder,
         own_services: Callable[[], list[OwnService]],
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
@@ -86,6 +89,7 @@ class NodeReport:
         self._ejected = ejected
         self._drain = drain
         self._leave = leave
+        self._offer = offer
         self._recorder = recorder
         self._own_services = own_services
         self._explain = explain
@@ -121,7 +125,7 @@ class NodeReport:
             ),
             agreement=round(mesh.agreement, 3),
             awareness=mesh.awareness,
-            policy_version=0,
+            policy_version=0 if mesh.charter.policy is None else mesh.charter.policy.document.version,
             services=self._own_services(),
         )
 
@@ -146,6 +150,24 @@ class NodeReport:
             zone=record.zone,
             services=[service.name for service in record.services],
             since=round(since, 3),
+            policy_version=record.policy[0],
+        )
+
+    def revocations(self) -> Revocations:
+        """Give who is revoked, and why."""
+        return Revocations(revocations=[revocation_entry(e) for e in self._mesh.charter.revocations.entries])
+
+    def identities(self) -> Identities:
+        """Give what each living member's chain says that a revocation may name."""
+        mesh = self._mesh
+        records = [mesh.own, *(member.record for member in mesh.members.values())]
+        found = [(record, mesh.chain_of(record.id)) for record in records]
+        return Identities(
+            identities=[
+                identity_entry(mesh.names.get(record.id, record.name), chain)
+                for record, chain in found
+                if chain is not None
+            ]
         )
 
     def services(self) -> Services:
@@ -213,6 +235,7 @@ class NodeReport:
         )
         metrics.set_channels(self._channels())
         metrics.set_in_flight(self._in_flight())
+        metrics.set_revocations(len(mesh.charter.revocations))
         metrics.set_awareness(mesh.awareness)
         metrics.set_chain_expiry(mesh.chain.grants.expires_at)
         return metrics.text()
@@ -233,6 +256,10 @@ class NodeReport:
     async def leave(self) -> None:
         """Leave the mesh."""
         await self._leave()
+
+    async def offer(self, kind: str, raw: bytes) -> str:
+        """Take something signed for the whole mesh."""
+        return await self._offer(kind, raw)
 
 
 def _shown(address: Address | None) -> str | None:

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, TypedDict
 
 from attrs import frozen
 
+from gossipmesh.daemon.identities import Identities, Revocations
+
 
 @frozen
 class Readiness:
@@ -86,6 +88,8 @@ class MemberEntry(TypedDict):
     services: list[str]
     since: float
     """Unix seconds since when it has been in its state."""
+    policy_version: int
+    """Of the policy in effect there, by its own record; 0: none."""
 
 
 class Members(TypedDict):
@@ -254,7 +258,7 @@ class Explained(TypedDict):
 
 
 class NodeView(Protocol):
-    """A running node, as the admin API sees it. All but ``drain`` and ``leave`` answer at once, from memory."""
+    """A running node, as the admin API sees it. All but ``drain``, ``leave`` and ``offer`` answer from memory."""
 
     def status(self) -> Status:
         """Give the node in short."""
@@ -266,6 +270,14 @@ class NodeView(Protocol):
 
     def services(self) -> Services:
         """Give all services with the number of their endpoints."""
+        ...
+
+    def revocations(self) -> Revocations:
+        """Give who is revoked, and why."""
+        ...
+
+    def identities(self) -> Identities:
+        """Give what a revocation may name of each living member, this node included."""
         ...
 
     def endpoints(self, name: str) -> Endpoints | None:
@@ -314,4 +326,8 @@ class NodeView(Protocol):
 
     async def leave(self) -> None:
         """Leave the mesh: return once others were told. The daemon may end after that, not before."""
+        ...
+
+    async def offer(self, kind: str, raw: bytes) -> str:
+        """Take a ``bundle``, a ``revocation`` or a ``policy``; give ``taken``, ``stale`` or ``refused: `` and why."""
         ...
