@@ -1,6 +1,8 @@
 """Who may call what: pure decisions on an authenticated source.
 
-    decision.py   the decision on one request
+    decision.py   who asks, and what was decided
+    rules.py      the rules of a policy document, compiled: ``Policy.decide``
+    paths.py      which readings of a path count, and which targets are refused
 
 The law: a decision depends on nothing but its arguments. It is taken at the destination, on a source that the
 channel's handshake authenticated, and what was decided on is byte for byte what is forwarded.

@@ -1,0 +1,132 @@
+"""What a request's path is to a rule, when nobody can know what it is to the app.
+
+A router may ignore case, a slash at the end, ``;parameters``, and will decode percent-encoding; another may do none
+of that. What was checked is byte for byte what is forwarded, so nothing is rewritten here. Instead:
+
+- a target that routers may read as a path in *another place* is refused (:func:`ambiguous_path`): ``%2f``, ``%5c``,
+  a backslash, ``//``, dot segments, NUL, each also encoded twice;
+- a rule that denies matches if *any* reading of the path does: both sides are :func:`folded`;
+- a rule that allows matches the very bytes that it names, for those alone were meant.
+
+So another spelling of a denied path is denied, and another spelling of an allowed one is not allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+NONE: Final = 1 << 30
+"""The index of no rule: above all others."""
+BELOW: Final = b"/*"
+"""At the end of a rule's path: whatever is below it."""
+DECODINGS: Final = 2
+"""How often a folded path is percent-decoded: some apps sit behind a gateway that decodes once more."""
+
+_PLAIN: Final = re.compile(rb"(?>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~!$&'()*+,=:@-]*+)*+/?+)")
+"""Paths about which there is no doubt, so that most are read once and fast."""
+_RAW: Final = re.compile(rb"(#)|(\x00)|(%(?![0-9A-Fa-f]{2}))")
+_READINGS: Final = re.compile(
+    rb"(%2f)|(%5c|\\)|(%00|\x00)|(%c[01]|[\xc0\xc1])|(/(?:\.|%2e){1,2}(?=[/;]|%3b|\Z))|(/(?:[/;]|%3b))",
+    re.IGNORECASE,
+)
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_RAW_REASONS: Final = ("#, which no request target has", "a NUL byte", "% without two hex digits")
+_REASONS: Final = (
+    "%2f, which some apps take for a slash",
+    "a backslash, which some apps take for a slash",
+    "a NUL byte",
+    "bytes that are not UTF-8 and that some apps take for others",
+    "a segment . or .., which some apps resolve",
+    "an empty segment, which some apps leave out",
+)
+
+
+def ambiguous_path(target: bytes) -> str | None:
+    """Say why apps may differ about which path a request target names; None if they do not.
+
+    Only the part before ``?`` is looked at. To be asked where a rule with paths names the service
+    (:meth:`~gossipmesh.policy.rules.Policy.has_paths`): other services may need such paths (npm, GitLab, S3).
+    """
+    path = target.partition(b"?")[0]
+    if _PLAIN.fullmatch(path) is not None and path:
+        return None
+    if not path.startswith(b"/"):
+        return None if path == b"*" else "it does not begin with a slash"
+    if (found := _RAW.search(path)) is not None and found.lastindex is not None:
+        return f"it has {_RAW_REASONS[found.lastindex - 1]}"
+    if (found := _READINGS.search(path)) is not None and found.lastindex is not None:
+        return f"it has {_REASONS[found.lastindex - 1]}"
+    if b"%25" in path:
+        found = _READINGS.search(unquote_to_bytes(path))
+        if found is not None and found.lastindex is not None:
+            return f"decoded twice, it has {_REASONS[found.lastindex - 1]}"
+    return None
+
+
+def folded(path: bytes) -> bytes:
+    """Give one spelling for all paths that some router takes for the same.
+
+    Decoded (twice), without ``;parameters`` and the slash at the end, and in lower case. Two paths that fold to
+    different bytes are different to every app that we know of; two that fold to the same may or may not be.
+    """
+    for _ in range(DECODINGS):
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+    if b";" in path:
+        path = _PARAMETERS.sub(b"", path)
+    if path.isascii():
+        path = path.lower()
+    else:
+        # Upper first: a dotless i and a long s become letters that only their capitals have in common.
+        path = path.decode("utf-8", "surrogateescape").upper().lower().encode("utf-8", "surrogateescape")
+    return path.rstrip(b"/") or b"/"
+
+
+class PathIndex:
+    """Finds the first of many rules whose paths match, in time that depends on the path alone.
+
+    Args:
+        paths: paths as rules have them, each with its rule's index.
+        folds: whether they and those asked for are compared in all readings (rules that deny), or as they are.
+    """
+
+    __slots__ = ("_below", "_depth", "_exact", "_folds")
+
+    def __init__(self, paths: Iterable[tuple[bytes, int]], *, folds: bool) -> None:
+        self._exact: dict[bytes, int] = {}
+        self._below: dict[bytes, int] = {}
+        self._folds = folds
+        for path, index in paths:
+            self._add(path, index)
+        # How many slashes a path's beginning has is bounded by the rules, not by who sends the path.
+        self._depth = max((base.count(b"/") for base in self._below), default=-1)
+
+    def _add(self, path: bytes, index: int) -> None:
+        below = path.endswith(BELOW)
+        base = path[: -len(BELOW)] if below else path
+        if self._folds and base:
+            base = folded(base)
+            base = b"" if below and base == b"/" else base
+        if below:
+            self._below[base] = min(index, self._below.get(base, NONE))
+        if not below or self._folds or not base:
+            # To a router that ignores a last slash, `/admin` is `/admin/`, which is below `/admin`.
+            base = base or b"/"
+            self._exact[base] = min(index, self._exact.get(base, NONE))
+
+    def first(self, path: bytes) -> int:
+        """Give the least index of a rule one of whose paths is ``path`` or above it; :data:`NONE` if there is none."""
+        if self._folds:
+            path = folded(path)
+        first = self._exact.get(path, NONE)
+        slash, last = path.find(b"/"), len(path) - 1
+        for _ in range(self._depth + 1):
+            if not 0 <= slash < last:
+                break
+            index = self._below.get(path[:slash], NONE)
+            first = index if index < first else first
+            slash = path.find(b"/", slash + 1)
+        return first
