@@ -155,6 +155,8 @@ class VerdictEntry(TypedDict):
     version: int
     rule: str
     verdict: Literal["allow", "deny"]
+    mode: Literal["enforce", "audit"]
+    """``audit``: what is denied is let through all the same."""
 
 
 class AttemptEntry(TypedDict):
@@ -218,6 +220,8 @@ class StateEntry(TypedDict):
     budget: float
     """Retries that could be made now."""
     hedging: str
+    traffic: Literal["policy", "file", "default"]
+    """Where the service's settings were said."""
 
 
 class Explained(TypedDict):

@@ -107,6 +107,10 @@ class Mesh:
         """This node's chain, as last renewed."""
         return self._own.chain
 
+    def chain_of(self, node: NodeId) -> VerifiedChain | None:
+        """Give the chain of a member's newest record; None: no such member is known."""
+        return self._own.chain if node == self.id else self._registry.chain_of(node)
+
     @property
     def trust(self) -> TrustStore:
         """The mesh's trust bundles."""

@@ -96,7 +96,7 @@ class Inbound:
         try:
             if not quickly:
                 check_untrusted(stream.request, service)
-            authorize(ports, stream.request, peer)
+            authorize(ports, stream.request, peer, service)
             if ports.rates:
                 check_rate(ports, stream.request, peer)
         except RequestError as error:

@@ -17,7 +17,8 @@ from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.apps import AppConnection
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.quick_heads import length_fits, may_go_to_app, read_answer, trace_id_in
-from gossipmesh.transport.hop_stream import HopStream, StreamListener
+from gossipmesh.proxy.relaying import Relaying
+from gossipmesh.transport.hop_stream import HopStream
 
 METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"PATCH"})
 """Methods whose answer has a body."""
@@ -61,7 +62,7 @@ class QuickDelivery:
         *,
         load: Callable[[], int],
         over: Callable[[HopStream], None],
-        general: Callable[[QuickDelivery, AppConnection], StreamListener],
+        general: Callable[[QuickDelivery, AppConnection], Relaying],
     ) -> None:
         self._ports = ports
         self.stream = stream
@@ -172,6 +173,13 @@ class QuickDelivery:
         """Nothing waits for credit."""
 
     # --- ending ----------------------------------------------------------------------------------------------------
+
+    def denied(self) -> bool:
+        """Leave it to the general way."""
+        self._general()
+        general = self.stream.listener
+        assert isinstance(general, Relaying)
+        return general.denied()
 
     def _general(self) -> AppConnection:
         """Hand request and connection to a delivery; give the connection, which is its link's owner again."""

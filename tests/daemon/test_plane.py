@@ -299,7 +299,8 @@ async def test_a_request_that_policy_denies_would_be_refused_and_was() -> None:
     async with running(lambda hello: life(root, 1, hello), default_allow=False) as node:
         explained = node.plane.explainer.dry_run("GET", "http://hello/", [])
         assert (explained["decision"], explained["flag"], explained["chosen"]) == ("refuse", "AZ", "alone")
-        assert explained["policy"] == {"version": 0, "rule": "default", "verdict": "deny"}
+        denied = {"version": 0, "rule": "default", "verdict": "deny", "mode": "enforce"}
+        assert explained["policy"] == denied
         await node.get("http://hello/")
         entries = await node.access(2)
         past = node.plane.explainer.past(str(entries["outbound"]["request_id"]))
