@@ -11,6 +11,8 @@
 ``sources.py``        what a file, the environment and flags say, all in one shape
 ``bind.py``           from given values to frozen parts, strictly (cattrs)
 ``traffic.py``        ``[traffic.NAME]``: how the requests to a service are spread and tried
+``policy_text.py``    the text of a mesh's policy: rules, and traffic for all
+``lines.py``            in which line of a TOML text a key stands
 ``load.py``           flag, then variable, then file, then default; origins; what must fit together
 ====================  =====================================================================================
 

@@ -22,10 +22,11 @@ NONE: Final = 1 << 30
 """The index of no rule: above all others."""
 BELOW: Final = b"/*"
 """At the end of a rule's path: whatever is below it."""
-DECODINGS: Final = 2
-"""How often a folded path is percent-decoded: some apps sit behind a gateway that decodes once more."""
 
-_PLAIN: Final = re.compile(rb"(?>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~!$&'()*+,=:@-]*+)*+/?+)")
+_FINE: Final = rb"%(?!00|2[5EFef]|3[Bb]|5[Cc]|[Cc][01])[0-9A-Fa-f]{2}"
+_PLAIN: Final = re.compile(
+    rb"(?:/\.?(?:[A-Za-z0-9_~!$&'()*+,=:@-]|%b)(?:[A-Za-z0-9._~!$&'()*+,;=:@-]++|%b)*+)*+/?+" % (_FINE, _FINE)
+)
 """Paths about which there is no doubt, so that most are read once and fast."""
 _RAW: Final = re.compile(rb"(#)|(\x00)|(%(?![0-9A-Fa-f]{2}))")
 _READINGS: Final = re.compile(
@@ -72,17 +73,19 @@ def folded(path: bytes) -> bytes:
     Decoded (twice), without ``;parameters`` and the slash at the end, and in lower case. Two paths that fold to
     different bytes are different to every app that we know of; two that fold to the same may or may not be.
     """
-    for _ in range(DECODINGS):
-        if b"%" in path:
-            path = unquote_to_bytes(path)
+    if b"%" in path:
+        # Twice: some apps sit behind a gateway that decodes, and decode once more.
+        path = unquote_to_bytes(unquote_to_bytes(path))
     if b";" in path:
         path = _PARAMETERS.sub(b"", path)
-    if path.isascii():
-        path = path.lower()
-    else:
-        # Upper first: a dotless i and a long s become letters that only their capitals have in common.
-        path = path.decode("utf-8", "surrogateescape").upper().lower().encode("utf-8", "surrogateescape")
-    return path.rstrip(b"/") or b"/"
+    path = path.lower() if path.isascii() else _lower(path)
+    return path.rstrip(b"/") or b"/" if path.endswith(b"/") else path
+
+
+def _lower(path: bytes) -> bytes:
+    """Give what is not all ASCII in lower case, as far as it is UTF-8."""
+    # Upper first: a dotless i and a long s have only their capitals in common with i and s.
+    return path.decode("utf-8", "surrogateescape").upper().lower().encode("utf-8", "surrogateescape")
 
 
 class PathIndex:
@@ -93,7 +96,7 @@ class PathIndex:
         folds: whether they and those asked for are compared in all readings (rules that deny), or as they are.
     """
 
-    __slots__ = ("_below", "_depth", "_exact", "_folds")
+    __slots__ = ("_below", "_exact", "_folds", "_levels")
 
     def __init__(self, paths: Iterable[tuple[bytes, int]], *, folds: bool) -> None:
         self._exact: dict[bytes, int] = {}
@@ -101,8 +104,9 @@ class PathIndex:
         self._folds = folds
         for path, index in paths:
             self._add(path, index)
-        # How many slashes a path's beginning has is bounded by the rules, not by who sends the path.
-        self._depth = max((base.count(b"/") for base in self._below), default=-1)
+        # How deep a path is looked into is bounded by the rules, not by who sends the path.
+        depths = {base.count(b"/") for base in self._below}
+        self._levels = tuple(depth in depths for depth in range(max(depths, default=-1) + 1))
 
     def _add(self, path: bytes, index: int) -> None:
         below = path.endswith(BELOW)
@@ -123,10 +127,12 @@ class PathIndex:
             path = folded(path)
         first = self._exact.get(path, NONE)
         slash, last = path.find(b"/"), len(path) - 1
-        for _ in range(self._depth + 1):
+        for is_base in self._levels:
             if not 0 <= slash < last:
                 break
-            index = self._below.get(path[:slash], NONE)
-            first = index if index < first else first
+            if is_base:
+                index = self._below.get(path[:slash])
+                if index is not None and index < first:
+                    first = index
             slash = path.find(b"/", slash + 1)
         return first

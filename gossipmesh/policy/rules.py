@@ -149,7 +149,7 @@ class _Compiled:
     def decide(self, source: Source, service: str, method: bytes, target: bytes, tcp: bool) -> Decision:
         # A caller chooses node, service and method; what no rule names must not fill the memo.
         key = (
-            source.node if source.node in self._nodes else b"",
+            source.node if self._nodes and source.node in self._nodes else b"",
             source.service,
             source.services,
             source.groups,
