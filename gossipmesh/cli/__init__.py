@@ -10,6 +10,7 @@
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``explain.py``   why a request would go, or went, where it did
+``can.py``       whether a member may send a request, and which rule says so
 ``trace.py``     save the flight recorder
 ``replay.py``    the part of ``sim`` that runs a saved one again
 ``leave.py``     drain: take no more work; leave the mesh

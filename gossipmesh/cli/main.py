@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "gossipmesh.cli.reading:services",
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "explain": "gossipmesh.cli.explain:explain",
+    "can": "gossipmesh.cli.can:can",
     "config": "gossipmesh.cli.reading:config",
     "trace": "gossipmesh.cli.trace:trace",
     "drain": "gossipmesh.cli.leave:drain",

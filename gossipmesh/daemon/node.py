@@ -277,6 +277,7 @@ class Node:
             own_services=self._health.report,
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
+            policy=lambda: self._plane.policy,
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)

@@ -159,6 +159,35 @@ class VerdictEntry(TypedDict):
     """``audit``: what is denied is let through all the same."""
 
 
+class CanEntry(TypedDict):
+    """One member in ``/v1/can``, speaking as a service or as none (empty)."""
+
+    node: str
+    id: str
+    speaks_as: str
+    verdict: Literal["allow", "deny"]
+    rule: str
+
+
+class Allowed(TypedDict):
+    """``/v1/can``: whether a request would be let in."""
+
+    source: str
+    service: str
+    method: str
+    """Empty, as is the path, for a tcp service: nobody sees them there."""
+    path: str
+    protocol: Literal["http", "tcp"]
+    offered: bool
+    """Whether any member offers the service now; if none does, it was taken for an http service."""
+    verdict: Literal["allow", "deny"]
+    """``deny`` if one of the callers is denied."""
+    rule: str
+    version: int
+    mode: Literal["enforce", "audit"]
+    callers: list[CanEntry]
+
+
 class AttemptEntry(TypedDict):
     """One attempt of a past request; times in milliseconds since the request came, None where it did not get there."""
 
@@ -274,6 +303,14 @@ class NodeView(Protocol):
 
     def endpoints(self, name: str) -> Endpoints | None:
         """Give a service's endpoints, or None for a service that nobody offers."""
+        ...
+
+    def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Allowed:
+        """Tell whether a request would be let in, and by which rule.
+
+        Raises:
+            ConfigError: for what is no question.
+        """
         ...
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:

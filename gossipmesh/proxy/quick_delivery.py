@@ -15,9 +15,9 @@ from gossipmesh.errors import LocalProtocolError
 from gossipmesh.model import Protocol, Service
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.apps import AppConnection
+from gossipmesh.proxy.delivery import Delivery
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.quick_heads import length_fits, may_go_to_app, read_answer, trace_id_in
-from gossipmesh.proxy.relaying import Relaying
 from gossipmesh.transport.hop_stream import HopStream
 
 METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"PATCH"})
@@ -62,7 +62,7 @@ class QuickDelivery:
         *,
         load: Callable[[], int],
         over: Callable[[HopStream], None],
-        general: Callable[[QuickDelivery, AppConnection], Relaying],
+        general: Callable[[QuickDelivery, AppConnection], Delivery],
     ) -> None:
         self._ports = ports
         self.stream = stream
@@ -178,7 +178,7 @@ class QuickDelivery:
         """Leave it to the general way."""
         self._general()
         general = self.stream.listener
-        assert isinstance(general, Relaying)
+        assert isinstance(general, Delivery)
         return general.denied()
 
     def _general(self) -> AppConnection:

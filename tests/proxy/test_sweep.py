@@ -174,12 +174,14 @@ async def test_a_change_before_the_first_look_is_found(lab: ModuleType) -> None:
 
 
 async def test_audit_mode_ends_nothing(lab: ModuleType) -> None:
-    async with lab.pair(app(lab, []), speaks_as="web") as (web, hello):
-        async with await begin(lab, web, UPGRADE, b"\r\n\r\n") as stream:
-            hello.enforce(Policy(NO_WEB.rules, mode="audit"))
-            hello.reactor.defer(hello.sweep.judge_all)
-            assert await echoes(lab, stream)
-            assert hello.ended == []
+    async with (
+        lab.pair(app(lab, []), speaks_as="web") as (web, hello),
+        await begin(lab, web, UPGRADE, b"\r\n\r\n") as stream,
+    ):
+        hello.enforce(Policy(NO_WEB.rules, mode="audit"))
+        hello.reactor.defer(hello.sweep.judge_all)
+        assert await echoes(lab, stream)
+        assert hello.ended == []
 
 
 async def test_many_are_judged_in_slices_and_the_last_policy_counts(lab: ModuleType) -> None:
