@@ -86,6 +86,10 @@ class Fields:
         """How many elements were not yet taken."""
         return len(self._items) - self._next
 
+    def next_is_array(self) -> bool:
+        """Tell whether the next element is an array; only where there is one."""
+        return type(self._items[self._next]) is list
+
     def integer(self, low: int = 0, high: int = MAX_INT) -> int:
         """Take an integer from ``low`` to ``high``, both included. A boolean is not one."""
         item = self._take()

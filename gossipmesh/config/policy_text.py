@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
@@ -30,12 +31,17 @@ MAX_PATH: Final = 1_024
 MAX_DEPTH: Final = 32
 """Slashes of a path: what each request with a deep path would be searched for."""
 MAX_METHOD: Final = 32
+MAX_PARTS: Final = 64
+"""Parts of a dotted key: tomllib's time is quadratic in them, and 32 KiB of them would take a node ten seconds."""
 
 KEYS: Final = ("mode", "default", "rule", "service")
 RULE_KEYS: Final = ("action", "name", "from", "to", "methods", "paths")
 NEEDED: Final = ("action", "from", "to")
 
 _SYNTAX: Final = re.compile(r"(.*?) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
+_DOTTED: Final = re.compile(
+    rf"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_PARTS}}}"""
+)
 _METHOD: Final = re.compile(r"[A-Z0-9!#$%&'+.^_`|~-]+")
 _PATH: Final = re.compile(r"/[!-~]*")
 _NODE: Final = re.compile(rf"[0-9a-f]{{{2 * ID_BYTES}}}")
@@ -96,6 +102,9 @@ class _Text:
             size = len(self._text.encode())
             if size > MAX_TEXT:
                 self._fail((), f"{size} bytes; a policy has at most {MAX_TEXT}", "config.file")
+            if _DOTTED.search(self._text):
+                text = f"a key of over {MAX_PARTS} parts, which no policy has"
+                self._fail((), f"not a policy: {text}", "config.file")
             return tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             found = _SYNTAX.fullmatch(str(error))
@@ -166,12 +175,14 @@ class _Text:
 
     def _check_effect(self, rules: tuple[Rule, ...]) -> None:
         """Refuse rules that allow what another rule denies altogether."""
-        denying = [(index, rule) for index, rule in enumerate(rules) if not rule.allow]
+        denying: defaultdict[str, list[int]] = defaultdict(list)
+        for index, rule in enumerate(rules):
+            for service in () if rule.allow else rule.services:
+                denying[service].append(index)
         for place, rule in enumerate(rules):
-            if (
-                rule.allow
-                and (by := next((i for i, deny in denying if covers(deny, rule)), None)) is not None
-            ):
+            candidates = (*denying[EVERY], *denying[rule.services[0]]) if rule.allow else ()
+            by = next((index for index in candidates if covers(rules[index], rule)), None)
+            if by is not None:
                 line = self._line(("rule", by))
                 text = f"it can never allow anything: {rules[by].label} (line {line}) denies all that it is about"
                 self._fail(("rule", place), f"{text}; drop one of them")

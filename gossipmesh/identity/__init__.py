@@ -11,6 +11,9 @@ Traffic between the files is one way, top to bottom:
 * ``token``        the join token: blocks, and the secret that adds the next
 * ``chain``        a node's proof of membership, and how it is made of a token
 * ``renewal``      a new chain of an old one
+* ``authority``    who may sign for the mesh, and objects that were so signed
+* ``revocation``   a signed word that a node, token or issuer is none any longer
+* ``revoked``      the set of them, and on whom it has effect
 * ``record``       what a node says of itself
 * ``accusation``   what a node says of another that does not answer
 * ``checks``       the costly ones of these functions as one port

@@ -5,7 +5,8 @@ bytes as they came. A record is at most 1,100 bytes signed, so that it always fi
 for 24 hours, so that what nobody refreshes disappears.
 
 Body: ``[1, id, boot, incarnation, name, [[ip, port]...], dh key, dh generation, zone,
-[[name, port, protocol, weight, [tag...], healthy]...], serving, chain hash, issued at, expires at]``.
+[[name, port, protocol, weight, [tag...], healthy]...], serving, chain hash, issued at, expires at]``, and, where a
+policy is in effect at the node, ``[policy version, first 8 bytes of its hash, gate]``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ MAX_GENERATION: Final = 255
 MAX_COUNTER: Final = 2**32 - 1
 RECORD_LIFETIME_S: Final = 24 * 60 * 60
 RECORD_HASH_BYTES: Final = 16
+POLICY_PREFIX: Final = 8
+MAX_GATE: Final = 127
+NO_POLICY: Final = (0, b"", 0)
 MALFORMED: Final = "record.malformed"
 
 _PROTOCOLS: Final = (Protocol.HTTP, Protocol.TCP)
@@ -69,6 +73,8 @@ class MemberRecord:
     issued_at: int
     expires_at: int
     signed: Signed = field(repr=False)
+    policy: tuple[int, bytes, int] = NO_POLICY
+    """The version of the policy in effect there (0: none), the first 8 bytes of its hash, and what its gate says."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -96,6 +102,7 @@ def sign_record(
     zone: str = "",
     services: Sequence[Service] = (),
     serving: Serving = Serving.SERVING,
+    policy: tuple[int, bytes, int] = NO_POLICY,
 ) -> MemberRecord:
     """Make and sign a node's own record; it lives for 24 hours from ``issued_at``.
 
@@ -117,6 +124,7 @@ def sign_record(
         issued_at=issued_at,
         expires_at=issued_at + RECORD_LIFETIME_S,
         signed=Signed(b"", b"", b""),
+        policy=policy,
     )
     return _sign(unsigned, seed, mesh_id)
 
@@ -174,6 +182,7 @@ def _encode_body(record: MemberRecord) -> bytes:
             record.chain_hash,
             record.issued_at,
             record.expires_at,
+            *([list(record.policy)] if record.policy != NO_POLICY else []),
         ]
     )
 
@@ -203,6 +212,7 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
         issued_at=fields.integer(0, MAX_WALL),
         expires_at=fields.integer(0, MAX_WALL),
         signed=signed,
+        policy=_decode_policy(fields),
     )
     if not record.addresses:
         raise RemoteProtocolError(MALFORMED, "a record without an address")
@@ -211,6 +221,17 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
     if not 0 < record.expires_at - record.issued_at <= RECORD_LIFETIME_S:
         raise RemoteProtocolError(MALFORMED, "a record that lives longer than 24 hours, or not at all")
     return record
+
+
+def _decode_policy(fields: wire.Fields) -> tuple[int, bytes, int]:
+    # Earlier releases appended nothing here, and what a later one may put in its place is no reason to refuse it.
+    if not fields.left or not fields.next_is_array():
+        return NO_POLICY
+    policy = fields.fields(wire.MAX_ARRAY)
+    if not policy.left:
+        return NO_POLICY
+    version = policy.integer(0, MAX_COUNTER)
+    return version, policy.binary(POLICY_PREFIX, POLICY_PREFIX), policy.integer(0, MAX_GATE)
 
 
 def _decode_address(item: object) -> Address:

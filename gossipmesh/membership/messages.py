@@ -7,7 +7,9 @@ nothing until the mesh has verified them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
 from typing import Final, assert_never
 
 from attrs import field, frozen
@@ -24,11 +26,16 @@ MAX_RAW: Final = 1_100
 MAX_SEQ: Final = 2**32 - 1
 ROOT_BYTES: Final = 16
 HASH_BYTES: Final = 16
+CHARTER_BYTES: Final = 8
 HEADER_BYTES: Final = 3
 """At most this much goes to the array around all messages."""
 NEWS_BYTES: Final = 5
 """At most this much goes to the array, kind and length around the raw bytes of one piece of news."""
 
+_STAMP: Final = CHARTER_BYTES + 2
+"""Bytes of the charter's digest behind a ping or an ack."""
+_STAMP_AT: Final[Mapping[int, int]] = MappingProxyType({1: 4, 2: 3})
+"""Where it is, by the kind of the message."""
 _MALFORMED: Final = "gossip.malformed"
 
 
@@ -43,6 +50,7 @@ class Kind(enum.IntEnum):
     ACCUSATION = 6
     CHAIN_REQUEST = 7
     CHAIN = 8
+    CHARTER = 9
 
 
 def _length(raw: bytes) -> str:
@@ -110,20 +118,34 @@ class ChainNews:
     raw: bytes = field(repr=_length)
 
 
+@frozen
+class CharterNews:
+    """What the sender holds of what is signed for the whole mesh, as a digest of 8 bytes.
+
+    ``revocation`` is one entry of it, for whom it revokes: nobody else will speak to it any more.
+
+    It rides behind each ping and ack as one more element, which earlier releases ignore. They refuse a datagram that
+    holds a message of a kind unknown to them, so as a message it always goes alone.
+    """
+
+    digest: bytes
+    revocation: bytes = field(default=b"", repr=_length)
+
+
 ProbeMessage = Ping | Ack | PingRequest | Nack
 """What the membership machine receives itself; the mesh verifies all the rest first."""
 News = RecordNews | AccusationNews
 """What is piggybacked."""
-Message = ProbeMessage | News | ChainRequest | ChainNews
+Message = ProbeMessage | News | ChainRequest | ChainNews | CharterNews
 
 
-def encode_messages(messages: Sequence[Message]) -> bytes:
-    """Pack ``messages`` into the plaintext of one datagram.
+def encode_messages(messages: Sequence[Message], charter: bytes = b"") -> bytes:
+    """Pack ``messages`` into the plaintext of one datagram, ``charter`` behind each ping and ack.
 
     Raises:
         LocalProtocolError: ``gossip.too-long``, for over 64 messages or 1,192 bytes.
     """
-    plaintext = wire.pack([_fields_of(message) for message in messages])
+    plaintext = wire.pack([_stamped(message, charter) for message in messages])
     if len(messages) > MAX_MESSAGES or len(plaintext) > MAX_PLAINTEXT:
         text = f"{len(messages)} messages of {len(plaintext)} bytes do not fit one datagram"
         raise LocalProtocolError("gossip.too-long", text)
@@ -131,8 +153,13 @@ def encode_messages(messages: Sequence[Message]) -> bytes:
 
 
 def encoded_size(message: Message) -> int:
-    """Give how many bytes ``message`` takes inside a datagram."""
-    return len(wire.pack(_fields_of(message)))
+    """Give how many bytes ``message`` takes inside a datagram, at most."""
+    return len(wire.pack(_fields_of(message))) + (_STAMP if isinstance(message, Ping | Ack) else 0)
+
+
+def _stamped(message: Message, charter: bytes) -> list[wire.Value]:
+    fields = _fields_of(message)
+    return [*fields, charter] if charter and isinstance(message, Ping | Ack) else fields
 
 
 def _fields_of(message: Message) -> list[wire.Value]:
@@ -153,12 +180,14 @@ def _fields_of(message: Message) -> list[wire.Value]:
             return [Kind.CHAIN_REQUEST, digest]
         case ChainNews(raw):
             return [Kind.CHAIN, raw]
+        case CharterNews(digest, revocation):
+            return [Kind.CHARTER, digest, revocation]
         case _:
             assert_never(message)
 
 
 def decode_messages_untrusted(plaintext: bytes) -> list[Message]:
-    """Give the messages that ``plaintext`` holds, 64 at most.
+    """Give the messages that ``plaintext`` holds, 64 at most, and behind them the charter's digest if one has it.
 
     Raises:
         RemoteProtocolError: ``gossip.malformed``, for any other bytes.
@@ -166,7 +195,17 @@ def decode_messages_untrusted(plaintext: bytes) -> list[Message]:
     value = wire.unpack_untrusted(plaintext, code=_MALFORMED, max_bytes=MAX_PLAINTEXT)
     if type(value) is not list or len(value) > MAX_MESSAGES:
         raise RemoteProtocolError(_MALFORMED, f"an array of at most {MAX_MESSAGES} messages was expected")
-    return [_record(item) or _message(wire.Fields(item, code=_MALFORMED)) for item in value]
+    messages = [_record(item) or _message(wire.Fields(item, code=_MALFORMED)) for item in value]
+    # All of one datagram say the same, or their sender is no honest one.
+    stamps = (stamp for item in value if (stamp := _stamp_of(item)))
+    return [*messages, *(CharterNews(stamp) for stamp in islice(stamps, 1))]
+
+
+def _stamp_of(item: list[object]) -> bytes:
+    """Give the charter's digest behind a ping or an ack, or no bytes; what is none is a later release's business."""
+    place = _STAMP_AT.get(item[0]) if type(item[0]) is int else None
+    stamp = item[place] if place is not None and len(item) > place else b""
+    return stamp if type(stamp) is bytes and len(stamp) == CHARTER_BYTES else b""
 
 
 def _record(item: object) -> RecordNews | None:
@@ -200,5 +239,8 @@ def _message(fields: wire.Fields) -> Message:
             return ChainRequest(fields.binary(HASH_BYTES, HASH_BYTES))
         case Kind.CHAIN:
             return ChainNews(fields.binary(1, MAX_RAW))
+        case Kind.CHARTER:
+            digest = fields.binary(CHARTER_BYTES, CHARTER_BYTES)
+            return CharterNews(digest, fields.binary(0, MAX_RAW))
         case kind:
             raise RemoteProtocolError(_MALFORMED, f"no message of kind {kind}")

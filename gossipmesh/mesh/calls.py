@@ -16,6 +16,7 @@ from gossipmesh.mesh.exchanges import (
     Kind,
     Open,
     Probe,
+    Pull,
     Renew,
     Sync,
     decode_plain_untrusted,
@@ -24,6 +25,7 @@ from gossipmesh.mesh.exchanges import (
 from gossipmesh.mesh.gossip import Gossip
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.own import Own
+from gossipmesh.mesh.pulling import Pulling
 from gossipmesh.mesh.reach import Reach
 from gossipmesh.mesh.reconciling import Reconciling
 from gossipmesh.mesh.renewing import Renewing
@@ -47,7 +49,9 @@ class Calls:
         gossip: Gossip,
         detour: Detour,
         reach: Reach,
+        pulling: Pulling,
     ) -> None:
+        self._pulling = pulling
         self._own_id = own_id
         self._own = own
         self._standing = standing
@@ -74,6 +78,11 @@ class Calls:
                 return response, effects, []
             case Kind.REACH:
                 return self._reach.answer_untrusted(peer, request, now=now)
+            case Kind.CHARTER:
+                response, back = self._pulling.answer_untrusted(
+                    peer.id, peer.record.addresses, request, now=now
+                )
+                return response, [], back
             case Kind.DIAL:
                 decode_plain_untrusted(request, Kind.DIAL)
                 return encode_plain(Kind.DIALLED), [], []
@@ -107,6 +116,10 @@ class Calls:
                 # The handshake was what mattered; a release that does not know the question refuses it there too.
                 self._reach.dialled(peer.id, ok=True)
                 return [], []
+            case Pull():
+                return self._pulling.receive_answer_untrusted(
+                    peer.id, exchange.addresses, answer, now=now, wall=wall
+                )
             case Greet() | Sync() | Probe() as purpose:
                 learned, effects, go_on = self._reconciling.receive_answer_untrusted(
                     exchange, peer, answer, now=now, wall=wall
@@ -114,7 +127,12 @@ class Calls:
                 if isinstance(purpose, Greet) and peer.id != self._own_id:
                     self._reach.meet(peer.id, exchange.addresses, now=now)
                 learnt = self._admission.learn(learned, peer.id, news=True, now=now, wall=wall)
-                return [*effects, *learnt], go_on()
+                asked = (
+                    self._pulling.meets(peer.id, exchange.addresses, now=now)
+                    if isinstance(purpose, Greet)
+                    else []
+                )
+                return [*effects, *learnt], [*asked, *go_on()]
             case _:
                 assert_never(exchange.purpose)
 
@@ -132,6 +150,9 @@ class Calls:
                 return [], []
             case DialBack():
                 self._reach.dialled(exchange.target, ok=False)
+                return [], []
+            case Pull():
+                self._pulling.failed(exchange.target)
                 return [], []
             case Renew():
                 return [], []  # It is asked for again from time to time.

@@ -7,6 +7,7 @@ than may. Every half minute a ping tries UDP again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field
@@ -38,9 +39,13 @@ class Detour:
     Args:
         exchanges: what is under way; it bounds how many of ours there are.
         timeout_s: after this long an answer is of no use: a probe has ended by then.
+        charter: gives the digest that rides behind pings and acks.
     """
 
-    def __init__(self, exchanges: Exchanges, *, timeout_s: float) -> None:
+    def __init__(
+        self, exchanges: Exchanges, *, timeout_s: float, charter: Callable[[], bytes] = bytes
+    ) -> None:
+        self._charter = charter
         self._exchanges = exchanges
         self._timeout_s = timeout_s
         self._lines: dict[NodeId, _Line] = {}  # of blocked members only
@@ -66,7 +71,7 @@ class Detour:
         """
         line = self._lines.setdefault(member.id, _Line(tried_at=now))
         if len(line.waiting) < MAX_WAITING:
-            line.waiting.append(encode_messages(messages))
+            line.waiting.append(encode_messages(messages, self._charter()))
         return [] if line.busy else self._begin(line, member, now=now)
 
     def answered(self, member: Member, *, now: float) -> list[Exchange]:

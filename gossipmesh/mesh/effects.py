@@ -6,7 +6,15 @@ from attrs import frozen
 
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.messages import Message
-from gossipmesh.mesh.outputs import BootRaised, Converged, Notice, Refused
+from gossipmesh.mesh.outputs import (
+    BootRaised,
+    BundlesChanged,
+    Converged,
+    Notice,
+    PolicyChanged,
+    Refused,
+    RevocationsChanged,
+)
 from gossipmesh.model import NodeId
 
 
@@ -39,14 +47,27 @@ class Reply:
     messages: tuple[Message, ...]
 
 
+@frozen
+class CharterHeard:
+    """A member told the digest of what it holds that is signed for the whole mesh; and why it drops us, if it does."""
+
+    peer: NodeId
+    digest: bytes
+    revocation: bytes
+
+
 Effect = (
     believed.Output
     | Notice
     | Refused
     | BootRaised
     | Converged
+    | PolicyChanged
+    | RevocationsChanged
+    | BundlesChanged
     | WantChain
     | RecordTaken
     | OwnKeyTwice
+    | CharterHeard
     | Reply
 )

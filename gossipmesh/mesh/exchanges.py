@@ -7,6 +7,7 @@
     25 carry     [25, messages, ...]  26 answer: [26, messages, ...], each as the plaintext of a datagram
     27 reach     [27]                 28 answer: [28, reached]; asks whether the other side reaches us
     29 dial      [29]                 30 answer: [30]; how the other side finds out
+    31, 32       what is signed for the whole mesh: see ``charter_messages``
 
 *Greet* opens every exchange with a seed, a newcomer or a dead member. Each side gives its newest record, and the
 record of the other that it holds for dead, if any (else no bytes). A node that finds itself buried signs a newer
@@ -60,6 +61,8 @@ class Kind(enum.IntEnum):
     REACHED = 28
     DIAL = 29
     DIALLED = 30
+    CHARTER = 31
+    CHARTERED = 32
 
 
 class Reached(enum.IntEnum):
@@ -93,7 +96,7 @@ def decode_greeting_untrusted(data: bytes, kind: Kind) -> Greeting:
     Raises:
         RemoteProtocolError: ``exchange.malformed``, for any other bytes; the code of the refusal, for a refusal.
     """
-    fields = _open_untrusted(data, kind)
+    fields = open_untrusted(data, kind)
     return Greeting(fields.binary(1, MAX_CHAIN), fields.binary(1, MAX_RECORD), fields.binary(0, MAX_RECORD))
 
 
@@ -108,7 +111,7 @@ def decode_plain_untrusted(data: bytes, kind: Kind) -> None:
     Raises:
         RemoteProtocolError: as :func:`decode_greeting_untrusted`.
     """
-    _open_untrusted(data, kind)
+    open_untrusted(data, kind)
 
 
 def decode_chain_untrusted(data: bytes, kind: Kind) -> bytes:
@@ -117,7 +120,7 @@ def decode_chain_untrusted(data: bytes, kind: Kind) -> bytes:
     Raises:
         RemoteProtocolError: as :func:`decode_greeting_untrusted`.
     """
-    return _open_untrusted(data, kind).binary(1, MAX_CHAIN)
+    return open_untrusted(data, kind).binary(1, MAX_CHAIN)
 
 
 def encode_carried(kind: Kind, plaintexts: Sequence[bytes]) -> bytes:
@@ -131,7 +134,7 @@ def decode_carried_untrusted(data: bytes, kind: Kind) -> list[list[Message]]:
     Raises:
         RemoteProtocolError: as :func:`decode_greeting_untrusted`; ``gossip.malformed``.
     """
-    fields = _open_untrusted(data, kind)
+    fields = open_untrusted(data, kind)
     plaintexts = [fields.binary(1, MAX_PLAINTEXT) for _ in range(min(fields.left, MAX_CARRIED))]
     return [decode_messages_untrusted(plaintext) for plaintext in plaintexts]
 
@@ -147,7 +150,7 @@ def decode_reached_untrusted(data: bytes) -> Reached:
     Raises:
         RemoteProtocolError: as :func:`decode_greeting_untrusted`.
     """
-    return Reached(_open_untrusted(data, Kind.REACHED).integer(high=max(Reached)))
+    return Reached(open_untrusted(data, Kind.REACHED).integer(high=max(Reached)))
 
 
 def encode_refusal(code: str) -> bytes:
@@ -155,7 +158,12 @@ def encode_refusal(code: str) -> bytes:
     return wire.pack([Kind.REFUSED, code.encode()[:MAX_CODE]])
 
 
-def _open_untrusted(data: bytes, kind: Kind) -> wire.Fields:
+def open_untrusted(data: bytes, kind: Kind) -> wire.Fields:
+    """Give what follows the kind of a message.
+
+    Raises:
+        RemoteProtocolError: as :func:`decode_greeting_untrusted`.
+    """
     fields = wire.Fields(wire.unpack_untrusted(data, code=_CODE), code=_CODE)
     got = fields.integer(1, 127)
     if got == Kind.REFUSED:
@@ -207,7 +215,12 @@ class DialBack:
     """A look whether a member is where it says it is, because it asked."""
 
 
-Purpose = Greet | Sync | Probe | Renew | Carry | AskReached | DialBack
+@frozen
+class Pull:
+    """The question what a member holds of what is signed for the whole mesh."""
+
+
+Purpose = Greet | Sync | Probe | Renew | Carry | AskReached | DialBack | Pull
 
 
 @frozen

@@ -7,7 +7,7 @@ datagrams, what came over a channel in the answer: so a ping that tries UDP agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -19,6 +19,7 @@ from gossipmesh.membership.messages import (
     Ack,
     ChainNews,
     ChainRequest,
+    CharterNews,
     Message,
     Nack,
     Ping,
@@ -30,7 +31,7 @@ from gossipmesh.membership.messages import (
 from gossipmesh.mesh.admission import Admission
 from gossipmesh.mesh.convergence import Convergence
 from gossipmesh.mesh.detour import Detour
-from gossipmesh.mesh.effects import Effect, Reply, WantChain
+from gossipmesh.mesh.effects import CharterHeard, Effect, Reply, WantChain
 from gossipmesh.mesh.exchanges import Kind, decode_carried_untrusted, encode_carried
 from gossipmesh.mesh.outputs import Converged, Output, Refused, SendDatagram
 from gossipmesh.mesh.reach import Reach
@@ -59,7 +60,9 @@ class Gossip:
         detour: Detour,
         reach: Reach,
         convergence: Convergence,
+        charter: Callable[[], bytes],
     ) -> None:
+        self._charter = charter
         self._secrecy = secrecy
         self._registry = registry
         self._membership = membership
@@ -96,7 +99,7 @@ class Gossip:
                 match effect:
                     case believed.SendMessages(target, said) if target == sender:
                         with suppress(LocalProtocolError):
-                            back.append(encode_messages(said))
+                            back.append(encode_messages(said, self._charter()))
                     case _:
                         others.append(effect)
         return encode_carried(Kind.CARRIED, back), others
@@ -180,6 +183,8 @@ class Gossip:
                 return []
             case ChainNews(raw):
                 return self._admission.chain(raw, news=True, now=now, wall=wall)
+            case CharterNews(digest, revocation):
+                return [CharterHeard(sender, digest, revocation)]
 
     def _compare(self, message: Ping | Ack, sender: NodeId, *, now: float) -> list[Effect]:
         if message.root != self._registry.digest.root:
@@ -211,7 +216,7 @@ class Gossip:
         if member is None:
             return []
         try:
-            payload = self._secrecy.seal(target, encode_messages(messages))
+            payload = self._secrecy.seal(target, encode_messages(messages, self._charter()))
         except (LocalProtocolError, RemoteProtocolError) as error:
             return [Refused(error.code)]
         kind = type(messages[0]).__name__.lower() if messages else "empty"

@@ -7,34 +7,24 @@ comes as ``now`` (monotonic seconds) and ``wall`` (Unix seconds, for expiry only
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.errors import ConfigError, RemoteProtocolError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer, encode_credentials
 from gossipmesh.identity.record import MemberRecord
-from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.machine import STALL_S
 from gossipmesh.membership.members import Member
-from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
+from gossipmesh.mesh.carrying import Carrying
+from gossipmesh.mesh.charter import Charter
+from gossipmesh.mesh.effects import Effect
 from gossipmesh.mesh.exchanges import encode_refusal
-from gossipmesh.mesh.outputs import (
-    BootRaised,
-    Converged,
-    MemberChanged,
-    Notice,
-    Output,
-    ProbeMeasured,
-    Refused,
-    RoutabilityChanged,
-    SnapshotChanged,
-)
+from gossipmesh.mesh.outputs import Output, Refused
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, MemberState, NodeId, Serving
+from gossipmesh.model import Address, NodeId, Serving
 from gossipmesh.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -86,6 +76,8 @@ class Mesh:
         self._gossip = parts.gossip
         self._detour = parts.detour
         self._calls = parts.calls
+        self._charter, self._pulling, self._restored = parts.charter, parts.pulling, parts.restored
+        self._carrying = Carrying(parts)
         self._reach = parts.reach
         self._routes = parts.routes
         self._housekeeping_at = now
@@ -117,6 +109,11 @@ class Mesh:
         return self._trust
 
     @property
+    def charter(self) -> Charter:
+        """What is signed for the whole mesh: the policy in force, and who is revoked. To be read only."""
+        return self._charter
+
+    @property
     def members(self) -> Mapping[NodeId, Member]:
         """Everybody else, as believed now."""
         return self._membership.members
@@ -133,8 +130,9 @@ class Mesh:
 
     @property
     def joined(self) -> bool:
-        """Whether this node has been in step with another member, or has nobody to wait for."""
-        return self._reconciling.joined
+        """Whether this node has been in step with another member, policy included, or has nobody to wait for."""
+        alone = not any(member.living for member in self.members.values())
+        return self._reconciling.joined and (self._pulling.synced or alone)
 
     @property
     def agreement(self) -> float:
@@ -172,6 +170,7 @@ class Mesh:
             self._membership.deadline,
             self._reconciling.deadline,
             self._reach.deadline,
+            self._pulling.deadline,
             self._housekeeping_at,
             self._routes.due,
         )
@@ -182,7 +181,9 @@ class Mesh:
         """Begin: take in what the last run knew, and probe it."""
         self._now, self._wall = now, wall
         effects: list[Effect] = [*self._standing.complain(), *self._membership.start(now=now)]
+        effects += self._restored
         self._reconciling.start(now=now)
+        self._pulling.start(now=now)
         learned = list(self._setup.known)
         effects += self._admission.learn(learned, self.id, news=False, now=now, wall=wall)
         return self._carry(effects)
@@ -217,6 +218,8 @@ class Mesh:
         if now >= self._reconciling.deadline:
             outputs += self._reconciling.handle_timer(now=now)
         outputs += self._reach.handle_timer(now=now)
+        told, asked = self._pulling.handle_timer(now=now)
+        effects, outputs = [*effects, *told], [*outputs, *asked]
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             outputs += self._keep_house(effects, now=now, wall=wall)
@@ -230,6 +233,8 @@ class Mesh:
         A request that cannot be granted is answered with a refusal; the channel stays.
         """
         self._now, self._wall = now, wall
+        if self._charter.is_revoked(peer.chain):
+            return encode_refusal("chain.revoked"), [Refused("chain.revoked")]
         try:
             response, effects, outputs = self._calls.answer_untrusted(peer, request, now=now, wall=wall)
         except RemoteProtocolError as error:
@@ -242,7 +247,7 @@ class Mesh:
         """Take the answer to the :class:`~gossipmesh.mesh.outputs.Exchange` of this number."""
         self._now, self._wall = now, wall
         exchange = self._exchanges.end(number)
-        if exchange is None:
+        if exchange is None or self._charter.is_revoked(peer.chain):
             return []
         try:
             effects, outputs = self._calls.receive_answer_untrusted(
@@ -298,6 +303,24 @@ class Mesh:
         self._now, self._wall = now, wall
         return self._carry(self._standing.set_health(unhealthy, now=now, wall=wall))
 
+    def show_policy(self, version: int, hash_: bytes, gate: int, *, now: float, wall: float) -> list[Output]:
+        """Say in our record which policy is in effect here, and what the gate of its rollout says."""
+        self._now, self._wall = now, wall
+        return self._carry(self._standing.show_policy((version, hash_[:8], gate), now=now, wall=wall))
+
+    def offer_untrusted(self, kind: str, raw: bytes, *, now: float, wall: float) -> tuple[str, list[Output]]:
+        """Take something signed for the whole mesh: a ``bundle``, a ``revocation`` or a ``policy``.
+
+        Gives ``taken``, ``stale`` or ``refused: `` and why.
+        """
+        self._now, self._wall = now, wall
+        try:
+            said = self._charter.offer_untrusted(kind, raw, wall=wall)
+        except (RemoteProtocolError, ConfigError) as error:
+            return f"refused: {error}", [Refused(error.code)]
+        self._pulling.note_change(now=now)
+        return ("taken" if said else "stale"), self._carry([*said])
+
     # --- inside ---
 
     def _refused_services(self, node: NodeId) -> frozenset[str]:
@@ -308,6 +331,8 @@ class Mesh:
             effects += self._standing.resign(now=now, wall=wall)
         effects += self._standing.handle_timer(now=now, wall=wall)
         effects += self._reach.complain_unheard(now=now)
+        effects += self._charter.expire(wall=wall)
+        self._pulling.note_change(now=now)
         outputs: list[Output] = []
         for exchange in self._exchanges.end_overdue(now=now):
             followed, said = self._calls.failed(exchange, "no answer", refused=False, now=now)
@@ -320,73 +345,4 @@ class Mesh:
         return outputs + asked
 
     def _carry(self, effects: Sequence[Effect], outputs: Sequence[Output] = ()) -> list[Output]:
-        """Turn what the parts want into what the shell does, and hand out a new snapshot where it changed."""
-        done = list(outputs)
-        waiting = deque(effects)
-        # A refutation or a probe that cannot be begun adds a few effects, and no further one of its kind: it ends.
-        while waiting:
-            effect = waiting.popleft()
-            match effect:
-                case believed.Refute(above, foreign):
-                    waiting += self._rise(above, foreign=foreign)
-                case OwnKeyTwice(version):
-                    waiting += self._rise(version, foreign=True)
-                case believed.StreamProbe(target, seq, timeout_s):
-                    probe = self._reconciling.probe(target, seq, timeout_s=timeout_s, now=self._now)
-                    # One that cannot be begun is no refused connection: the probe goes on without it.
-                    done += [] if probe is None else [probe]
-                case _:
-                    done += self._carry_one(effect)
-        if self._now >= self._routes.due:
-            done.append(SnapshotChanged(self._routes.rebuild(now=self._now)))
-        return done
-
-    def _rise(self, above: tuple[int, int], *, foreign: bool) -> list[Effect]:
-        return self._standing.rise_above(above, foreign=foreign, now=self._now, wall=self._wall)
-
-    def _carry_one(self, effect: Effect) -> list[Output]:
-        match effect:
-            case believed.SendMessages(target, messages):
-                return self._gossip.send(target, messages, now=self._now)
-            case Reply(target, messages):
-                return self._gossip.seal(target, messages)
-            case believed.ProbeMeasured(_, rtt_s):
-                return [ProbeMeasured(rtt_s)]
-            case believed.StateChanged(node, old, new, why):
-                return self._change(node, old, new, why)
-            case believed.RoutabilityChanged(node, routable, why):
-                self._routes.touch(node)
-                return [RoutabilityChanged(node, self._routes.name_of(node), routable, why)]
-            case RecordTaken(node):
-                self._routes.touch(node)
-                return []
-            case believed.PeerRoot(peer):
-                self._reconciling.differs(peer, now=self._now)
-                return []
-            case believed.Reconnect(target):
-                member = self.members.get(target)
-                return [] if member is None else self._reconciling.meet(member, now=self._now)
-            case believed.Forgotten(node):
-                self._registry.forget(node)
-                self._secrecy.forget(node)
-                self._admission.forget(node)
-                self._forget(node)
-                self._routes.touch(node)
-                return []
-            case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain():
-                return []
-            case Notice() | Refused() | BootRaised() | Converged():
-                return [effect]
-
-    def _change(self, node: NodeId, old: MemberState | None, new: MemberState, why: str) -> list[Output]:
-        self._routes.touch(node)
-        if new is MemberState.DEAD:
-            self._registry.forget(node)
-        if new in (MemberState.DEAD, MemberState.LEFT):
-            self._forget(node)
-        return [MemberChanged(node, self._routes.name_of(node), old, new, why)]
-
-    def _forget(self, node: NodeId) -> None:
-        self._reconciling.forget(node)
-        self._detour.forget(node)
-        self._reach.forget(node)
+        return self._carrying.carry(effects, outputs, now=self._now, wall=self._wall)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 from attrs import field, frozen
 
+from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.model import Address, MemberState, NodeId
+from gossipmesh.policy.document import PolicyDocument
 from gossipmesh.routing.snapshot import Snapshot
 
 
@@ -95,6 +98,40 @@ class Converged:
     lasted_s: float
 
 
+@frozen
+class PolicyChanged:
+    """Put this policy document in force, and keep it on disk; None: the mesh's default decision is in force again."""
+
+    raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
+    document: PolicyDocument | None
+
+
+@frozen
+class RevocationsChanged:
+    """End whatever is open with whoever is revoked now, and keep the set on disk.
+
+    ``is_revoked`` judges by the newest set whenever it is called. ``text`` says in words what came, if anything did.
+    """
+
+    is_revoked: Callable[[VerifiedChain], bool] = field(repr=False)
+    count: int
+    text: str
+
+
+@frozen
+class BundlesChanged:
+    """Keep the mesh's trust bundles on disk: the ``n``-th is the newest now."""
+
+    n: int
+
+
+@frozen
+class OwnRevoked:
+    """Stop: this node is revoked, as ``text`` says, and nobody will speak to it any more."""
+
+    text: str
+
+
 class Level(enum.Enum):
     """How loud a notice is."""
 
@@ -128,6 +165,10 @@ Output = (
     | BootRaised
     | ProbeMeasured
     | Converged
+    | PolicyChanged
+    | RevocationsChanged
+    | BundlesChanged
+    | OwnRevoked
     | Notice
     | Refused
 )

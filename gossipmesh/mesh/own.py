@@ -15,7 +15,10 @@ from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import (
     MAX_COUNTER,
+    MAX_GATE,
     MAX_GENERATION,
+    NO_POLICY,
+    POLICY_PREFIX,
     RECORD_LABEL,
     RECORD_LIFETIME_S,
     MemberRecord,
@@ -57,11 +60,14 @@ class Own:
         self.serving = Serving.SERVING
         self.unhealthy = frozenset(service.name for service in setup.services if not service.healthy)
         self.refresh_wall = 0.0
+        self.shown = (MAX_COUNTER, bytes(POLICY_PREFIX), MAX_GATE)
+        """Which policy the next record says is in effect here."""
         self.refused: frozenset[str] = frozenset()
         """Services that we declare and our chain does not allow: no route leads to them, ours neither."""
         # Counters take more bytes as they rise. What is too long for the highest ones is refused here, at the start,
         # and not by a running daemon that has to refute something.
         self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, wall=MAX_WALL - RECORD_LIFETIME_S)
+        self.shown = NO_POLICY
 
     def _record(self, boot: int, incarnation: int, generation: int, *, wall: float) -> MemberRecord:
         return sign_record(
@@ -78,6 +84,7 @@ class Own:
             serving=self.serving,
             chain_hash=self.chain.hash,
             issued_at=int(wall),
+            policy=self.shown,
         )
 
     def sign(self, *, wall: float, above: tuple[int, int] | None = None) -> MemberRecord:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.admission import Admission
 from gossipmesh.mesh.calls import Calls
+from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.convergence import Convergence
 from gossipmesh.mesh.detour import Detour
 from gossipmesh.mesh.exchanges import Exchanges
 from gossipmesh.mesh.gossip import Gossip
 from gossipmesh.mesh.joining import Joining
 from gossipmesh.mesh.own import Own
+from gossipmesh.mesh.pulling import Pulling
 from gossipmesh.mesh.reach import Reach
 from gossipmesh.mesh.reconciling import Reconciling
 from gossipmesh.mesh.renewing import Renewing
@@ -62,7 +64,11 @@ class Parts:
             now=now,
             pair_keys=setup.pair_keys,
         )
-        self.registry = Registry(setup.trust, limits=setup.limits, checks=setup.checks)
+        self.charter = Charter(setup.trust, setup.check_policy)
+        self.restored = self.charter.restore(setup.revocations, setup.policies, wall=wall())
+        self.registry = Registry(
+            setup.trust, limits=setup.limits, checks=setup.checks, revoked=self.charter.is_revoked
+        )
         self.own = Own(setup, secrecy=self.secrecy, registry=self.registry, rng=rng)
         self.membership: Membership = setup.membership(
             setup.parameters,
@@ -84,10 +90,27 @@ class Parts:
         self.exchanges = Exchanges()
         self.reconciling = self._make_reconciling(setup, rng)
         self.renewing = Renewing(
-            setup.trust, setup.key, setup.root_seed, self.registry, self.exchanges, rng=rng
+            setup.trust,
+            setup.key,
+            setup.root_seed,
+            self.registry,
+            self.exchanges,
+            rng=rng,
+            revoked=self.charter.is_revoked,
         )
         self.reach = Reach(self.exchanges, self.membership, root=lambda: self.registry.digest.root, rng=rng)
-        self.detour = Detour(self.exchanges, timeout_s=setup.parameters.probe_period_s)
+        self.detour = Detour(
+            self.exchanges, timeout_s=setup.parameters.probe_period_s, charter=lambda: self.charter.digest
+        )
+        self.pulling = Pulling(
+            setup.key.id,
+            self.charter,
+            parameters=setup.parameters,
+            membership=self.membership,
+            exchanges=self.exchanges,
+            expected=setup.seeds_expected,
+            rng=rng,
+        )
         self.gossip = Gossip(
             secrecy=self.secrecy,
             registry=self.registry,
@@ -97,6 +120,7 @@ class Parts:
             detour=self.detour,
             reach=self.reach,
             convergence=Convergence(),
+            charter=lambda: self.charter.digest,
         )
         self.calls = Calls(
             setup.key.id,
@@ -108,6 +132,7 @@ class Parts:
             gossip=self.gossip,
             detour=self.detour,
             reach=self.reach,
+            pulling=self.pulling,
         )
         self.routes = Routes(setup.key.id, self.membership, self.registry, refused_services)
 

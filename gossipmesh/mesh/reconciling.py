@@ -25,6 +25,7 @@ from gossipmesh.mesh.exchanges import (
     Kind,
     Open,
     Probe,
+    Pull,
     Purpose,
     Renew,
     Sync,
@@ -295,7 +296,7 @@ class Reconciling:
             case Probe(seq):
                 decode_plain_untrusted(answer, Kind.PROBED)
                 return [], [*self._membership.stream_probe_result(peer.id, seq, ok=True, now=now)], list
-            case Renew() | Carry() | AskReached() | DialBack():
+            case Renew() | Carry() | AskReached() | DialBack() | Pull():
                 raise RemoteProtocolError("exchange.malformed", "not an exchange of this kind")
 
     def _greeted_untrusted(

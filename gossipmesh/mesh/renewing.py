@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from gossipmesh.errors import RemoteProtocolError, TrustError
@@ -38,7 +38,9 @@ class Renewing:
         exchanges: Exchanges,
         *,
         rng: random.Random,
+        revoked: Callable[[VerifiedChain], bool] = lambda _: False,
     ) -> None:
+        self._revoked = revoked
         self._trust = trust
         self._key = key
         self._root_seed = root_seed
@@ -104,6 +106,10 @@ class Renewing:
             RemoteProtocolError: for a request that is none.
         """
         old = verify_chain_untrusted(decode_chain_untrusted(request, Kind.RENEW), self._trust, wall=wall)
+        if self._revoked(old):
+            raise TrustError(
+                "chain.revoked", f"the chain of {old.name!r} is revoked, and so is every renewal"
+            )
         if old.id != peer.id:
             raise TrustError("chain.owner", "a node asked to renew the chain of another")
         if self._root_seed is not None:
@@ -128,6 +134,8 @@ class Renewing:
         fresh = verify_chain_untrusted(raw, self._trust, wall=wall)
         if fresh.id != self._key.id or fresh.name != chain.name:
             raise RemoteProtocolError("renewal.other", "a renewed chain for another key or name")
+        if self._revoked(fresh):
+            raise TrustError("chain.revoked", "whoever renewed our chain is revoked as an issuer")
         if fresh.grants.expires_at <= chain.grants.expires_at:
             return None, []
         if _grants_less(fresh, chain) and not renewal_overdue(chain, wall):

@@ -13,6 +13,7 @@ from gossipmesh.identity.checks import CHECKS, Checks
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.parameters import Parameters
+from gossipmesh.mesh.charter import CheckPolicy
 from gossipmesh.model import Address, Service
 from gossipmesh.registry.store import RegistryLimits
 from gossipmesh.registry.sync import Learned
@@ -41,3 +42,9 @@ class Setup:
     pair_keys: Callable[..., PairKeys] = derive_pair_keys
     """Agrees on the keys of a pair of nodes, as :func:`derive_pair_keys` does."""
     limits: RegistryLimits = field(factory=RegistryLimits)
+    check_policy: CheckPolicy = lambda _: None
+    """Raises ConfigError for the text of a policy document that this node could not follow."""
+    revocations: Sequence[bytes] = ()
+    """What the last run kept, to be verified again. Read at the start only."""
+    policies: Sequence[bytes] = ()
+    """The same: policy documents."""

@@ -18,6 +18,8 @@ from gossipmesh.mesh.outputs import BootRaised, Level, Notice
 from gossipmesh.mesh.own import Own
 from gossipmesh.model import Serving
 
+MAX_SHOWN_AT_ONCE: Final = 64
+"""Members; with more of them a record that shows a new policy waits for the next look at everything."""
 NOTICE_GAP_S: Final = 60.0
 """The same trouble with our own key is said again after this long."""
 CLONE_NOTICE: Final = "another holder of this node's key, or an older copy of its state directory, is at work"
@@ -86,6 +88,17 @@ class Standing:
         self._own.unhealthy = unhealthy
         return self.resign(now=now, wall=wall)
 
+    def show_policy(self, shown: tuple[int, bytes, int], *, now: float, wall: float) -> list[Effect]:
+        """Say which policy is in effect here: version, the first 8 bytes of its hash, and its gate's verdict.
+
+        In a large mesh not at once, for everybody has the same to say in the same second.
+        """
+        if shown == self._own.shown:
+            return []
+        self._own.shown = shown
+        at_once = len(self._membership.members) < MAX_SHOWN_AT_ONCE
+        return self.resign(now=now, wall=wall) if at_once else []
+
     def rise_above_buried_untrusted(self, raw: bytes, *, now: float, wall: float) -> list[Effect]:
         """Rise above a record that a peer holds for dead, if it is ours and not outdated already.
 
@@ -131,4 +144,5 @@ class Standing:
             return self.rise_above(waiting, now=now, wall=wall)
         # A clock that was ahead and is right again: what it signed is from the future to everybody, so nobody took it.
         ahead = wall < self._membership.own.issued_at - SKEW_S
+        ahead = ahead or self._membership.own.policy != self._own.shown
         return self.resign(now=now, wall=wall) if ahead or wall >= self._own.refresh_wall else []

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from gossipmesh.policy.paths import BELOW, PathIndex, folded
+from functools import lru_cache
+from typing import Final
+
+from gossipmesh.policy.paths import BELOW, folded
 from gossipmesh.policy.rules import EVERY, Kind, Rule, Subject
+
+MAX_READINGS: Final = 4_096
+"""Paths whose reading is remembered: as many rules as there are ask for each of them."""
 
 
 def covers(one: Rule, other: Rule) -> bool:
@@ -23,16 +29,20 @@ def covers(one: Rule, other: Rule) -> bool:
 
 def covers_path(paths: tuple[bytes, ...], path: bytes) -> bool:
     """Tell whether a rule that denies ``paths`` also denies all that ``path`` (exact, or ending in ``/*``) names."""
-    if path == BELOW:
-        return BELOW in paths
-    if not path.endswith(BELOW):
-        return PathIndex([(each, 0) for each in paths], folds=True).first(path) == 0
-    base = folded(path[: -len(BELOW)])
-    above = [each for each in paths if each.endswith(BELOW)]
-    # What is below a path is what any rule covers that covers the path itself and all that is beside it.
-    return any(
-        each == BELOW or (base + b"/").startswith(folded(each[: -len(BELOW)]) + b"/") for each in above
-    )
+    place, below = _reading(path)
+    for each in paths:
+        mine, all_below = _reading(each)
+        # A rule that denies what is below a path denies the path itself, for some routers do not tell them apart.
+        if place.startswith(mine) if all_below else (place == mine and not below):
+            return True
+    return False
+
+
+@lru_cache(maxsize=MAX_READINGS)
+def _reading(path: bytes) -> tuple[bytes, bool]:
+    """Give the path as a rule that denies reads it, with a slash at the end, and whether all below it is meant."""
+    base = path.removesuffix(BELOW)
+    return (folded(base).rstrip(b"/") + b"/" if base else b"/"), base != path
 
 
 def _covers_services(one: Rule, other: Rule) -> bool:

@@ -11,7 +11,7 @@ some apps do.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from attrs import field, frozen
@@ -23,6 +23,8 @@ EVERY: Final = "*"
 """In ``to``: all services. In ``from``: all members."""
 MAX_MEMO: Final = 4_096
 """Combinations of source, service and method whose rules are remembered; one more, and all are forgotten."""
+MAX_WEIGHT: Final = 131_072
+"""Names and paths in what is remembered, likewise: some 20 MB. Who chooses what its record declares chooses these."""
 
 Mode = Literal["enforce", "audit"]
 
@@ -122,7 +124,10 @@ class _Left:
 class _Compiled:
     """The rules of one policy by the service that they are about."""
 
-    __slots__ = ("_by_service", "_decisions", "_default", "_every", "_memo", "_methods", "_nodes", "_rules")
+    __slots__ = (
+        *("_by_service", "_decisions", "_default", "_every", "_methods", "_nodes", "_rules"),
+        *("_lefts", "_weight", "memo"),
+    )
 
     def __init__(self, rules: Sequence[Rule], default_allow: bool) -> None:
         self._rules = rules
@@ -144,7 +149,10 @@ class _Compiled:
             for subject in rule.sources
             if subject.kind is Kind.NODE
         }
-        self._memo: dict[object, _Left] = {}
+        self.memo: dict[object, _Left] = {}
+        self._lefts: dict[tuple[tuple[int, ...], bool], _Left] = {}
+        """By the rules that match: many sources have the same."""
+        self._weight = 0
 
     def decide(self, source: Source, service: str, method: bytes, target: bytes, tcp: bool) -> Decision:
         # A caller chooses node, service and method; what no rule names must not fill the memo.
@@ -154,15 +162,12 @@ class _Compiled:
             source.services,
             source.groups,
             service if service in self._by_service else EVERY,
-            method if method in self._methods else method.upper() if method.upper() in self._methods else b"",
+            method if method in self._methods else self._unnamed(method),
             tcp,
         )
-        left = self._memo.get(key)
+        left = self.memo.get(key)
         if left is None:
-            left = self._find(source, service, method, tcp)
-            if len(self._memo) >= MAX_MEMO:
-                self._memo.clear()
-            self._memo[key] = left
+            left = self._remember(key, source, service, method, tcp)
         if left.decision is not None:
             return left.decision
         path = target.partition(b"?")[0]
@@ -174,27 +179,46 @@ class _Compiled:
             return self._decisions[index]
         return self._default
 
-    def _find(self, source: Source, service: str, method: bytes, tcp: bool) -> _Left:
-        """Ask all rules about the service, but for their paths."""
-        deny: list[tuple[bytes, int]] = []
-        allow: list[tuple[bytes, int]] = []
-        allowed: Decision | None = None
+    def _unnamed(self, method: bytes) -> bytes:
+        """Give what stands for a method that no rule names as it is: it may still be denied in capitals."""
+        upper = method.upper()
+        return b" " + upper if upper in self._methods else b""
+
+    def _remember(self, key: object, source: Source, service: str, method: bytes, tcp: bool) -> _Left:
+        matching = tuple(self._matching(source, service, method, tcp))
+        left = self._lefts.get((matching, tcp))
+        weight = 1 + len(source.services) + len(source.groups)
+        if left is None:
+            left = self._left_of(matching, tcp)
+            weight += sum(1 + len(self._rules[index].paths) for index in matching)
+        if len(self.memo) >= MAX_MEMO or self._weight + weight > MAX_WEIGHT:
+            self.memo.clear()
+            self._lefts.clear()
+            self._weight = 0
+        self.memo[key] = self._lefts[matching, tcp] = left
+        self._weight += weight
+        return left
+
+    def _matching(self, source: Source, service: str, method: bytes, tcp: bool) -> Iterator[int]:
+        """Give the rules that match, but for their paths."""
         for index in self._by_service.get(service, self._every):
             rule = self._rules[index]
-            if not rule.matches_source(source):
-                continue
-            if tcp:
-                # Nobody sees methods and paths in there: what a rule says of them counts against the caller.
-                if rule.allow and (rule.methods or rule.paths):
-                    continue
-            elif not rule.matches_method(method):
-                continue
-            elif rule.paths:
-                (allow if rule.allow else deny).extend((path, index) for path in rule.paths)
-                continue
-            if not rule.allow:
-                return _Left(self._decisions[index])
-            allowed = allowed or self._decisions[index]
+            # Nobody sees methods and paths of tcp: what a rule says of them counts against the caller.
+            fits = not (rule.allow and (rule.methods or rule.paths)) if tcp else rule.matches_method(method)
+            if fits and rule.matches_source(source):
+                yield index
+
+    def _left_of(self, matching: Sequence[int], tcp: bool) -> _Left:
+        plain = [index for index in matching if tcp or not self._rules[index].paths]
+        denied = next((index for index in plain if not self._rules[index].allow), None)
+        if denied is not None:
+            return _Left(self._decisions[denied])
+        allowed = self._decisions[plain[0]] if plain else None
+        deny: list[tuple[bytes, int]] = []
+        allow: list[tuple[bytes, int]] = []
+        for index in matching if not tcp else ():
+            rule = self._rules[index]
+            (allow if rule.allow else deny).extend((path, index) for path in rule.paths)
         if not deny and (allowed is not None or not allow):
             return _Left(allowed or self._default)
         return _Left(
@@ -248,6 +272,11 @@ class Policy:
                 that deny with them refuse the whole service.
         """
         return self._compiled.decide(source, service, method, target, tcp)
+
+    @property
+    def remembered(self) -> int:
+        """How many combinations of source, service and method are remembered."""
+        return len(self._compiled.memo)
 
     def has_paths(self, service: str) -> bool:
         """Tell whether a rule with paths names the service; one for all services names each."""

@@ -10,7 +10,7 @@ buried by :meth:`Registry.forget` stays out until its owner signs a newer versio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -91,7 +91,8 @@ class CloneAlarm:
 class Refused:
     """What was offered is not taken, through no fault of its sender.
 
-    ``code`` is ``registry.full``, ``registry.token-quota``, ``record.expired`` or ``chain.expired``.
+    ``code`` is ``registry.full``, ``registry.token-quota``, ``record.expired``, ``chain.expired`` or
+    ``chain.revoked``.
     """
 
     code: str
@@ -133,12 +134,20 @@ class Registry:
         trust: the mesh's bundles.
         limits: how much to hold.
         checks: what to decode and verify with.
+        revoked: whether a chain that was verified is revoked now. Asked apart from ``checks``, whose answers may be
+            remembered for ever.
     """
 
     def __init__(
-        self, trust: TrustStore, *, limits: RegistryLimits | None = None, checks: Checks | None = None
+        self,
+        trust: TrustStore,
+        *,
+        limits: RegistryLimits | None = None,
+        checks: Checks | None = None,
+        revoked: Callable[[VerifiedChain], bool] = lambda _: False,
     ) -> None:
         self._trust = trust
+        self._revoked = revoked
         self._limits = limits or RegistryLimits()
         self._checks = checks or CHECKS
         self._records: dict[NodeId, MemberRecord] = {}
@@ -279,8 +288,10 @@ class Registry:
         """Give the code of why the owner of a chain may not be held, if it is not held already.
 
         A member that is held may change its token freely: an issuer that renews a whole mesh must not be stopped
-        by a bound on newcomers.
+        by a bound on newcomers. One that is revoked is held no longer, under whatever chain.
         """
+        if self._revoked(chain):
+            return "chain.revoked"
         if chain.id in self._records:
             return None
         if len(self._records) >= self._limits.members:
@@ -348,6 +359,15 @@ class Registry:
         if len(self._tombstones) > self._limits.tombstones:
             del self._tombstones[next(iter(self._tombstones))]
         return record
+
+    def look_again(self) -> None:
+        """Take that other chains are revoked than before: let go of those of which no record is held.
+
+        Records stay until :meth:`forget`: whoever holds the members has to take leave of each.
+        """
+        self._refused.clear()
+        for hash_ in [hash_ for hash_ in self._spare if self._revoked(self._chains[hash_])]:
+            del self._spare[hash_], self._chains[hash_]
 
     def expire(self, *, wall: float) -> tuple[MemberRecord, ...]:
         """Remove what is no longer valid, and give the records removed: their addresses may still be of use.

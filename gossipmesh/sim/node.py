@@ -47,6 +47,10 @@ class SimNode:
     root_seed: bytes | None = None
     known: tuple[bytes, ...] = ()
     """Members that its disk remembers: set it to :meth:`Mesh.known` to have it start with them."""
+    kept: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+    """Revocations and policy documents that its disk remembers."""
+    revoked: str = ""
+    """What it was told when it was revoked itself."""
     changes: deque[tuple[float, MemberChanged]] = field(factory=lambda: deque(maxlen=MAX_CHANGES))
     rotations: deque[tuple[float, RoutabilityChanged]] = field(factory=lambda: deque(maxlen=MAX_CHANGES))
     notices: list[Notice] = field(factory=list)

@@ -19,14 +19,18 @@ from gossipmesh.membership.machine import STALL_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     BootRaised,
+    BundlesChanged,
     ChainRenewed,
     Converged,
     Exchange,
     MemberChanged,
     Notice,
     Output,
+    OwnRevoked,
+    PolicyChanged,
     ProbeMeasured,
     Refused,
+    RevocationsChanged,
     RoutabilityChanged,
     SendDatagram,
     SnapshotChanged,
@@ -171,7 +175,14 @@ class Shell:
                 case Refused(code):
                     node.refused[code] += 1
                     self.coverage.refusal(code)
-                case SnapshotChanged() | ProbeMeasured() | Converged():
+                case PolicyChanged() | RevocationsChanged():
+                    if node.mesh is not None:
+                        node.kept = node.mesh.charter.kept()
+                    self.history.add(self.now, node.name, output)
+                case OwnRevoked(text):
+                    # The daemon would stop. One that goes on is what a thief would run.
+                    node.revoked = text
+                case BundlesChanged() | SnapshotChanged() | ProbeMeasured() | Converged():
                     pass
                 case _:
                     assert_never(output)
@@ -240,22 +251,28 @@ class Shell:
         """Give the host with this address, up or down."""
         return self._by_address.get(address)
 
-    def peer_of(self, mesh: Mesh, *, shown: float | None = None, wall: float | None = None) -> Peer:
+    def peer_of(
+        self, mesh: Mesh, *, shown: float | None = None, wall: float | None = None, by: Mesh | None = None
+    ) -> Peer:
         """Give what a handshake proves of a node.
 
         Args:
             mesh: the node's machine.
             shown: Unix seconds by its own clock; the world's by default.
             wall: Unix seconds by the clock of whoever verifies; the world's by default.
+            by: the machine of whoever verifies, which knows who is revoked; nobody's by default.
 
         Raises:
             TrustError: if its credentials are not valid now.
         """
         wall = self.wall if wall is None else wall
         credentials = mesh.credentials(wall=self.wall if shown is None else shown)
-        return verify_credentials_untrusted(
+        peer = verify_credentials_untrusted(
             credentials, mesh.own.dh_key, self.trust, wall=wall, checks=self._crypto.checks
         )
+        if by is not None:
+            by.charter.check_not_revoked(peer.chain)
+        return peer
 
     # --- timers ---
 

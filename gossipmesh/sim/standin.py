@@ -37,6 +37,7 @@ from gossipmesh.membership.messages import (
     encode_messages,
 )
 from gossipmesh.mesh.exchanges import Kind, encode_plain, encode_refusal
+from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output, Refused, SendDatagram
 from gossipmesh.mesh.secrecy import Secrecy
@@ -93,6 +94,7 @@ class StandIn(Mesh):
         wall: float,
     ) -> None:
         self._setup = setup
+        self._charter = Charter(setup.trust, setup.check_policy)
         self._surroundings = surroundings
         self._secrecy = Secrecy(
             id=setup.key.id,

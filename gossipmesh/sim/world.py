@@ -20,6 +20,7 @@ from gossipmesh.identity.token import Token, new_token
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import MAX_PLAINTEXT
 from gossipmesh.membership.parameters import PROFILES, Parameters
+from gossipmesh.mesh.charter import CheckPolicy
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, MemberState, NodeId, Service, short_id
@@ -76,6 +77,8 @@ class World(Faults):
         self._by_id: dict[NodeId, SimNode] = {}
         self._by_tag: dict[bytes, dict[NodeId, None]] = {}
         self.token = self.new_token(ttl_s=ttl_s)
+        self.check_policy: CheckPolicy = lambda _: None
+        """What every node that starts from now on thinks of a policy's text."""
 
     def new_token(self, *, ttl_s: int, caps: Iterable[Capability] = (Capability.JOIN,)) -> Token:
         """Make another join token of this mesh."""
@@ -212,6 +215,9 @@ class World(Faults):
                 seeds_expected=bool(node.seeds),
                 root_seed=node.root_seed,
                 known=known,
+                revocations=node.kept[0],
+                policies=node.kept[1],
+                check_policy=self.check_policy,
                 membership=node.membership or partial(WatchedMembership, node.checker),
                 checks=self._crypto.checks,
                 pair_keys=self._crypto.pair_keys,

@@ -92,6 +92,8 @@ def test_the_least_policy_says_its_default() -> None:
         ("x = " + "[" * 10_000, "p.toml:1: not a policy: arrays or tables are nested too deeply"),
         ("x = " + "9" * 10_000, "p.toml:1: not a policy: a value"),
         ('default = "\ud800"', "p.toml:1: not a policy: a value"),
+        ("a." * 10_000 + "a = 1", "p.toml:1: not a policy: a key of over 64 parts"),
+        ("[" + "'a' . " * 3_000 + "a]", "p.toml:1: not a policy: a key of over 64 parts"),
         ("#" * (MAX_TEXT + 1), "p.toml:1: 32769 bytes; a policy has at most 32768"),
         (
             'default = "allow"\n[service.hello]\nbalancer = "best"',

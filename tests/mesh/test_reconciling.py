@@ -83,7 +83,8 @@ def test_a_newcomer_greets_its_seed_and_compares_registries_until_it_is_in_step(
     dialogue = Dialogue(world, asker, seed)
     dialogue.carry(let_it_ask(world, asker))
     assert dialogue.kinds[0] == Kind.GREET
-    assert all(is_registry_request(kind) for kind in dialogue.kinds[1:])
+    assert dialogue.kinds[1] == Kind.CHARTER
+    assert all(is_registry_request(kind) for kind in dialogue.kinds[2:])
     assert len(dialogue.kinds) > 2
     assert {m.record.name for m in asker.members.values()} == {"n0", "n1", "n2"}
     assert asker.id in seed.members

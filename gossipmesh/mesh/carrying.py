@@ -1,0 +1,171 @@
+"""What the parts of the control plane want, turned into what the shell does: one loop, until nothing follows any more.
+
+Here is also what a revocation means: its target leaves members, registry, keyring and routing in this very turn, is
+told why, and nobody takes it in again, for its chain is refused wherever one is shown.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.membership import outputs as believed
+from gossipmesh.membership.messages import MAX_RAW, CharterNews
+from gossipmesh.mesh.effects import CharterHeard, Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
+from gossipmesh.mesh.outputs import (
+    BootRaised,
+    BundlesChanged,
+    Converged,
+    MemberChanged,
+    Notice,
+    Output,
+    OwnRevoked,
+    PolicyChanged,
+    ProbeMeasured,
+    Refused,
+    RevocationsChanged,
+    RoutabilityChanged,
+    SnapshotChanged,
+)
+from gossipmesh.mesh.parts import Parts
+from gossipmesh.model import MemberState, NodeId
+
+
+class Carrying:
+    """Carries effects out, in order.
+
+    Args:
+        parts: what the control plane is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._now, self._wall = 0.0, 0.0
+        self._own_revoked = False
+
+    def carry(
+        self, effects: Sequence[Effect], outputs: Sequence[Output] = (), *, now: float, wall: float
+    ) -> list[Output]:
+        """Turn what the parts want into what the shell does, and hand out a new snapshot where it changed."""
+        self._now, self._wall = now, wall
+        done = list(outputs)
+        waiting = deque(effects)
+        # A refutation or a probe that cannot be begun adds a few effects, and no further one of its kind: it ends.
+        while waiting:
+            effect = waiting.popleft()
+            match effect:
+                case believed.Refute(above, foreign):
+                    waiting += self._rise(above, foreign=foreign)
+                case OwnKeyTwice(version):
+                    waiting += self._rise(version, foreign=True)
+                case believed.StreamProbe(target, seq, timeout_s):
+                    probe = self._parts.reconciling.probe(target, seq, timeout_s=timeout_s, now=now)
+                    # One that cannot be begun is no refused connection: the probe goes on without it.
+                    done += [] if probe is None else [probe]
+                case CharterHeard(peer, digest, revocation):
+                    waiting += self._hear_untrusted(revocation)
+                    done += self._parts.pulling.hears(peer, digest, now=now)
+                case _:
+                    done += self._carry_one(effect)
+        if now >= self._parts.routes.due:
+            done.append(SnapshotChanged(self._parts.routes.rebuild(now=now)))
+        return done
+
+    def _rise(self, above: tuple[int, int], *, foreign: bool) -> list[Effect]:
+        return self._parts.standing.rise_above(above, foreign=foreign, now=self._now, wall=self._wall)
+
+    def _hear_untrusted(self, revocation: bytes) -> list[Effect]:
+        if not revocation:
+            return []
+        try:
+            said = self._parts.charter.offer_revocation_untrusted(revocation, wall=self._wall)
+        except RemoteProtocolError as error:
+            return [Refused(error.code)]
+        self._parts.pulling.note_change(now=self._now)
+        return [*said]
+
+    def _carry_one(self, effect: Effect) -> list[Output]:
+        parts, now = self._parts, self._now
+        match effect:
+            case believed.SendMessages(target, messages):
+                return parts.gossip.send(target, messages, now=now)
+            case Reply(target, messages):
+                return parts.gossip.seal(target, messages)
+            case believed.ProbeMeasured(_, rtt_s):
+                return [ProbeMeasured(rtt_s)]
+            case believed.StateChanged(node, old, new, why):
+                return self._change(node, old, new, why)
+            case believed.RoutabilityChanged(node, routable, why):
+                parts.routes.touch(node)
+                return [RoutabilityChanged(node, parts.routes.name_of(node), routable, why)]
+            case RecordTaken(node):
+                parts.routes.touch(node)
+                return []
+            case believed.PeerRoot(peer):
+                parts.reconciling.differs(peer, now=now)
+                return []
+            case believed.Reconnect(target):
+                member = parts.membership.members.get(target)
+                return [] if member is None else parts.reconciling.meet(member, now=now)
+            case believed.Forgotten(node):
+                parts.registry.forget(node)
+                self._drop(node)
+                return []
+            case RevocationsChanged():
+                return [effect, *self._enforce()]
+            case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain() | CharterHeard():
+                return []
+            case PolicyChanged() | BundlesChanged() | Notice() | Refused() | BootRaised() | Converged():
+                return [effect]
+
+    def _change(self, node: NodeId, old: MemberState | None, new: MemberState, why: str) -> list[Output]:
+        self._parts.routes.touch(node)
+        if new is MemberState.DEAD:
+            self._parts.registry.forget(node)
+        if new in (MemberState.DEAD, MemberState.LEFT):
+            self._forget(node)
+        return [MemberChanged(node, self._parts.routes.name_of(node), old, new, why)]
+
+    def _forget(self, node: NodeId) -> None:
+        self._parts.reconciling.forget(node)
+        self._parts.detour.forget(node)
+        self._parts.reach.forget(node)
+        self._parts.pulling.forget(node)
+
+    def _drop(self, node: NodeId) -> None:
+        self._parts.secrecy.forget(node)
+        self._parts.admission.forget(node)
+        self._forget(node)
+        self._parts.routes.touch(node)
+
+    # --- revocations ---
+
+    def _enforce(self) -> list[Output]:
+        """Take leave of every member that is revoked now; say so if it is ourselves."""
+        parts, outputs = self._parts, list[Output]()
+        parts.registry.look_again()
+        for node in list(parts.membership.members):
+            outputs += self._enforce_on(node)
+        mine = parts.charter.revocations.find(parts.own.chain)
+        if mine is not None and not self._own_revoked:
+            outputs.append(OwnRevoked(f"this node is revoked ({mine}): it needs a new token, and a new key"))
+        self._own_revoked = mine is not None
+        return outputs
+
+    def _enforce_on(self, node: NodeId) -> list[Output]:
+        parts = self._parts
+        chain = parts.registry.chain_of(node)
+        entry = None if chain is None else parts.charter.revocations.find(chain)
+        if entry is None:
+            return []
+        member, name = parts.membership.members[node], parts.routes.name_of(node)
+        # Said while there is a key to seal it with. Nobody will open a channel to it any more, so it cannot ask.
+        raw = entry.raw if len(entry.raw) <= MAX_RAW else b""
+        told = parts.gossip.seal(node, (CharterNews(parts.charter.digest, raw),)) if raw else []
+        parts.membership.forget(node)
+        parts.registry.forget(node)
+        self._drop(node)
+        if not member.living:
+            return [*told]
+        return [*told, MemberChanged(node, name, member.state, MemberState.DEAD, f"revoked: {entry}")]
