@@ -34,6 +34,8 @@ PATHS: Final = """\
 /v1/explain?url=U      where a request would go, and why; method=M, header=Name: value
 /v1/explain/ID         what became of the request with this x-request-id or trace id
 /v1/can?source=S&service=S   may S (a node, or service:NAME) ask it; method=M, path=P, as=SERVICE
+/v1/policy             the newest policy document, and which one each member has; /v1/policy/N: version N
+/v1/policy/history     the documents that are remembered
 /v1/config             the effective configuration and where each value came from
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
@@ -97,6 +99,8 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return _trace(view)
         case ["v1", "can"]:
             return _can(view, target)
+        case ["v1", "policy", *rest]:
+            return _policy(view, rest)
         case ["v1", "explain"] | ["v1", "explain", _]:
             return _explain(view, target)
         case ["v1", "endpoints" | "services", name]:
@@ -115,6 +119,20 @@ def _explain(view: NodeView, target: str) -> Answer:
         return Answer.of_json(_explained(view, target))
     except ConfigError as error:
         return Answer.of_error(HTTPStatus.BAD_REQUEST, str(error))
+    except MeshError as error:
+        return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _policy(view: NodeView, rest: list[str]) -> Answer:
+    if rest == ["history"]:
+        return Answer.of_json({"policies": view.policy_history()})
+    version = "".join(rest)
+    if len(rest) > 1 or not (not version or (version.isascii() and version.isdigit() and len(version) < 11)):
+        return Answer.of_error(
+            HTTPStatus.NOT_FOUND, "there is /v1/policy, /v1/policy/VERSION and .../history"
+        )
+    try:
+        return Answer.of_json(view.policy(int(version) if version else None))
     except MeshError as error:
         return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
 

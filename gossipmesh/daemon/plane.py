@@ -19,6 +19,7 @@ from gossipmesh.daemon.callers import Caller
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.explaining import Explainer
 from gossipmesh.daemon.logs import AccessLog, Log
+from gossipmesh.daemon.measuring import Measuring
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
 from gossipmesh.daemon.upstreams import UpstreamMetrics, log_rotation
@@ -101,6 +102,8 @@ class DataPlane:
             rng=random.Random(os.urandom(16)),
         )
         self._history = History()
+        self.measuring = Measuring(now=reactor.now)
+        """How requests go."""
         self._flush_due = self._look_due = False
         self._authorization = Authorization(
             Policy.of_default(default_allow), metrics=metrics, log=log, reactor=reactor
@@ -326,6 +329,7 @@ class DataPlane:
             flag=report.flag,
             duration_s=report.duration_s,
         )
+        self.measuring.count(report.code, report.flag)
         for flag in report.retried:
             self._metrics.retry(flag)
         self._history.add(report, wall=wall, snapshot=snapshot)

@@ -13,6 +13,7 @@ from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.can import Judge
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
     Allowed,
@@ -24,6 +25,8 @@ from gossipmesh.daemon.view import (
     MemberEntry,
     Members,
     OwnService,
+    PolicyEntry,
+    PolicyShown,
     Readiness,
     ServiceEntry,
     Services,
@@ -61,6 +64,7 @@ class NodeReport:
         own_services: gives this node's services and their health.
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
+        policies: the mesh's policy at this node.
         policy: gives the policy in force.
     """
 
@@ -80,6 +84,7 @@ class NodeReport:
         own_services: Callable[[], list[OwnService]],
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
+        policies: Policies,
         policy: Callable[[], Policy],
     ) -> None:
         self._loaded = loaded
@@ -95,6 +100,7 @@ class NodeReport:
         self._own_services = own_services
         self._explain = explain
         self._explain_past = explain_past
+        self._policies = policies
         self._policy = policy
         self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
@@ -186,6 +192,14 @@ class NodeReport:
     def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Allowed:
         """Tell whether a request would be let in."""
         return self._judge.can(source, service, method, target, speaks_as=speaks_as)
+
+    def policy(self, version: int | None) -> PolicyShown:
+        """Give a policy document, and which one each member has."""
+        return self._policies.show(version)
+
+    def policy_history(self) -> list[PolicyEntry]:
+        """Give the documents that are remembered."""
+        return self._policies.history()
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:
         """Give what a request of a local app would come to now."""

@@ -188,6 +188,51 @@ class Allowed(TypedDict):
     callers: list[CanEntry]
 
 
+class PolicyEntry(TypedDict):
+    """One policy document."""
+
+    version: int
+    hash: str
+    signed_at: str
+    """UTC, RFC 3339."""
+    signer: str
+    stages: list[list[int]]
+    """Share in thousandths, seconds of the hold, rise in thousandths, requests; empty: everywhere at once."""
+    newest: bool
+
+
+class PolicyNode(TypedDict):
+    """What a living member's record says of its policy."""
+
+    node: str
+    id: str
+    version: int
+    """Of the newest document that it knows; 0: none, or it says nothing."""
+    hash: str
+    """The beginning of its hash."""
+    verdict: str
+    """``watching``, ``passed``, ``failed``, ``returned`` or ``done``; empty where it knows none."""
+    stage: int
+
+
+class PolicyShown(TypedDict):
+    """``/v1/policy``."""
+
+    policy: PolicyEntry | None
+    """None: there is no document."""
+    text: str
+    body: str
+    """The signed bytes in hex, which the hash is of."""
+    default: Literal["allow", "deny"]
+    """What holds where there is no document."""
+    in_force: int
+    """The version by which this node decides now."""
+    verdict: str
+    stage: int
+    nodes: list[PolicyNode]
+    """All living members, this one first."""
+
+
 class AttemptEntry(TypedDict):
     """One attempt of a past request; times in milliseconds since the request came, None where it did not get there."""
 
@@ -311,6 +356,18 @@ class NodeView(Protocol):
         Raises:
             ConfigError: for what is no question.
         """
+        ...
+
+    def policy(self, version: int | None) -> PolicyShown:
+        """Give a policy document, the newest if no version is said, and which one each member has.
+
+        Raises:
+            MeshError: ``policy.unknown``, where it is not remembered.
+        """
+        ...
+
+    def policy_history(self) -> list[PolicyEntry]:
+        """Give the documents that are remembered, the newest first."""
         ...
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:

@@ -36,8 +36,8 @@ from gossipmesh.membership.messages import (
     decode_messages_untrusted,
     encode_messages,
 )
-from gossipmesh.mesh.exchanges import Kind, encode_plain, encode_refusal
 from gossipmesh.mesh.charter import Charter
+from gossipmesh.mesh.exchanges import Kind, encode_plain, encode_refusal
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output, Refused, SendDatagram
 from gossipmesh.mesh.secrecy import Secrecy
