@@ -4,6 +4,7 @@
     rules.py      the rules of a policy document, compiled: ``Policy.decide``
     document.py   the signed body: text, version, stages
     cover.py      whether one rule covers another
+    rollout.py    the document in stages: which one counts at this node, on what all nodes report
     paths.py      which readings of a path count, and which targets are refused
 
 The law: a decision depends on nothing but its arguments. It is taken at the destination, on a source that the
