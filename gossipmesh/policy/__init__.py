@@ -5,6 +5,7 @@
     document.py   the signed body: text, version, stages
     cover.py      whether one rule covers another
     seen.py       what was asked for in the last hour, to try a policy on
+    rollout.py    the document in stages: which one counts at this node, on what all nodes report
     paths.py      which readings of a path count, and which targets are refused
 
 The law: a decision depends on nothing but its arguments. It is taken at the destination, on a source that the
