@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from attrs import frozen
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.linting import policy_of_file
-from gossipmesh.cli.options import SomePath, duration, token_of_file, wall_now, with_json, with_state
+from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
-from gossipmesh.daemon.root import load_root, token_of_text
+from gossipmesh.daemon.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
-from gossipmesh.identity.authority import Authority, check_authority, sign_as_authority
-from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.identity.authority import check_authority, sign_as_authority
 from gossipmesh.identity.grants import Capability
 from gossipmesh.policy.document import (
     MAX_HOLD_S,
@@ -47,38 +45,6 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until every
 _timeout = click.option(
     "--timeout", "timeout_s", type=duration, default="30s", metavar="DURATION", help="For how long to wait."
 )
-
-
-@frozen
-class Signing:
-    """Who signs, for which mesh."""
-
-    authority: Authority
-    trust: TrustStore
-
-    @classmethod
-    def of_path(cls, path: Path) -> Signing:
-        """Give who ``--root`` means: a directory with a root key, or a file with a token.
-
-        Raises:
-            StateError: the directory has no root key.
-            ConfigError: the file holds no token.
-            TrustError: what it holds is damaged.
-        """
-        if path.is_dir():
-            root = load_root(path)
-            return cls(Authority(root.seed), root.trust)
-        token = token_of_text(token_of_file(path))
-        return cls(Authority.of_token(token), token.trust())
-
-    def sign(self, document: PolicyDocument, *, wall: float) -> bytes:
-        """Give the document signed.
-
-        Raises:
-            ConfigError: this authority may not sign policies.
-        """
-        check_authority(self.authority, self.trust, Capability.POLICY, wall=wall)
-        return sign_as_authority(POLICY_LABEL, document.body, self.authority, self.trust.mesh_id)
 
 
 def read_stage(text: str) -> Stage:
@@ -174,12 +140,15 @@ def _apply(
     timeout_s: float | None,
     as_json: bool,
 ) -> None:
-    client, signing, wall = AdminClient(state), Signing.of_path(authority), wall_now()
+    client, wall = AdminClient(state), wall_now()
+    signer, trust = load_authority(authority)
     mesh = client.document("/v1/status")["mesh"]
-    if mesh != signing.trust.mesh_id.hex():
+    if mesh != trust.mesh_id.hex():
         raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
     document = _next(client, text, stages, wall=wall)
-    if client.offer("policy", signing.sign(document, wall=wall)) == "stale":
+    check_authority(signer, trust, Capability.POLICY, wall=wall)
+    raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
+    if client.offer("policy", raw) == "stale":
         raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
     started = time.monotonic()
     shown = client.document("/v1/policy")

@@ -80,10 +80,20 @@ class AdminClient:
         """
         return _document(*self._request("POST", path, timeout_s))
 
-    def _request(self, method: str, path: str, timeout_s: float) -> tuple[int, bytes]:
+    def offer(self, kind: str, raw: bytes) -> str:
+        """Hand in something signed for the whole mesh; give ``taken`` or ``stale``.
+
+        Raises:
+            UnreachableError: nobody answers.
+            MeshError: ``admin.refused``, with why the daemon refuses it.
+        """
+        answer = _document(*self._request("POST", f"/v1/charter/{kind}", TIMEOUT_S, raw))
+        return str(answer.get("answer", ""))
+
+    def _request(self, method: str, path: str, timeout_s: float, body: bytes = b"") -> tuple[int, bytes]:
         connection = _UnixConnection(self._path, timeout_s)
         try:
-            connection.request(method, path, headers={"Connection": "close"})
+            connection.request(method, path, body or None, headers={"Connection": "close"})
             response = connection.getresponse()
             return response.status, response.read(MAX_BODY)
         except (FileNotFoundError, ConnectionRefusedError):

@@ -41,6 +41,8 @@ COMMANDS: Final[dict[str, str]] = {
     "trace": "gossipmesh.cli.trace:trace",
     "drain": "gossipmesh.cli.leave:drain",
     "leave": "gossipmesh.cli.leave:leave",
+    "revoke": "gossipmesh.cli.revoke:revoke",
+    "revocations": "gossipmesh.cli.revoke:revocations",
     "sim": "gossipmesh.cli.sim:sim",
     "version": "gossipmesh.cli.main:version",
 }

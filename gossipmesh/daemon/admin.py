@@ -23,7 +23,7 @@ import h11
 import trio
 from attrs import frozen
 
-from gossipmesh.daemon.answers import READING, Answer, answer
+from gossipmesh.daemon.answers import CHARTER, READING, Answer, answer
 from gossipmesh.daemon.view import NodeView
 from gossipmesh.errors import StateError
 from gossipmesh.model import Address
@@ -39,6 +39,8 @@ REQUEST_TIMEOUT_S: Final = 15.0
 """From an answer to the end of the next request."""
 WRITE_TIMEOUT_S: Final = 10.0
 ACCEPT_PAUSE_S: Final = 0.1
+MAX_OFFERED: Final = 64 * 1024
+"""Bytes of a body, for the few requests that have one."""
 OWNERS_ONLY: Final = frozenset({"/v1/trace"})
 """Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -225,28 +227,29 @@ async def _answer_one(
     stream: trio.SocketStream,
     connection: h11.Connection,
     door: Door,
-    request: h11.Request | Answer,
+    received: tuple[h11.Request, bytes] | Answer,
 ) -> bool:
     """Answer one request, or refuse what was none; tell whether the connection can take another."""
-    if isinstance(request, Answer):
+    if isinstance(received, Answer):
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            await _send(stream, connection, request, last=True)
+            await _send(stream, connection, received, last=True)
         return False
+    request, body = received
     found = door.refusal(request) or answer(
-        view, request.method.decode("ascii"), request.target.decode("ascii")
+        view, request.method.decode("ascii"), request.target.decode("ascii"), body
     )
     if not isinstance(found, Answer):
-        await found()
-        found = Answer.of_json({"done": True})
+        found = await found() or Answer.of_json({"done": True})
     await _send(stream, connection, found, to_head=request.method == b"HEAD")
     return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
 
 async def _receive_request(
     stream: trio.SocketStream, connection: h11.Connection
-) -> h11.Request | Answer | None:
-    """Give the next request, the answer to what is none, or None at the end of the connection."""
+) -> tuple[h11.Request, bytes] | Answer | None:
+    """Give the next request and its body, the answer to what is none, or None at the end of the connection."""
     request: h11.Request | None = None
+    body = b""
     while True:
         try:
             event = connection.next_event()
@@ -263,12 +266,21 @@ async def _receive_request(
                     return refusal
                 request = event
             case h11.EndOfMessage():
-                return request
+                return None if request is None else (request, body)
+            case h11.Data(data=data) if request is not None and _has_body(request):
+                body += data
+                if len(body) > MAX_OFFERED:
+                    text = f"nothing that is signed for a mesh has more than {MAX_OFFERED} bytes"
+                    return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
             case h11.Data():
                 text = "requests to this API have no body"
                 return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
             case _:
                 return None
+
+
+def _has_body(request: h11.Request) -> bool:
+    return request.method == b"POST" and request.target.startswith(CHARTER.encode())
 
 
 def _refusal_of_form(request: h11.Request) -> Answer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -19,6 +20,8 @@ MAX_FIELDS: Final = 64
 """In one query: method, url and headers."""
 QUESTION: Final = ("source", "service", "method", "path", "as")
 """What ``/v1/can`` takes."""
+CHARTER: Final = "/v1/charter/"
+"""Requests below this path have a body."""
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -36,10 +39,13 @@ PATHS: Final = """\
 /v1/can?source=S&service=S   may S (a node, or service:NAME) ask it; method=M, path=P, as=SERVICE
 /v1/policy             the newest policy document, and which one each member has; /v1/policy/N: version N
 /v1/policy/history     the documents that are remembered
+/v1/revocations        who is revoked, and why
+/v1/identities         what a revocation may name of each member
 /v1/config             the effective configuration and where each value came from
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
 POST /v1/leave         leave the mesh; on the unix socket only
+POST /v1/charter/KIND  take a bundle, revocation or policy, signed for the mesh; on the unix socket only
 """
 
 
@@ -62,10 +68,10 @@ class Answer:
         return cls.of_json({"error": text}, status)
 
 
-Mutation = Callable[[], Awaitable[None]]
+Mutation = Callable[[], Awaitable[Answer | None]]
 
 
-def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
+def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answer | Mutation:
     """Give the answer to a request that a door let in, or what is to be done before it is answered."""
     path = target.partition("?")[0]
     if method == "POST":
@@ -73,7 +79,11 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return view.drain
         if path == "/v1/leave":
             return view.leave
-        return Answer.of_error(HTTPStatus.NOT_FOUND, "only /v1/drain and /v1/leave take POST")
+        if path.startswith(CHARTER):
+            return partial(_offer, view, path.removeprefix(CHARTER), body)
+        return Answer.of_error(
+            HTTPStatus.NOT_FOUND, "only /v1/drain, /v1/leave and /v1/charter/KIND take POST"
+        )
     if method not in READING:
         return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
     match path.split("/")[1:]:
@@ -93,6 +103,10 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return Answer.of_json(view.members())
         case ["v1", "services"]:
             return Answer.of_json(view.services())
+        case ["v1", "revocations"]:
+            return Answer.of_json(view.revocations())
+        case ["v1", "identities"]:
+            return Answer.of_json(view.identities())
         case ["v1", "config"]:
             return Answer.of_json(view.config())
         case ["v1", "trace"]:
@@ -112,6 +126,13 @@ def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:
             return Answer.of_json(endpoints)
         case _:
             return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
+
+
+async def _offer(view: NodeView, kind: str, raw: bytes) -> Answer:
+    said = await view.offer(kind, raw)
+    if said in ("taken", "stale"):
+        return Answer.of_json({"answer": said})
+    return Answer.of_error(HTTPStatus.CONFLICT, said.removeprefix("refused: "))
 
 
 def _explain(view: NodeView, target: str) -> Answer:

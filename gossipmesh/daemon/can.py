@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from gossipmesh.daemon.callers import Caller
-from gossipmesh.daemon.view import Allowed, CanEntry
+from gossipmesh.daemon.policy_view import Allowed, CanEntry
 from gossipmesh.errors import ConfigError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import NodeId, Protocol, is_name

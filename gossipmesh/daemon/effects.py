@@ -10,13 +10,16 @@ import trio
 
 from gossipmesh.channel.datagram import HINT_BYTES
 from gossipmesh.daemon.control import Control
+from gossipmesh.daemon.keeping import Keeping
 from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.state import StateDirectory
 from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError, StateError
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     BootRaised,
+    BundlesChanged,
     ChainRenewed,
     Converged,
     Exchange,
@@ -24,13 +27,17 @@ from gossipmesh.mesh.outputs import (
     MemberChanged,
     Notice,
     Output,
+    OwnRevoked,
+    PolicyChanged,
     ProbeMeasured,
     Refused,
+    RevocationsChanged,
     RoutabilityChanged,
     SendDatagram,
     SnapshotChanged,
 )
 from gossipmesh.model import Address, NodeId, short_id
+from gossipmesh.policy.document import PolicyDocument
 from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity
 from gossipmesh.transport.sync import SyncClient
 from gossipmesh.transport.udp import Datagram, UdpSocket
@@ -51,7 +58,7 @@ class Effects:
 
     Resource handling: tasks live in ``nursery``.
     Error handling: a peer that cannot be reached is an input to the machine. ``join.refused`` ends the daemon when
-    every seed refused this node before it ever joined: no retry would help.
+    every seed refused this node before it ever joined: no retry would help. ``node.revoked`` ends it too.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Effects:
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
         may_give_up: bool,
         snapshot_changed: Callable[[], None],
+        end_channels: Callable[[Callable[[Peer], bool]], None],
+        policy_changed: Callable[[PolicyDocument | None], None],
     ) -> None:
         self._mesh = mesh
         self._udp = udp
@@ -76,6 +85,9 @@ class Effects:
         self._nursery = nursery
         self._may_give_up = may_give_up
         self._snapshot_changed = snapshot_changed
+        self._end_channels = end_channels
+        self._tell_policy = policy_changed
+        self._keeping = Keeping(mesh, state, log, nursery)
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
@@ -95,7 +107,7 @@ class Effects:
         """Carry out one output, without waiting.
 
         Raises:
-            MeshError: ``join.refused``.
+            MeshError: ``join.refused``, or ``node.revoked``.
         """
         match output:
             case SendDatagram(target, payload, kind):
@@ -121,6 +133,18 @@ class Effects:
                 self._nursery.start_soon(self._keep_chain, raw)
             case BootRaised(boot):
                 self._nursery.start_soon(self._keep_boot, boot)
+            case RevocationsChanged(is_revoked, count, text, ids):
+                self._log.info("revocations", count=count, detail=text)
+                self._end(lambda peer: peer.id in ids or is_revoked(peer.chain))
+                self._keeping.changed()
+            case PolicyChanged(_, document):
+                self._policy_changed(document)
+            case BundlesChanged(n):
+                self._log.info("bundles", newest=n)
+                self._keeping.changed()
+            case OwnRevoked(text):
+                self._keeping.keep_now()
+                raise MeshError("node.revoked", text)
             case ProbeMeasured(rtt_s):
                 self._metrics.probe(rtt_s)
             case Converged(lasted_s):
@@ -135,6 +159,16 @@ class Effects:
                 self._metrics.gossip_error(code)
             case _:
                 assert_never(output)
+
+    def _end(self, hit: Callable[[Peer], bool]) -> None:
+        self._sync.close_where(hit)
+        self._end_channels(hit)
+
+    def _policy_changed(self, document: PolicyDocument | None) -> None:
+        version, hash_ = (0, b"") if document is None else (document.version, document.hash)
+        self._log.info("policy", version=version, hash=hash_[:8].hex())
+        self._keeping.changed()
+        self._tell_policy(document)
 
     async def _keep_chain(self, raw: bytes) -> None:
         try:

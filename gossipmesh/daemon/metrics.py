@@ -147,6 +147,7 @@ class Metrics:
             "From the first peer whose registry differed until all that were compared agreed again.",
             CONVERGENCE_BUCKETS_S,
         )
+        self._revocations = gauge("revocations", "Revocations that this node holds.")
         self._policy_version = gauge("policy_version", "The policy in force; 0 is none.")
         self._chain_expiry = gauge("chain_expiry_timestamp_seconds", "When this node's chain expires.")
         self._service_label = Distinct(MAX_SERVICES)
@@ -244,6 +245,10 @@ class Metrics:
     def set_awareness(self, score: int) -> None:
         """Say how much this node doubts itself."""
         self._awareness.set(score)
+
+    def set_revocations(self, count: int) -> None:
+        """Say how many revocations this node holds."""
+        self._revocations.set(count)
 
     def set_members(self, counts: Mapping[MemberState, int]) -> None:
         """Say how many members are in each state; a state that is missing has none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -16,6 +17,7 @@ import trio
 
 import gossipmesh
 from gossipmesh.config.load import HOST_NAME, Loaded
+from gossipmesh.config.policy_text import read_policy
 from gossipmesh.daemon.admin import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.effects import Effects
@@ -25,11 +27,13 @@ from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
 from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
 from gossipmesh.daemon.remembered import Remembered
 from gossipmesh.daemon.report import Listening, NodeReport
 from gossipmesh.daemon.root import MeshRoot
+from gossipmesh.daemon.served import ServedSync
 from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.surroundings import (
     Announce,
@@ -45,11 +49,11 @@ from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
+from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, short_id, split_host_port
 from gossipmesh.transport.listener import Listener
-from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
-from gossipmesh.transport.sync import serve_sync
+from gossipmesh.transport.secure_stream import ChannelIdentity
 from gossipmesh.transport.udp import UdpSocket
 
 FIRST_RESOLVE_S: Final = 2.0
@@ -179,6 +183,7 @@ class Node:
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
         )
+        self._policies = self._make_policies()
         effects = Effects(
             self._mesh,
             udp,
@@ -190,6 +195,8 @@ class Node:
             resolve=self._addresses_of,
             may_give_up=bool(config.node.join) and self._enrolment.fresh,
             snapshot_changed=self._plane.snapshot_changed,
+            end_channels=self._end_channels,
+            policy_changed=self._policies.changed,
         )
         self._control = Control(self._mesh, udp, effects)
         plane, save = self._plane, self._save_peers
@@ -197,20 +204,33 @@ class Node:
             config, self._mesh, self._control, plane, save=save, log=self._log, nursery=nursery
         )
         effects.control = self._control
+        self._served = ServedSync(self._mesh, self._control)
         self._health.publish = self._publish_health
         listener = Listener(
-            bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._serve_sync, count=count
+            bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._served.serve, count=count
         )
         await listen(nursery, listener.run, bound, "--bind")
+        if (held := self._mesh.charter.policy) is not None:
+            # Before anybody is served by the default that holds where there is no document.
+            self._policies.changed(held.document)
         await nursery.start(effects.run)
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
         self._listening = Listening(bound, proxy)
         await self._start_admin()
+        nursery.start_soon(self._policies.run)
         nursery.start_soon(self._ending.watch_signals)
         nursery.start_soon(self._keep_peers)
         self.seeds_resolved(resolved)
         self._say_hello()
+
+    def _make_policies(self) -> Policies:
+        mesh, plane = self._mesh, self._plane
+
+        def publish(version: int, tag: bytes, gate: int) -> None:
+            self._control.post(lambda now, wall: mesh.show_policy(version, tag, gate, now=now, wall=wall))
+
+        return Policies(mesh, plane, publish=publish, log=self._log)
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
@@ -218,6 +238,7 @@ class Node:
             advertised = Address(node.advertise.host, node.advertise.port or bound.port)
         else:
             advertised = Address(choose_host(bound, resolved.addresses), bound.port)
+        revocations, policies = self._state.load_charter()
         setup = Setup(
             key=self._enrolment.key,
             trust=self._enrolment.trust,
@@ -230,6 +251,9 @@ class Node:
             seeds_expected=bool(node.join),
             root_seed=self._enrolment.root_seed,
             known=self._remembered.learned,
+            check_policy=read_policy,
+            revocations=revocations,
+            policies=policies,
             membership=partial(RecordedMembership, sink=self._recorder),
         )
         rng = random.Random(os.urandom(16))
@@ -248,6 +272,7 @@ class Node:
         def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
             try:
                 peer = verify_credentials_untrusted(payload, remote_static, trust, wall=wall_clock())
+                mesh.charter.check_not_revoked(peer.chain)
             except RemoteProtocolError:
                 self._metrics.handshake("refused")
                 raise
@@ -273,10 +298,12 @@ class Node:
             ejected=self._plane.why_ejected,
             drain=self._ending.drain,
             leave=self._ending.leave,
+            offer=self._offer,
             recorder=self._recorder,
             own_services=self._health.report,
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
+            policies=self._policies,
             policy=lambda: self._plane.policy,
         )
         admin = self._config.admin.listen
@@ -321,13 +348,15 @@ class Node:
             lambda now, wall: (b"", self._mesh.set_health(self._health.unhealthy, now=now, wall=wall))
         )
 
-    async def _serve_sync(self, stream: SecureStream) -> None:
-        async def answer(peer: Peer, request: bytes) -> bytes:
-            return await self._control.ask(
-                lambda now, wall: self._mesh.answer_untrusted(peer, request, now=now, wall=wall)
-            )
+    def _end_channels(self, hit: Callable[[Peer], bool]) -> None:
+        self._served.end(hit)
+        self._plane.end_channels(hit)
 
-        await serve_sync(stream, answer)
+    async def _offer(self, kind: str, raw: bytes) -> str:
+        answer = await self._control.ask(
+            lambda now, wall: _encoded(self._mesh.offer_untrusted(kind, raw, now=now, wall=wall))
+        )
+        return answer.decode()
 
     def seeds_resolved(self, resolved: Resolved) -> None:
         """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
@@ -356,6 +385,11 @@ class Node:
             self._disk_failed = True
         else:
             self._saved, self._disk_failed = raws, False
+
+
+def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:
+    text, outputs = answered
+    return text.encode(), outputs
 
 
 def _clocks() -> tuple[float, float]:

@@ -129,6 +129,8 @@ class DataPlane:
         ports = self._inbound_ports(config)
         self._inbound = Inbound(ports)
         self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
+        # Nobody is served under a default that this node only guesses to be in force.
+        self._inbound.waiting = not mesh.joined and mesh.charter.policy is None
         self._sweep = Sweep(ports, lambda: self._acceptor.busy, ended=self._authorization.ended)
 
     def _inbound_ports(self, config: Config) -> InboundPorts:
@@ -216,14 +218,15 @@ class DataPlane:
 
     def _put_in_force(self, text: PolicyText) -> None:
         self._authorization.policy = text.policy
+        self._inbound.waiting = False
         let_go(self._reactor, self._upstreams.set_policy(text.traffics))
         renew_rates(self._rates, self._services, self._upstreams.traffic_of)
         self._metrics.set_policy_version(text.policy.version)
         self._sweep.judge_all()
 
-    def trust_changed(self) -> None:
-        """Judge again what is under way, as something was revoked."""
-        self._reactor.defer(self._sweep.judge_all)
+    def begin_serving(self) -> None:
+        """Serve the mesh from now on: it is known which policy it has."""
+        self._inbound.waiting = False
 
     @property
     def policy(self) -> Policy:
@@ -270,8 +273,22 @@ class DataPlane:
         return self._outbound.in_flight + self._inbound.in_flight
 
     async def serve_channel(self, stream: SecureStream) -> None:
-        """Serve an accepted hop channel."""
+        """Serve an accepted hop channel.
+
+        Raises:
+            TrustError: its peer was revoked since its handshake.
+        """
+        self._mesh.charter.check_not_revoked(stream.peer.chain)
         await self._acceptor.serve_channel(stream)
+
+    def end_channels(self, hit: Callable[[Peer], bool]) -> None:
+        """End the channels from and to the peers that are ``hit``, and the requests on them, in the next turn."""
+
+        def end() -> None:
+            self._pool.close_where(hit)
+            self._acceptor.close_where(hit)
+
+        self._reactor.defer(end)
 
     async def drain(self) -> None:
         """Take no more requests from the mesh, and return when those that were taken are over.

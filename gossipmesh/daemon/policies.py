@@ -7,25 +7,25 @@ The charter says which document is the newest. Whether it holds here yet, or the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Literal
 
 import trio
 
 from gossipmesh.config.policy_text import PolicyText, read_policy
 from gossipmesh.daemon.access_lines import iso
 from gossipmesh.daemon.logs import Log
-from gossipmesh.daemon.measuring import Measuring
-from gossipmesh.daemon.view import PolicyEntry, PolicyNode, PolicyShown
+from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.policy_view import PolicyEntry, PolicyNode, PolicyShown
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.mesh.charter import HeldPolicy
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import short_id
 from gossipmesh.policy.document import NO_DOCUMENT, PolicyDocument
 from gossipmesh.policy.rollout import Enforce, Publish, Report, Rollout, Verdict, Voter
-from gossipmesh.policy.rules import Policy
 
 LOOK_S: Final = 1.0
 """How often members' reports are counted while a document is rolled out in stages."""
+JOIN_LOOK_S: Final = 0.05
 VERDICTS: Final = len(Verdict)
 Publisher = Callable[[int, bytes, int], None]
 """Puts version, hash and gate into this node's record."""
@@ -47,28 +47,24 @@ class Policies:
 
     Args:
         mesh: the control plane, to be read only.
-        default: the policy of a mesh without a document.
-        put_in_force: takes a whole policy.
+        plane: takes policies; the one that it has at first is that of a mesh without a document.
         publish: puts into this node's record what is in effect here.
-        measuring: how requests go.
         log: is told.
     """
 
     def __init__(
         self,
         mesh: Mesh,
-        default: Policy,
+        plane: DataPlane,
         *,
-        put_in_force: Callable[[PolicyText], None],
         publish: Publisher,
-        measuring: Measuring,
         log: Log,
     ) -> None:
         self._mesh = mesh
-        self._default = PolicyText(default, {}, "")
-        self._put = put_in_force
+        self._plane = plane
+        self._default = PolicyText(plane.policy, {}, "")
+        self._measuring = plane.measuring
         self._publish = publish
-        self._measuring = measuring
         self._log = log
         self._rollout: Rollout | None = None
         self._enforced = NO_DOCUMENT
@@ -96,11 +92,15 @@ class Policies:
 
     async def run(self) -> None:
         """Go on with rollouts until cancelled."""
+        joined = False
         while True:
+            if self._mesh.joined and not joined:
+                joined = True
+                self._plane.begin_serving()
             self._measuring.sample(now=trio.current_time())
             rollout = self._rollout
             staged = rollout is not None and bool(rollout.document.stages)
-            with trio.move_on_after(LOOK_S if staged else 5 * LOOK_S):
+            with trio.move_on_after(LOOK_S if staged else 5 * LOOK_S if joined else JOIN_LOOK_S):
                 await self._woken.wait()
             self._woken = trio.Event()
             if rollout is not None and staged and rollout is self._rollout:
@@ -134,7 +134,7 @@ class Policies:
             return
         self._enforced = hash_
         self._measuring.policy_changed(now=trio.current_time())
-        self._put(text)
+        self._plane.set_policy(text)
         self._log.info("policy.in-force", version=text.policy.version, mode=text.policy.mode)
 
     def _text_of(self, hash_: bytes) -> PolicyText | None:
@@ -164,7 +164,7 @@ class Policies:
         wanted = (
             newest if version is None else next((h for h in history if h.document.version == version), None)
         )
-        default = "allow" if self._default.policy.default_allow else "deny"
+        default: Literal["allow", "deny"] = "allow" if self._default.policy.default_allow else "deny"
         if wanted is None and version:
             kept = ", ".join(str(held.document.version) for held in history) or "none"
             raise MeshError(

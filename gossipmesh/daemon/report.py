@@ -12,11 +12,12 @@ import gossipmesh
 from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.can import Judge
 from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.policies import Policies
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
-    Allowed,
     EndpointEntry,
     Endpoints,
     Explained,
@@ -25,8 +26,6 @@ from gossipmesh.daemon.view import (
     MemberEntry,
     Members,
     OwnService,
-    PolicyEntry,
-    PolicyShown,
     Readiness,
     ServiceEntry,
     Services,
@@ -60,6 +59,7 @@ class NodeReport:
         ejected: says why this node leaves a service's endpoint out for what its requests came to; empty: it does not.
         drain: takes no more work and returns when what was taken is over.
         leave: tells the mesh goodbye and returns when that is done.
+        offer: takes something signed for the whole mesh and says what became of it.
         recorder: keeps what membership was told.
         own_services: gives this node's services and their health.
         explain: gives what a request of a local app would come to.
@@ -80,6 +80,7 @@ class NodeReport:
         ejected: Callable[[str, NodeId], str],
         drain: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
+        offer: Callable[[str, bytes], Awaitable[str]],
         recorder: Recorder,
         own_services: Callable[[], list[OwnService]],
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
@@ -96,6 +97,7 @@ class NodeReport:
         self._ejected = ejected
         self._drain = drain
         self._leave = leave
+        self._offer = offer
         self._recorder = recorder
         self._own_services = own_services
         self._explain = explain
@@ -159,6 +161,24 @@ class NodeReport:
             zone=record.zone,
             services=[service.name for service in record.services],
             since=round(since, 3),
+            policy_version=record.policy[0],
+        )
+
+    def revocations(self) -> Revocations:
+        """Give who is revoked, and why."""
+        return Revocations(revocations=[revocation_entry(e) for e in self._mesh.charter.revocations.entries])
+
+    def identities(self) -> Identities:
+        """Give what each living member's chain says that a revocation may name."""
+        mesh = self._mesh
+        records = [mesh.own, *(member.record for member in mesh.members.values())]
+        found = [(record, mesh.chain_of(record.id)) for record in records]
+        return Identities(
+            identities=[
+                identity_entry(mesh.names.get(record.id, record.name), chain)
+                for record, chain in found
+                if chain is not None
+            ]
         )
 
     def services(self) -> Services:
@@ -238,6 +258,7 @@ class NodeReport:
         )
         metrics.set_channels(self._channels())
         metrics.set_in_flight(self._in_flight())
+        metrics.set_revocations(len(mesh.charter.revocations))
         metrics.set_awareness(mesh.awareness)
         metrics.set_chain_expiry(mesh.chain.grants.expires_at)
         return metrics.text()
@@ -258,6 +279,10 @@ class NodeReport:
     async def leave(self) -> None:
         """Leave the mesh."""
         await self._leave()
+
+    async def offer(self, kind: str, raw: bytes) -> str:
+        """Take something signed for the whole mesh."""
+        return await self._offer(kind, raw)
 
 
 def _shown(address: Address | None) -> str | None:

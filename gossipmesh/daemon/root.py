@@ -15,9 +15,10 @@ from attrs import field, frozen
 from gossipmesh import crypto, wire
 from gossipmesh.daemon.files import damaged, make_private_directory, read_bounded, write_atomically
 from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
+from gossipmesh.identity.authority import Authority
 from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_PATH, TrustStore, decode_bundle_untrusted, new_bundle
 from gossipmesh.identity.grants import Caveats
-from gossipmesh.identity.token import MALFORMED, PREFIX, Token, new_token, parse_token
+from gossipmesh.identity.token import MALFORMED, MAX_TEXT, PREFIX, Token, new_token, parse_token
 
 ROOT_KEY: Final = "root.key"
 BUNDLE0: Final = "bundle0"
@@ -92,6 +93,22 @@ def load_root(directory: Path) -> MeshRoot:
         )
         raise StateError("state.no-root", f"{directory} has no {missing}, so it is no mesh's root; {hint}")
     return MeshRoot(seed, trust)
+
+
+def load_authority(place: Path) -> tuple[Authority, TrustStore]:
+    """Give what signs for a mesh: the root that a directory holds, or the token that a file holds.
+
+    Whether the token has the capability is for :func:`~gossipmesh.identity.authority.check_authority`.
+
+    Raises:
+        StateError: as :func:`load_root`; ``state.read`` for a file that cannot be read.
+        TrustError: the file holds no token.
+    """
+    if place.is_dir() or not place.exists():
+        root = load_root(place)
+        return Authority(root.seed), root.trust
+    token = token_of_text((read_bounded(place, most=MAX_TEXT + 1_024) or b"").decode("ascii", "replace"))
+    return Authority.of_token(token), token.trust()
 
 
 def load_root_key(directory: Path) -> bytes | None:

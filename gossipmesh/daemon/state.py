@@ -10,6 +10,7 @@
 ``root.key``     only where this node started its mesh: the key that makes tokens
 ``peers``        the last known members' chains and records, to find the mesh again when no seed answers;
                  ``peers.damaged`` is one that could not be read
+``charter``      revocations, and policy documents, the newest and those before it
 ``crash.trace``  what membership was told before the last bug that ended this daemon
 ===============  ============================================================================================
 
@@ -44,14 +45,20 @@ from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import MAX_CHAIN
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MAX_RECORD
+from gossipmesh.identity.revocation import MAX_REVOCATION
+from gossipmesh.identity.revoked import MAX_REVOCATIONS
+from gossipmesh.mesh.charter import MAX_HISTORY
+from gossipmesh.mesh.charter_messages import MAX_POLICY
 
 VERSION: Final = 1
 MAX_BOOT: Final = 2**32 - 1
 MAX_PEERS: Final = 512
 MAX_PEERS_FILE: Final = MAX_PEERS * (MAX_RECORD + 8)
+MAX_CHARTER_FILE: Final = MAX_REVOCATIONS * (MAX_REVOCATION + 8) + MAX_HISTORY * (MAX_POLICY + 8) + 64
 JOIN_AGAIN: Final = "restore it, or give a token again: --token-file FILE"
 
 _VERSION, _LOCK, _NODE_KEY, _BOOT, _CHAIN, _PEERS = "version", "lock", "node.key", "boot", "chain", "peers"
+_CHARTER: Final = "charter"
 PEERS_DAMAGED: Final = "peers.damaged"
 _NOT_OURS_TO_MIND: Final = frozenset({_LOCK, ADMIN_SOCKET, "lost+found"})
 """What a directory may hold and still be new: left by a start that failed early, or by the file system."""
@@ -213,7 +220,7 @@ class StateDirectory:
 
     def forget_mesh(self) -> None:
         """Let go of a mesh that did not take this node in, so that the next start may try another one; keep the key."""
-        for name in (_CHAIN, BUNDLE0):
+        for name in (_CHAIN, BUNDLE0, _CHARTER):
             (self.path / name).unlink(missing_ok=True)
 
     def load_root_key(self) -> bytes | None:
@@ -227,6 +234,38 @@ class StateDirectory:
     def save_root_key(self, seed: bytes) -> None:
         """Keep the root key (32 bytes) of a mesh that starts here."""
         write_atomically(self.path / ROOT_KEY, seed)
+
+    def load_charter(self) -> tuple[list[bytes], list[bytes]]:
+        """Give the revocations and policy documents that were held last, to be verified by the caller.
+
+        Raises:
+            StateError: ``state.damaged``: a node must not take for admitted whom it knew to be revoked.
+        """
+        path = self.path / _CHARTER
+        remedy = f"restore it; or remove it, and {path.parent.name} learns it again from the mesh"
+        data = read_bounded(path, most=MAX_CHARTER_FILE, remedy=remedy)
+        if data is None:
+            return [], []
+        code = "state.damaged"
+        try:
+            fields = wire.Fields(
+                wire.unpack_untrusted(data, code=code, max_bytes=MAX_CHARTER_FILE), code=code
+            )
+            revocations, policies = fields.fields(MAX_REVOCATIONS), fields.fields(MAX_HISTORY)
+            return (
+                [revocations.binary(1, MAX_REVOCATION) for _ in range(revocations.left)],
+                [policies.binary(1, MAX_POLICY) for _ in range(policies.left)],
+            )
+        except RemoteProtocolError as error:
+            raise damaged(path, error, remedy) from None
+
+    def save_charter(self, revocations: Iterable[bytes], policies: Iterable[bytes]) -> None:
+        """Keep revocations and policy documents, in place of those before.
+
+        Raises:
+            StateError: ``state.write``.
+        """
+        write_atomically(self.path / _CHARTER, wire.pack([list(revocations), list(policies)]))
 
     def load_peers(self) -> list[bytes]:
         """Give the raw chains and records that were last known, in turn; to be verified by the caller.

@@ -10,6 +10,9 @@ from typing import Literal, Protocol, TypedDict
 
 from attrs import frozen
 
+from gossipmesh.daemon.identities import Identities, Revocations
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
+
 
 @frozen
 class Readiness:
@@ -86,6 +89,8 @@ class MemberEntry(TypedDict):
     services: list[str]
     since: float
     """Unix seconds since when it has been in its state."""
+    policy_version: int
+    """Of the policy in effect there, by its own record; 0: none."""
 
 
 class Members(TypedDict):
@@ -157,80 +162,6 @@ class VerdictEntry(TypedDict):
     verdict: Literal["allow", "deny"]
     mode: Literal["enforce", "audit"]
     """``audit``: what is denied is let through all the same."""
-
-
-class CanEntry(TypedDict):
-    """One member in ``/v1/can``, speaking as a service or as none (empty)."""
-
-    node: str
-    id: str
-    speaks_as: str
-    verdict: Literal["allow", "deny"]
-    rule: str
-
-
-class Allowed(TypedDict):
-    """``/v1/can``: whether a request would be let in."""
-
-    source: str
-    service: str
-    method: str
-    """Empty, as is the path, for a tcp service: nobody sees them there."""
-    path: str
-    protocol: Literal["http", "tcp"]
-    offered: bool
-    """Whether any member offers the service now; if none does, it was taken for an http service."""
-    verdict: Literal["allow", "deny"]
-    """``deny`` if one of the callers is denied."""
-    rule: str
-    version: int
-    mode: Literal["enforce", "audit"]
-    callers: list[CanEntry]
-
-
-class PolicyEntry(TypedDict):
-    """One policy document."""
-
-    version: int
-    hash: str
-    signed_at: str
-    """UTC, RFC 3339."""
-    signer: str
-    stages: list[list[int]]
-    """Share in thousandths, seconds of the hold, rise in thousandths, requests; empty: everywhere at once."""
-    newest: bool
-
-
-class PolicyNode(TypedDict):
-    """What a living member's record says of its policy."""
-
-    node: str
-    id: str
-    version: int
-    """Of the newest document that it knows; 0: none, or it says nothing."""
-    hash: str
-    """The beginning of its hash."""
-    verdict: str
-    """``watching``, ``passed``, ``failed``, ``returned`` or ``done``; empty where it knows none."""
-    stage: int
-
-
-class PolicyShown(TypedDict):
-    """``/v1/policy``."""
-
-    policy: PolicyEntry | None
-    """None: there is no document."""
-    text: str
-    body: str
-    """The signed bytes in hex, which the hash is of."""
-    default: Literal["allow", "deny"]
-    """What holds where there is no document."""
-    in_force: int
-    """The version by which this node decides now."""
-    verdict: str
-    stage: int
-    nodes: list[PolicyNode]
-    """All living members, this one first."""
 
 
 class AttemptEntry(TypedDict):
@@ -332,7 +263,7 @@ class Explained(TypedDict):
 
 
 class NodeView(Protocol):
-    """A running node, as the admin API sees it. All but ``drain`` and ``leave`` answer at once, from memory."""
+    """A running node, as the admin API sees it. All but ``drain``, ``leave`` and ``offer`` answer from memory."""
 
     def status(self) -> Status:
         """Give the node in short."""
@@ -344,6 +275,14 @@ class NodeView(Protocol):
 
     def services(self) -> Services:
         """Give all services with the number of their endpoints."""
+        ...
+
+    def revocations(self) -> Revocations:
+        """Give who is revoked, and why."""
+        ...
+
+    def identities(self) -> Identities:
+        """Give what a revocation may name of each living member, this node included."""
         ...
 
     def endpoints(self, name: str) -> Endpoints | None:
@@ -412,4 +351,8 @@ class NodeView(Protocol):
 
     async def leave(self) -> None:
         """Leave the mesh: return once others were told. The daemon may end after that, not before."""
+        ...
+
+    async def offer(self, kind: str, raw: bytes) -> str:
+        """Take a ``bundle``, a ``revocation`` or a ``policy``; give ``taken``, ``stale`` or ``refused: `` and why."""
         ...

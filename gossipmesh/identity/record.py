@@ -182,7 +182,7 @@ def _encode_body(record: MemberRecord) -> bytes:
             record.chain_hash,
             record.issued_at,
             record.expires_at,
-            *([list(record.policy)] if record.policy != NO_POLICY else []),
+            *_encode_policy(record.policy),
         ]
     )
 
@@ -221,6 +221,10 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
     if not 0 < record.expires_at - record.issued_at <= RECORD_LIFETIME_S:
         raise RemoteProtocolError(MALFORMED, "a record that lives longer than 24 hours, or not at all")
     return record
+
+
+def _encode_policy(policy: tuple[int, bytes, int]) -> list[wire.Value]:
+    return [] if policy == NO_POLICY else [policy]
 
 
 def _decode_policy(fields: wire.Fields) -> tuple[int, bytes, int]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from attrs import field, frozen
 
@@ -64,6 +64,11 @@ class RevocationKind(enum.Enum):
     NODE = 1
     TOKEN = 2
     ISSUER = 3
+
+    @property
+    def word(self) -> Literal["node", "token", "issuer"]:
+        """The kind, for people and scripts."""
+        return ("node", "token", "issuer")[self.value - 1]
 
 
 @frozen
@@ -121,7 +126,7 @@ class Revocation:
     def __str__(self) -> str:
         """Give the entry for people: ``node 3f2a... by root: stolen laptop``."""
         reason = f": {self.reason}" if self.reason else ""
-        return f"{self.kind.name.lower()} {self.target.hex()[:16]} by {self.signer}{reason}"
+        return f"{self.kind.word} {self.target.hex()[:16]} by {self.signer}{reason}"
 
 
 def _reaches(signer: Signer, subject: VerifiedChain | Signer) -> bool:

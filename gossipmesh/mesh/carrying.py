@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.messages import MAX_RAW, CharterNews
@@ -113,7 +115,7 @@ class Carrying:
                 self._drop(node)
                 return []
             case RevocationsChanged():
-                return [effect, *self._enforce()]
+                return self._enforce(effect)
             case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain() | CharterHeard():
                 return []
             case PolicyChanged() | BundlesChanged() | Notice() | Refused() | BootRaised() | Converged():
@@ -141,12 +143,14 @@ class Carrying:
 
     # --- revocations ---
 
-    def _enforce(self) -> list[Output]:
+    def _enforce(self, changed: RevocationsChanged) -> list[Output]:
         """Take leave of every member that is revoked now; say so if it is ourselves."""
         parts, outputs = self._parts, list[Output]()
         parts.registry.look_again()
-        for node in list(parts.membership.members):
+        before = set(parts.membership.members)
+        for node in sorted(before):
             outputs += self._enforce_on(node)
+        outputs.append(evolve(changed, ids=frozenset(before.difference(parts.membership.members))))
         mine = parts.charter.revocations.find(parts.own.chain)
         if mine is not None and not self._own_revoked:
             outputs.append(OwnRevoked(f"this node is revoked ({mine}): it needs a new token, and a new key"))

@@ -40,7 +40,7 @@ MAX_HISTORY: Final = 32
 MAX_REFUSED: Final = 32
 MALFORMED: Final = "policy.malformed"
 
-CheckPolicy = Callable[[bytes], None]
+CheckPolicy = Callable[[str], object]
 """Reads a document's text; raises ConfigError for one that no node should take."""
 CharterChange = PolicyChanged | RevocationsChanged | BundlesChanged | Notice | Refused
 

@@ -99,10 +99,6 @@ class Mesh:
         """This node's chain, as last renewed."""
         return self._own.chain
 
-    def chain_of(self, node: NodeId) -> VerifiedChain | None:
-        """Give the chain of a member's newest record; None: no such member is known."""
-        return self._own.chain if node == self.id else self._registry.chain_of(node)
-
     @property
     def trust(self) -> TrustStore:
         """The mesh's trust bundles."""
@@ -153,6 +149,10 @@ class Mesh:
     def credentials(self, *, wall: float) -> bytes:
         """Give what a handshake shows of us: bundle number, chain, record and the time, in Unix seconds."""
         return encode_credentials(self._trust.n, self._own.chain.raw, self.own.signed.raw, wall=wall)
+
+    def chain_of(self, node: NodeId) -> VerifiedChain | None:
+        """Give the chain of a member whose record is held, or our own."""
+        return self._own.chain if node == self.id else self._registry.chain_of(node)
 
     def known(self) -> tuple[bytes, ...]:
         """Give every living member's chain and record, in turn, to be kept for the next start."""

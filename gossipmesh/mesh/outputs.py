@@ -110,12 +110,14 @@ class PolicyChanged:
 class RevocationsChanged:
     """End whatever is open with whoever is revoked now, and keep the set on disk.
 
-    ``is_revoked`` judges by the newest set whenever it is called. ``text`` says in words what came, if anything did.
+    ``is_revoked`` judges by the newest set whenever it is called; ``ids`` are members that were dropped in this very
+    turn, perhaps for a chain that is newer than the one of their channel. ``text`` says what came, if anything did.
     """
 
     is_revoked: Callable[[VerifiedChain], bool] = field(repr=False)
     count: int
     text: str
+    ids: frozenset[NodeId] = frozenset()
 
 
 @frozen

@@ -178,7 +178,7 @@ class Shell:
                 case PolicyChanged() | RevocationsChanged():
                     if node.mesh is not None:
                         node.kept = node.mesh.charter.kept()
-                    self.history.add(self.now, node.name, output)
+                    self.history.add(self.now, node.name, type(output).__name__)
                 case OwnRevoked(text):
                     # The daemon would stop. One that goes on is what a thief would run.
                     node.revoked = text

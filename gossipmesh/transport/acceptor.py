@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId
 from gossipmesh.transport.counters import Count, count_nothing
 from gossipmesh.transport.hop import HopConnection, Serve
@@ -66,6 +69,12 @@ class HopAcceptor:
         self._draining = True
         for connection in self._connections:
             connection.go_away()
+
+    def close_where(self, hit: Callable[[Peer], bool]) -> None:
+        """End all channels from the peers that are ``hit`` now: they were revoked."""
+        for connection in tuple(self._connections):
+            if hit(connection.peer):
+                connection.close()
 
     def close(self, peer: NodeId) -> None:
         """End all channels from a peer now: it was revoked."""

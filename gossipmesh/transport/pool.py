@@ -11,6 +11,7 @@ import trio
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
 from gossipmesh.errors import ConnectError
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId, short_id
 from gossipmesh.transport.counters import Count, count_nothing
 from gossipmesh.transport.dial import dial
@@ -180,6 +181,12 @@ class ChannelPool:
         """End all channels to a peer now, and fail their streams: it was revoked."""
         for connection in (*self._retired, *self._second.values(), *self._channels.values()):
             if connection.peer.id == target:
+                connection.close()
+
+    def close_where(self, hit: Callable[[Peer], bool]) -> None:
+        """End all channels to the peers that are ``hit`` now, and fail their streams: they were revoked."""
+        for connection in (*self._retired, *self._second.values(), *self._channels.values()):
+            if hit(connection.peer):
                 connection.close()
 
     def retire(self, target: NodeId) -> None:

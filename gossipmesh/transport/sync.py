@@ -77,6 +77,12 @@ class SyncClient:
             self._kept.clear()
             self._held.clear()
 
+    def close_where(self, hit: Callable[[Peer], bool]) -> None:
+        """Close the idle channels to the peers that are ``hit``: they were revoked."""
+        for pool in (self._kept, self._held):
+            for node in [node for node, stream in pool.items() if hit(stream.peer)]:
+                pool.pop(node).close()
+
     @property
     def kept(self) -> tuple[NodeId, ...]:
         """The peers whose channels are open and idle, the least recently used first."""

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.view import Allowed, NodeView
+from gossipmesh.daemon.policy_view import Allowed
+from gossipmesh.daemon.view import NodeView
 from gossipmesh.errors import ConfigError
 
 

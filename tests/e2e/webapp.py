@@ -16,6 +16,7 @@ from attrs import define, field
 
 CHUNK: Final = 65_536
 HOLD_S: Final = 30.0
+DRIP_S: Final = 0.05
 
 
 def pattern(size: int) -> Iterator[bytes]:
@@ -81,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
                 app.held.release()
                 app.release.wait(HOLD_S)
                 self._send([app.line], len(app.line))
+            case "/drip":
+                self._send(app.drops(), None)
             case "/broken":
                 raise ConnectionAbortedError("as the path says")
             case _:
@@ -119,8 +122,8 @@ class WebApp:
     """One instance of a service.
 
     ``/`` gives the instance's name; ``/echo`` the request's body; ``/pattern?size=N`` and ``/chunked?size=N`` give
-    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once; ``/broken`` closes the
-    connection without an answer.
+    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once; ``/drip`` sends a little,
+    again and again, until ``release`` is set; ``/broken`` closes the connection without an answer.
     """
 
     def __init__(self, instance: str) -> None:
@@ -132,6 +135,12 @@ class WebApp:
         self._server.app = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
+
+    def drops(self) -> Iterator[bytes]:
+        """Give a little at a time, for as long as anybody takes it."""
+        yield self.line
+        while not self.release.wait(DRIP_S):
+            yield self.line
 
     @property
     def line(self) -> bytes:

@@ -16,7 +16,7 @@ from gossipmesh.membership.messages import CharterNews
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.model import MemberState, NodeId
-from gossipmesh.policy.document import POLICY_LABEL, encode_document
+from gossipmesh.policy.document import POLICY_LABEL, new_document
 from gossipmesh.sim.world import World
 
 DAY_S = 86_400
@@ -44,8 +44,8 @@ def revocation(
     )
 
 
-def policy(world: World, version: int, text: bytes = b"", *, by: Authority | None = None) -> bytes:
-    body = encode_document(version, bytes(32), int(world.wall), text)
+def policy(world: World, version: int, text: str = "", *, by: Authority | None = None) -> bytes:
+    body = new_document(version, text, signed_at=int(world.wall)).body
     return sign_as_authority(POLICY_LABEL, body, by or Authority(world.root_seed), world.trust.mesh_id)
 
 
@@ -67,7 +67,7 @@ def test_a_document_and_a_revocation_reach_all_of_64_nodes_within_two_seconds(se
     world = World(seed)
     names = world.populate(64)
     world.run(5)
-    assert offer(world, "n7", "policy", policy(world, 3, b"text")) == "taken"
+    assert offer(world, "n7", "policy", policy(world, 3, "text")) == "taken"
     took = world.run_until(lambda: all(version_at(world, name) == 3 for name in names), within=10)
     assert took < 2, seed
     took = revoke_everywhere(world, "n40", "n9")
@@ -141,8 +141,8 @@ def test_both_halves_of_a_cut_hold_everything_after_it_and_the_higher_version_is
     here, there = names[:6], names[6:]
     world.partition(here, there)
     world.run(5)
-    offer(world, "n0", "policy", policy(world, 2, b"here"))
-    offer(world, "n7", "policy", policy(world, 3, b"there"))
+    offer(world, "n0", "policy", policy(world, 2, "here"))
+    offer(world, "n7", "policy", policy(world, 3, "there"))
     target = world.nodes["n11"].key.id
     offer(world, "n1", "revocation", revocation(world, RevocationKind.NODE, target))
     other = world.nodes["n5"].key.id
@@ -165,7 +165,7 @@ def test_two_documents_of_one_version_end_as_one_with_an_alarm() -> None:
     world = World(7)
     names = world.populate(8)
     world.run(2)
-    raws = [policy(world, 4, text) for text in (b"one", b"other")]
+    raws = [policy(world, 4, text) for text in ("one", "other")]
     offer(world, "n0", "policy", raws[0])
     offer(world, "n6", "policy", raws[1])
 
@@ -182,7 +182,7 @@ def test_a_newcomer_is_not_ready_before_it_holds_the_policy() -> None:
     world = World(8)
     world.populate(6)
     world.run(2)
-    offer(world, "n3", "policy", policy(world, 5, b"text"))
+    offer(world, "n3", "policy", policy(world, 5, "text"))
     world.run(5)
     late = world.add("late", seeds=["n0"])
     world.run_until(lambda: late.running.joined, within=20)
@@ -201,13 +201,13 @@ def test_a_policy_falls_with_its_signer_everywhere_whoever_holds_it() -> None:
     names = world.populate(8)
     world.run(2)
     stolen = world.new_token(ttl_s=DAY_S, caps=[Capability.POLICY])
-    offer(world, "n0", "policy", policy(world, 1, b"good"))
+    offer(world, "n0", "policy", policy(world, 1, "good"))
     world.run(3)
-    offer(world, "n0", "policy", policy(world, 9, b"bad", by=Authority.of_token(stolen)))
+    offer(world, "n0", "policy", policy(world, 9, "bad", by=Authority.of_token(stolen)))
     world.run_until(lambda: all(version_at(world, name) == 9 for name in names), within=5)
     offer(world, "n4", "revocation", revocation(world, RevocationKind.TOKEN, stolen.token_ids[0]))
     world.run_until(lambda: all(version_at(world, name) == 1 for name in names), within=5)
-    again = offer(world, "n5", "policy", policy(world, 10, b"bad", by=Authority.of_token(stolen)))
+    again = offer(world, "n5", "policy", policy(world, 10, "bad", by=Authority.of_token(stolen)))
     assert again.startswith("refused: the signer of this policy is revoked")
     late = world.add("late", seeds=["n0"])
     world.run_until(lambda: late.running.joined, within=20)
@@ -243,16 +243,16 @@ def test_a_member_that_floods_digests_and_refused_documents_is_asked_once_a_minu
 ):
     world = World(11)
 
-    def check(text: bytes) -> None:
-        if text == b"bad":
+    def check(text: str) -> None:
+        if text == "bad":
             raise ConfigError("config.value", "line 1: bad")
 
     world.check_policy = check
     names = world.populate(15)
     flooder = world.add("liar", seeds=["n0"], machine=Flooder)
-    Flooder.bad, Flooder.asked = policy(world, 7, b"bad"), 0
+    Flooder.bad, Flooder.asked = policy(world, 7, "bad"), 0
     world.run_until(world.complete, within=20)
-    offer(world, "n2", "policy", policy(world, 1, b"good"))
+    offer(world, "n2", "policy", policy(world, 1, "good"))
     world.run(60)
     assert all(version_at(world, name) == 1 for name in names)
     begin = Flooder.asked
@@ -260,7 +260,7 @@ def test_a_member_that_floods_digests_and_refused_documents_is_asked_once_a_minu
     # 15 honest members, once a minute each for five minutes.
     assert 0 < Flooder.asked - begin <= 15 * 6
     assert not flooder.revoked
-    offer(world, "n3", "policy", policy(world, 2, b"better"))
+    offer(world, "n3", "policy", policy(world, 2, "better"))
     took = world.run_until(lambda: all(version_at(world, name) == 2 for name in names), within=10)
     assert took < 2
     assert all(world.believes("n0", name) is MemberState.ALIVE for name in names[1:])
@@ -287,7 +287,7 @@ def test_a_mesh_is_as_quiet_with_a_charter_as_without() -> None:
         world.populate(16)
         world.run(2)
         if with_policy:
-            offer(world, "n0", "policy", policy(world, 1, b"text"))
+            offer(world, "n0", "policy", policy(world, 1, "text"))
         world.run(10)
         before = sum(node.sent for node in world.up)
         world.run(60)

@@ -1,0 +1,177 @@
+"""``gossipmesh revoke`` and ``gossipmesh revocations``: who is a member, or a mint, no longer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from attrs import frozen
+
+from gossipmesh.cli.client import AdminClient
+from gossipmesh.cli.minting import YEAR_S
+from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
+from gossipmesh.cli.render import put, show_table
+from gossipmesh.daemon.root import load_authority
+from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import check_authority
+from gossipmesh.identity.block import TOKEN_ID_BYTES
+from gossipmesh.identity.describe import day
+from gossipmesh.identity.grants import Capability
+from gossipmesh.identity.revocation import FOR_EVER, MAX_REASON, RevocationKind, sign_revocation
+from gossipmesh.model import ID_BYTES, NodeId
+
+LEAST_PREFIX: Final = 4
+"""Hex digits of an id that stand for the whole of it, if only one member's begins with them."""
+SIGNERS: Final = frozenset({Capability.POLICY.value, Capability.REVOKE.value, Capability.ISSUE.value})
+_HEX: Final = re.compile(r"[0-9a-f]+")
+
+
+@frozen
+class Target:
+    """What is revoked. ``token`` is the id of the token that a node joined with, where TARGET is a node."""
+
+    kind: RevocationKind
+    key: bytes
+    expires_at: int
+    name: str
+    token: str = ""
+
+
+@click.command(short_help="Revoke a node, a token or an issuer, mesh-wide.")
+@click.argument("target", metavar="TARGET")
+@click.option(
+    "--root",
+    "place",
+    required=True,
+    type=SomePath(path_type=Path),
+    metavar="DIR",
+    help="What `gossipmesh init` made, or a file with a token that has the capability revoke.",
+)
+@click.option("--token", "of_token", is_flag=True, help="Revoke the token that node TARGET joined with.")
+@click.option("--issuer", is_flag=True, help="Revoke node TARGET, and every chain that it issued or renewed.")
+@click.option("--reason", default="", metavar="TEXT", help=f"Why; at most {MAX_REASON} printable characters.")
+@click.option(
+    "--spare", multiple=True, metavar="NODE", help="A node that keeps its place although its token goes."
+)
+@click.option(
+    "--void", is_flag=True, help="Take the effect from whatever TARGET revoked itself; a root's word only."
+)
+@with_state
+def revoke(
+    *,
+    target: str,
+    place: Path,
+    of_token: bool,
+    issuer: bool,
+    reason: str,
+    spare: tuple[str, ...],
+    void: bool,
+    state: Path,
+) -> None:
+    """Revoke TARGET: a node by its name or the beginning of its id, or a token by its id (16 hex digits).
+
+    The mesh ends every channel with it within seconds, and takes it in no more. A token's revocation takes all nodes
+    that joined with it, but for those that --spare names.
+    """
+    if of_token and issuer:
+        raise click.UsageError("name --token or --issuer, not both.")
+    if spare and not (of_token or issuer or _is_token_id(target)):
+        raise click.UsageError(
+            "--spare goes with a token or --issuer: a node's revocation takes that node only."
+        )
+    client, wall = AdminClient(state), wall_now()
+    authority, trust = load_authority(place)
+    if void and authority.chain:
+        raise ConfigError("revoke.void", "only a root can void what another signed: name the root's DIR")
+    check_authority(authority, trust, Capability.REVOKE, wall=wall)
+    known: list[dict[str, Any]] = client.document("/v1/identities")["identities"]
+    targets = _targets(target, known, of_token=of_token, issuer=issuer, wall=wall)
+    spared = [NodeId(bytes.fromhex(_node(text, known)["id"])) for text in spare]
+    for each in targets:
+        raw = sign_revocation(
+            each.kind,
+            each.key,
+            authority,
+            trust.mesh_id,
+            reason=reason,
+            revoked_at=int(wall),
+            expires_at=each.expires_at,
+            spared=() if each.kind is RevocationKind.NODE else sorted(spared),
+            voids=void,
+        )
+        word = "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
+        put(f"{word} {each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else ""))
+    if targets[0].token and not of_token:
+        spell = f"gossipmesh revoke {targets[0].token} --root {place}"
+        click.echo(
+            f"A copy of its token {targets[0].token} would let it in again under another key; revoke that too, "
+            f"sparing whom you name: {spell} [--spare NODE]...",
+            err=True,
+        )
+
+
+@click.command(short_help="Who is revoked, and why.")
+@with_state
+@with_json
+def revocations(state: Path, as_json: bool) -> None:
+    """Show who is revoked in this mesh, by whom, and why."""
+    document = AdminClient(state).document("/v1/revocations")
+    if as_json:
+        put(json.dumps(document))
+        return
+    rows = [
+        (each["kind"], each["target"][:16], each["signer"], day(each["revoked_at"]), each["reason"])
+        for each in document["revocations"]
+    ]
+    show_table(("KIND", "TARGET", "BY", "SINCE", "REASON"), rows)
+
+
+def _is_token_id(text: str) -> bool:
+    return len(text) == 2 * TOKEN_ID_BYTES and _HEX.fullmatch(text) is not None
+
+
+def _targets(
+    text: str, known: Sequence[dict[str, Any]], *, of_token: bool, issuer: bool, wall: float
+) -> list[Target]:
+    found = _matching(text, known)
+    if not found and _is_token_id(text) and not issuer:
+        return [Target(RevocationKind.TOKEN, bytes.fromhex(text), FOR_EVER, "")]
+    if not found and len(text) == 2 * ID_BYTES and _HEX.fullmatch(text) and not of_token:
+        # Gone from here, perhaps for a while only; what its chain allows is not known.
+        node = Target(RevocationKind.NODE, bytes.fromhex(text), FOR_EVER, "")
+    else:
+        member = _node(text, known)
+        token = member["token_ids"][-1] if member["token_ids"] else ""
+        if of_token:
+            if not token:
+                raise MeshError("revoke.token", f"{member['name']} joined with no token: a root let it in")
+            return [Target(RevocationKind.TOKEN, bytes.fromhex(token), FOR_EVER, member["name"])]
+        signs = SIGNERS.intersection(member["capabilities"])
+        expires_at = FOR_EVER if signs else max(member["expires_at"], int(wall + YEAR_S))
+        node = Target(RevocationKind.NODE, bytes.fromhex(member["id"]), expires_at, member["name"], token)
+    if not issuer:
+        return [node]
+    return [node, Target(RevocationKind.ISSUER, node.key, FOR_EVER, f"all that {node.name or text} issued")]
+
+
+def _matching(text: str, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    named = [member for member in known if member["name"] == text]
+    if named or len(text) < LEAST_PREFIX:
+        return named
+    return [member for member in known if member["id"].startswith(text)]
+
+
+def _node(text: str, known: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    found = _matching(text, known)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(
+            "revoke.ambiguous", f"{len(found)} members' ids begin with {text}: write more of it"
+        )
+    hint = "see `gossipmesh members`; one that is gone is named by its whole id, a token by its 16 hex digits"
+    raise ConfigError("revoke.unknown", f"no member is called {text!a}, and no member's id begins so; {hint}")

@@ -1,0 +1,165 @@
+"""A member is revoked: what is open with it ends at once, it says why it ends itself, and it does not come back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from harness import Mesh, Node, eventually, gossipmesh, said
+from webapp import WebApp
+
+SOON_S: Final = 4.0
+"""Two seconds are promised, and the machine has other work. Silence alone would end a begun answer after ten."""
+
+
+class Reading:
+    """An answer that goes on and on, read by a thread until it breaks off."""
+
+    def __init__(self, proxy: str, url: str) -> None:
+        self.blocks = 0
+        self.ended = threading.Event()
+        name, _, port = proxy.rpartition(":")
+        self._connection = http.client.HTTPConnection(name, int(port), timeout=30.0)
+        self._url = url
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._connection.request("GET", self._url)
+            response = self._connection.getresponse()
+            while response.read1(1_024):
+                self.blocks += 1
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            self._connection.close()
+            self.ended.set()
+
+    def flows(self) -> bool:
+        return self.blocks > 3 and not self.ended.is_set()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def own_mesh(root: Path) -> Iterator[Mesh]:
+    mesh = Mesh(said("init", str(root)))
+    yield mesh
+    mesh.show_logs()
+    mesh.close()
+
+
+@pytest.fixture
+def apps() -> Iterator[dict[str, WebApp]]:
+    apps = {name: WebApp(name) for name in ("web", "bad")}
+    yield apps
+    for app in apps.values():
+        app.release.set()
+        app.close()
+
+
+def test_what_is_open_with_a_revoked_node_ends_everywhere_and_it_cannot_come_back(
+    own_mesh: Mesh, root: Path, apps: dict[str, WebApp]
+) -> None:
+    ops = own_mesh.node("ops").start().ready()
+    web = own_mesh.node("web", join=ops, services={"web": apps["web"].port}).start().ready()
+    bad = own_mesh.node("bad", join=ops, services={"bad": apps["bad"].port}).start().ready()
+    third = own_mesh.node("third", join=ops).start().ready()
+    honest: list[Node] = [ops, web, third]
+    for node in honest:
+        eventually(lambda node=node: (node.healthy("web"), node.healthy("bad")) == (1, 1))
+    eventually(lambda: bad.healthy("web") == 1)
+    bad_id = bad.id
+
+    of_bad = [Reading(node.listen("proxy"), "http://bad/drip") for node in (ops, third)]
+    by_bad = Reading(bad.listen("proxy"), "http://web/drip")
+    eventually(lambda: all(each.flows() for each in (*of_bad, by_bad)))
+
+    # Stopped, so that nothing that follows is its own doing.
+    assert bad.process is not None
+    bad.process.send_signal(signal.SIGSTOP)
+    done = ops.command("revoke", "bad", "--root", str(root), "--reason", "stolen laptop")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"revoked node {bad_id}")
+    assert "--root" in done.stderr and "16" not in done.stdout
+    eventually(lambda: all(each.ended.is_set() for each in of_bad), within_s=SOON_S)
+    eventually(lambda: all("bad" not in node.members() for node in honest), within_s=SOON_S)
+    assert [node.healthy("bad") for node in honest] == [0, 0, 0]
+    assert web.metric("gossipmesh_revocations") == 1
+    (shown,) = json.loads(third.command("revocations", "--json").stdout)["revocations"]
+    assert (shown["target"], shown["reason"], shown["signer"]) == (bad_id, "stolen laptop", "root")
+
+    # It hears of it as soon as it runs, says so and ends; what it asked for has ended at the other side too.
+    bad.process.send_signal(signal.SIGCONT)
+    assert bad.process.wait(20.0) == 1
+    assert "this node is revoked" in bad.log()
+    assert by_bad.ended.wait(10.0)
+
+    # It remembers. And where a thief makes it forget, nobody takes it in.
+    assert bad.start().process.wait(20.0) == 1  # type: ignore[union-attr]
+    (bad.state / "charter").unlink()
+    bad.start()
+    eventually(lambda: "join." in bad.log().rpartition("this node is revoked")[2])
+    assert not bad.is_ready()
+    assert all("bad" not in node.members() for node in honest)
+
+    # A node that is new learns it before it is ready, and so does one that starts again.
+    late = own_mesh.node("late", join=web).start().ready()
+    assert late.metric("gossipmesh_revocations") == 1
+    third.kill()
+    assert third.start().ready().metric("gossipmesh_revocations") == 1
+
+
+def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
+    own_mesh: Mesh, root: Path
+) -> None:
+    ops = own_mesh.node("ops").start().ready()
+    revoker = own_mesh.write("revoker", said("token", "new", "--root", str(root), "--can", "revoke"))
+    plain = own_mesh.write("plain", said("token", "new", "--root", str(root)))
+    guest_token = own_mesh.write(
+        "guest.token", said("token", "new", "--root", str(root), "--name", "guest-*")
+    )
+    guests = [
+        own_mesh.node(name, "--token-file", str(guest_token), token=False, join=ops).start().ready()
+        for name in ("guest-1", "guest-2")
+    ]
+    eventually(lambda: set(ops.members()) == {"ops", "guest-1", "guest-2"})
+
+    def refused(*arguments: str, status: int) -> str:
+        done = ops.command("revoke", *arguments)
+        assert (done.returncode, done.stdout) == (status, ""), done
+        assert done.stderr.count("\n") == 1
+        return done.stderr
+
+    assert "no member is called 'nobody'" in refused("nobody", "--root", str(root), status=2)
+    assert "lacks the capability revoke" in refused("guest-1", "--root", str(plain), status=2)
+    assert "no root.key" in refused("guest-1", "--root", str(own_mesh.home / "none"), status=1)
+    assert "--spare goes with a token" in refused(
+        "guest-1", "--root", str(root), "--spare", "guest-2", status=2
+    )
+    assert "only a root" in refused("guest-1", "--root", str(revoker), "--void", status=2)
+    elsewhere = own_mesh.home / "elsewhere"
+    gossipmesh("init", str(elsewhere))
+    assert "no root of this mesh" in refused("guest-1", "--root", str(elsewhere), status=1)
+
+    done = ops.command("revoke", "guest-1", "--token", "--root", str(revoker), "--spare", "guest-2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("revoked token ")
+    assert guests[0].process is not None
+    assert guests[0].process.wait(20.0) == 1
+    eventually(lambda: set(ops.members()) == {"ops", "guest-2"}, within_s=SOON_S)
+    assert guests[1].is_ready()
+    third = own_mesh.node("guest-3", "--token-file", str(guest_token), token=False, join=ops).start()
+    eventually(lambda: "join." in third.log() or third.process.poll() is not None)  # type: ignore[union-attr]
+    assert set(ops.members()) == {"ops", "guest-2"}
