@@ -3,7 +3,8 @@
     decision.py   who asks, and what was decided
     rules.py      the rules of a policy document, compiled: ``Policy.decide``
     document.py   the signed body: text, version, stages
-    cover.py      whether one rule covers another
+    cover.py      whether one rule covers another, or overlaps with it
+    lint.py       what is odd about a policy that can be taken
     rollout.py    the document in stages: which one counts at this node, on what all nodes report
     paths.py      which readings of a path count, and which targets are refused
 
