@@ -5,6 +5,8 @@
     document.py   the signed body: text, version, stages
     cover.py      whether one rule covers another
     seen.py       what was asked for in the last hour, to try a policy on
+    cover.py      whether one rule covers another, or overlaps with it
+    lint.py       what is odd about a policy that can be taken
     rollout.py    the document in stages: which one counts at this node, on what all nodes report
     paths.py      which readings of a path count, and which targets are refused
 

@@ -105,10 +105,9 @@ def test_who_joins_after_a_return_does_not_begin_anew() -> None:
     mesh = Mesh(Random(1))
     mesh.bad = set(NODES)
     mesh.run(100)
-    newcomer = Rollout(DOCUMENT, next(node for node in FIRST if node not in mesh.nodes), b"token-1", now=0.0)
-    others = [
-        Voter(node, mesh.token[node], said) for node, said in mesh.board.items() if node not in mesh.bad
-    ]
+    strangers = (NodeId(number.to_bytes(32, "big")) for number in range(100, 200))
+    newcomers = (Rollout(DOCUMENT, node, b"token-1", now=0.0) for node in strangers)
+    newcomer = next(each for each in newcomers if each.enforced == DOCUMENT.hash)
     others = [Voter(node, mesh.token[node], said) for node, said in mesh.board.items()]
     assert newcomer.count(others, WELL, now=0.0)[0] == Enforce(OLD.hash)
     assert newcomer.report.verdict is Verdict.RETURNED
