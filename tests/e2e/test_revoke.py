@@ -63,7 +63,7 @@ def test_what_is_open_with_a_revoked_node_ends_everywhere_and_it_cannot_come_bac
     done = ops.command("revoke", "bad", "--root", str(root), "--reason", "stolen laptop")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"revoked node {bad_id}")
-    assert "--root" in done.stderr and "16" not in done.stdout
+    assert "would let it in again" in done.stderr
     eventually(lambda: all(each.ended.is_set() for each in of_bad), within_s=SOON_S)
     eventually(lambda: all("bad" not in node.members() for node in honest), within_s=SOON_S)
     assert [node.healthy("bad") for node in honest] == [0, 0, 0]

@@ -122,7 +122,7 @@ class WebApp:
     """One instance of a service.
 
     ``/`` gives the instance's name; ``/echo`` the request's body; ``/pattern?size=N`` and ``/chunked?size=N`` give
-    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once; ``/drip`` sends a little,
+    :func:`pattern`; ``/hold`` waits until ``release`` is set, after it released ``held`` once; ``/drip`` sends a bit,
     again and again, until ``release`` is set; ``/broken`` closes the connection without an answer.
     """
 
