@@ -10,6 +10,10 @@
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``explain.py``   why a request would go, or went, where it did
+``can.py``       whether a member may send a request, and which rule says so
+``policy.py``    show, compare and list policies
+``linting.py``   policy lint: what is wrong with one
+``applying.py``  policy apply and rollback: sign one and see it arrive
 ``trace.py``     save the flight recorder
 ``replay.py``    the part of ``sim`` that runs a saved one again
 ``leave.py``     drain: take no more work; leave the mesh

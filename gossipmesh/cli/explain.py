@@ -24,6 +24,11 @@ _DECISIONS: Final = {
     "answered": "was answered by {chosen}",
     "failed": "failed",
 }
+_FROM: Final = {
+    "policy": "from the mesh's policy",
+    "file": "from this node's own file",
+    "default": "the defaults",
+}
 
 
 @click.command(short_help="Show why a request would go, or went, where it did.")
@@ -107,9 +112,11 @@ def _past(past: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     policy, state = document["policy"], document["state"]
-    pairs = [("policy", f"{policy['verdict']}, by rule {policy['rule']} of version {policy['version']}")]
+    audit = " (audit mode: let through)" if policy["mode"] == "audit" and policy["verdict"] == "deny" else ""
+    verdict = f"{policy['verdict']}, by rule {policy['rule']} of version {policy['version']}{audit}"
+    pairs = [("policy", verdict)]
     if state is not None:
-        pairs.append(("balancer", state["balancer"]))
+        pairs += [("settings", _FROM[state["traffic"]]), ("balancer", state["balancer"])]
         if state["split"]:
             pairs.append(("split", ", ".join(f"{tag} {part} %" for tag, part in state["split"].items())))
     pairs += [(name, document[name]) for name in ("tag", "zone", "session") if document[name]]

@@ -35,6 +35,8 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "gossipmesh.cli.reading:services",
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "explain": "gossipmesh.cli.explain:explain",
+    "can": "gossipmesh.cli.can:can",
+    "policy": "gossipmesh.cli.policy:policy",
     "config": "gossipmesh.cli.reading:config",
     "trace": "gossipmesh.cli.trace:trace",
     "drain": "gossipmesh.cli.leave:drain",

@@ -12,6 +12,7 @@
 ``bind.py``           from given values to frozen parts, strictly (cattrs)
 ``traffic.py``        ``[traffic.NAME]``: how the requests to a service are spread and tried
 ``policy_text.py``    the text of a mesh's policy: rules, and traffic for all
+``policy_diff.py``    how two policies differ, in words
 ``lines.py``            in which line of a TOML text a key stands
 ``load.py``           flag, then variable, then file, then default; origins; what must fit together
 ====================  =====================================================================================

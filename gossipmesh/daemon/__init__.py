@@ -6,6 +6,12 @@
 ``control.py``      the one task that owns the control plane's machine
 ``effects.py``      carries out what the control plane asks for
 ``plane.py``        the data plane: proxies and their channels
+``authorization.py`` the policy in force, and what is decided by it counted and told
+``callers.py``      who a peer is to the policy
+``can.py``          who may do what, asked about any member
+``policy_view.py``  the shapes of what the admin API says of the policy
+``policies.py``     which policy document is in effect here, as its rollout decides, and which one members have
+``measuring.py``    how requests went before and since the policy changed
 ``health.py``       checks of this node's services: run, counted, logged, and told to the mesh
 ``checking.py``      one check of an app: a request, a connection, a program
 ``ending.py``       how a node stops: draining, leaving, or at once

@@ -18,6 +18,8 @@ from gossipmesh.model import is_name
 
 MAX_FIELDS: Final = 64
 """In one query: method, url and headers."""
+QUESTION: Final = ("source", "service", "method", "path", "as")
+"""What ``/v1/can`` takes."""
 CHARTER: Final = "/v1/charter/"
 """Requests below this path have a body."""
 _JSON: Final = "application/json"
@@ -34,6 +36,9 @@ PATHS: Final = """\
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
 /v1/explain?url=U      where a request would go, and why; method=M, header=Name: value
 /v1/explain/ID         what became of the request with this x-request-id or trace id
+/v1/can?source=S&service=S   may S (a node, or service:NAME) ask it; method=M, path=P, as=SERVICE
+/v1/policy             the newest policy document, and which one each member has; /v1/policy/N: version N
+/v1/policy/history     the documents that are remembered
 /v1/revocations        who is revoked, and why
 /v1/identities         what a revocation may name of each member
 /v1/config             the effective configuration and where each value came from
@@ -106,6 +111,10 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_json(view.config())
         case ["v1", "trace"]:
             return _trace(view)
+        case ["v1", "can"]:
+            return _can(view, target)
+        case ["v1", "policy", *rest]:
+            return _policy(view, rest)
         case ["v1", "explain"] | ["v1", "explain", _]:
             return _explain(view, target)
         case ["v1", "endpoints" | "services", name]:
@@ -133,6 +142,55 @@ def _explain(view: NodeView, target: str) -> Answer:
         return Answer.of_error(HTTPStatus.BAD_REQUEST, str(error))
     except MeshError as error:
         return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _policy(view: NodeView, rest: list[str]) -> Answer:
+    if rest == ["history"]:
+        return Answer.of_json({"policies": view.policy_history()})
+    version = "".join(rest)
+    if len(rest) > 1 or not (not version or (version.isascii() and version.isdigit() and len(version) < 11)):
+        return Answer.of_error(
+            HTTPStatus.NOT_FOUND, "there is /v1/policy, /v1/policy/VERSION and .../history"
+        )
+    try:
+        return Answer.of_json(view.policy(int(version) if version else None))
+    except MeshError as error:
+        return Answer.of_error(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _can(view: NodeView, target: str) -> Answer:
+    try:
+        asked = _fields(target.partition("?")[2], QUESTION)
+        if not {"source", "service"} <= asked.keys():
+            raise ConfigError("config.value", "name a source and a service: ?source=web-1&service=orders")
+        found = view.can(
+            asked["source"],
+            asked["service"],
+            asked.get("method", "GET"),
+            asked.get("path", "/"),
+            speaks_as=asked.get("as"),
+        )
+    except ConfigError as error:
+        return Answer.of_error(HTTPStatus.BAD_REQUEST, str(error))
+    return Answer.of_json(found)
+
+
+def _fields(query: str, known: tuple[str, ...]) -> dict[str, str]:
+    """Give the fields of a query, each of which may be there once.
+
+    Raises:
+        ConfigError: it has others.
+    """
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=len(known))
+    except ValueError:
+        pairs = []
+    fields = dict(pairs)
+    if not pairs or len(fields) < len(pairs) or not fields.keys() <= set(known):
+        raise ConfigError(
+            "config.value", f"this is no question: write ?NAME=VALUE&..., with {', '.join(known)}"
+        )
+    return fields
 
 
 def _trace(view: NodeView) -> Answer:

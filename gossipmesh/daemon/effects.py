@@ -75,6 +75,7 @@ class Effects:
         may_give_up: bool,
         snapshot_changed: Callable[[], None],
         end_channels: Callable[[Callable[[Peer], bool]], None],
+        policy_changed: Callable[[PolicyDocument | None], None],
     ) -> None:
         self._mesh = mesh
         self._udp = udp
@@ -85,6 +86,7 @@ class Effects:
         self._may_give_up = may_give_up
         self._snapshot_changed = snapshot_changed
         self._end_channels = end_channels
+        self._tell_policy = policy_changed
         self._keeping = Keeping(mesh, state, log, nursery)
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
@@ -165,10 +167,8 @@ class Effects:
     def _policy_changed(self, document: PolicyDocument | None) -> None:
         version, hash_ = (0, b"") if document is None else (document.version, document.hash)
         self._log.info("policy", version=version, hash=hash_[:8].hex())
-        self._metrics.set_policy_version(version)
         self._keeping.changed()
-        if self.control is not None:
-            self.control.post(lambda now, wall: self._mesh.show_policy(version, hash_, 0, now=now, wall=wall))
+        self._tell_policy(document)
 
     async def _keep_chain(self, raw: bytes) -> None:
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from gossipmesh.daemon.access_lines import cut, iso
+from gossipmesh.daemon.callers import Caller
 from gossipmesh.daemon.view import (
     AttemptEntry,
     CandidateEntry,
@@ -17,8 +19,9 @@ from gossipmesh.daemon.view import (
 from gossipmesh.errors import MeshError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Endpoint, NodeId, short_id
-from gossipmesh.policy.decision import Source, decide
+from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.access import Direction, RequestReport, path_in, text_in
+from gossipmesh.proxy.admission import AUDIT, judge
 from gossipmesh.proxy.dry_run import DryRun, request_of
 from gossipmesh.proxy.history import MAX_FAILED, History, Past
 from gossipmesh.proxy.outbound import Outbound
@@ -38,7 +41,7 @@ class Explainer:
         upstreams: how services are treated.
         history: the requests that are over.
         source_service: the service that local apps speak as, or empty.
-        default_allow: the decision where no policy rule matches.
+        policy: gives the one in force.
         now: gives monotonic seconds.
     """
 
@@ -50,7 +53,7 @@ class Explainer:
         history: History,
         *,
         source_service: str,
-        default_allow: bool,
+        policy: Callable[[], Policy],
         now: Callable[[], float],
     ) -> None:
         self._mesh = mesh
@@ -58,17 +61,18 @@ class Explainer:
         self._upstreams = upstreams
         self._history = history
         self._source_service = source_service
-        self._default_allow = default_allow
+        self._in_force = policy
         self._now = now
 
     def _policy(self, service: str, method: bytes, target: bytes) -> VerdictEntry:
-        """Judge as the destination would, with this node as the source."""
-        mesh = self._mesh
-        grants = mesh.chain.grants
-        spoken = frozenset(each.name for each in mesh.own.services if grants.allows_service(each.name))
-        source = Source(mesh.id, self._source_service, spoken, grants.groups)
-        decision = decide(source, service, method, target, self._default_allow)
-        return VerdictEntry(version=0, rule=decision.rule, verdict="allow" if decision.allow else "deny")
+        """Judge as the destination would that has the same policy, with this node as the source."""
+        mesh, policy = self._mesh, self._in_force()
+        source = Caller(mesh.own, mesh.chain).speaking_as(self._source_service)
+        if source is None:
+            return VerdictEntry(version=policy.version, rule="source", verdict="deny", mode=policy.mode)
+        decision = judge(policy, source, service, method, target, tcp=method == b"CONNECT")
+        verdict: Literal["allow", "deny"] = "allow" if decision.allow else "deny"
+        return VerdictEntry(version=policy.version, rule=decision.rule, verdict=verdict, mode=policy.mode)
 
     # --- what would be ---------------------------------------------------------------------------------------------
 
@@ -83,7 +87,7 @@ class Explainer:
         named, found, error, decision = run.named, run.explanation, run.error, run.decision
         service, target = (named.service, named.target) if named is not None else ("", request.target)
         policy = self._policy(service, request.method, target)
-        if decision in {"send", "wait"} and policy["verdict"] == "deny":
+        if decision in {"send", "wait"} and policy["verdict"] == "deny" and policy["mode"] != AUDIT:
             decision, error = "refuse", refusal("AZ")
         choice = found.choice if found is not None else None
         return Explained(
@@ -113,6 +117,7 @@ class Explainer:
             breaker=upstream.breaker.why,
             budget=round(upstream.budget.left(now=self._now()), 1),
             hedging=upstream.hedging.why,
+            traffic=self._upstreams.source_of(upstream.service),
         )
 
     # --- what was --------------------------------------------------------------------------------------------------
@@ -181,11 +186,9 @@ class Explainer:
     def _policy_then(self, report: RequestReport) -> VerdictEntry:
         path = path_in(report.path).encode("ascii", "replace")
         verdict = self._policy(report.service, text_in(report.method).encode("ascii", "replace"), path)
-        return VerdictEntry(
-            version=verdict["version"],
-            rule=verdict["rule"],
-            verdict="deny" if report.flag == "AZ" else verdict["verdict"],
-        )
+        if report.flag == "AZ":
+            verdict["verdict"] = "deny"
+        return verdict
 
     def _attempt(self, attempt: Attempt, begun: float) -> AttemptEntry:
         endpoint, outcome = attempt.endpoint, attempt.outcome

@@ -37,7 +37,7 @@ CODES: Final = frozenset(status.value for status in HTTPStatus)
 FLAGS: Final = frozenset(
     {"", "NR", "UH", "UF", "UO", "URX", "UC", "UR", "UT", "DC", "RL", "UPE", "DPE", "AZ", "DR", "LP"}
 )
-DECISIONS: Final = frozenset({"allow", "deny"})
+DECISIONS: Final = frozenset({"allow", "deny", "audit-deny"})
 WAYS: Final = frozenset({"in", "out"})
 DIRECTIONS: Final = frozenset({"inbound", "outbound"})
 REQUEST_BUCKETS_S: Final = (
@@ -203,7 +203,7 @@ class Metrics:
         self._retries(_among(reason, FLAGS)).inc()
 
     def authorized(self, decision: str, rule: str) -> None:
-        """Count a decision, ``allow`` or ``deny``, and the rule that made it."""
+        """Count a decision (``allow``, ``deny``, or ``audit-deny``: let through), and the rule that made it."""
         count = self._known_decisions.get((decision, rule))
         if count is None:
             labels = _among(decision, DECISIONS), self._rule_label(rule)

@@ -27,6 +27,7 @@ from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
 from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
 from gossipmesh.daemon.remembered import Remembered
@@ -182,6 +183,7 @@ class Node:
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
         )
+        self._policies = self._make_policies()
         effects = Effects(
             self._mesh,
             udp,
@@ -194,6 +196,7 @@ class Node:
             may_give_up=bool(config.node.join) and self._enrolment.fresh,
             snapshot_changed=self._plane.snapshot_changed,
             end_channels=self._end_channels,
+            policy_changed=self._policies.changed,
         )
         self._control = Control(self._mesh, udp, effects)
         plane, save = self._plane, self._save_peers
@@ -207,15 +210,27 @@ class Node:
             bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._served.serve, count=count
         )
         await listen(nursery, listener.run, bound, "--bind")
+        if (held := self._mesh.charter.policy) is not None:
+            # Before anybody is served by the default that holds where there is no document.
+            self._policies.changed(held.document)
         await nursery.start(effects.run)
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
         self._listening = Listening(bound, proxy)
         await self._start_admin()
+        nursery.start_soon(self._policies.run)
         nursery.start_soon(self._ending.watch_signals)
         nursery.start_soon(self._keep_peers)
         self.seeds_resolved(resolved)
         self._say_hello()
+
+    def _make_policies(self) -> Policies:
+        mesh, plane = self._mesh, self._plane
+
+        def publish(version: int, tag: bytes, gate: int) -> None:
+            self._control.post(lambda now, wall: mesh.show_policy(version, tag, gate, now=now, wall=wall))
+
+        return Policies(mesh, plane, publish=publish, log=self._log)
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
@@ -288,6 +303,8 @@ class Node:
             own_services=self._health.report,
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
+            policies=self._policies,
+            policy=lambda: self._plane.policy,
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)

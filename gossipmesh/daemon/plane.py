@@ -5,34 +5,41 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import trio
 
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
+from gossipmesh.config.policy_text import PolicyText
 from gossipmesh.crypto import blake2b
+from gossipmesh.daemon.authorization import Authorization
+from gossipmesh.daemon.callers import Caller
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.explaining import Explainer
 from gossipmesh.daemon.logs import AccessLog, Log
+from gossipmesh.daemon.measuring import Measuring
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
 from gossipmesh.daemon.upstreams import UpstreamMetrics, log_rotation
-from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer
-from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, NodeId, Service
-from gossipmesh.policy.decision import Decision, Source, decide
+from gossipmesh.model import Address, NodeId
+from gossipmesh.policy.decision import Source
+from gossipmesh.policy.rules import Policy
+from gossipmesh.policy.seen import Seen
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import rates_of
+from gossipmesh.proxy.admission import rates_of, renew_rates
 from gossipmesh.proxy.apps import AppPool
+from gossipmesh.proxy.attempts import let_go
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.history import History
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
+from gossipmesh.proxy.sweep import Sweep
 from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.upstreams import Upstreams
@@ -42,8 +49,8 @@ from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 
 SESSION_KEY_BYTES: Final = 32
-MAX_SPOKEN: Final = 4_096
-"""Peers whose services are remembered."""
+MAX_CALLERS: Final = 4_096
+"""Peers that are remembered with what they may speak as."""
 
 
 class DataPlane:
@@ -58,7 +65,7 @@ class DataPlane:
         metrics: counts.
         access: the access log.
         log: is told which endpoints go out of rotation here, and come back.
-        default_allow: the decision where no policy rule matches.
+        default_allow: the decision as long as no policy is set.
         resolve: where a node is.
         unreachable: is told of a node to which a connect failed or a channel broke, and why.
         doubt: is told the port of an app of ours that may be gone.
@@ -83,12 +90,11 @@ class DataPlane:
         self._metrics = metrics
         self._access = access
         self._log = log
-        self._default_allow = default_allow
         self._unreachable = unreachable
         limits = config.proxy.limits
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
-        self._retries = retries = RetriesServed()
+        self._retries = RetriesServed()
         self._upstreams = Upstreams(
             config.traffic,
             origin=mesh.id,
@@ -96,11 +102,16 @@ class DataPlane:
             rng=random.Random(os.urandom(16)),
         )
         self._history = History()
+        self.measuring = Measuring(now=reactor.now)
+        """How requests go."""
         self._flush_due = self._look_due = False
+        self._authorization = Authorization(
+            Policy.of_default(default_allow), metrics=metrics, log=log, reactor=reactor
+        )
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._rates = rates_of(self._services, self._upstreams.traffic_of)
         metrics.add(UpstreamMetrics(self._upstreams, self._rates))
-        self._spoken: dict[NodeId, tuple[MemberRecord, VerifiedChain, frozenset[str]]] = {}
+        self._callers: dict[NodeId, Caller] = {}
         self._apps = AppPool(reactor, limits, fast_lane=fast_lane, doubt=doubt)
         budget = ReceiveBudget()
         self._pool = ChannelPool(
@@ -115,21 +126,28 @@ class DataPlane:
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._outbound = self._make_outbound(config, mesh)
         self.explainer = self._make_explainer(config)
-        self._inbound = Inbound(
-            InboundPorts(
-                service=self._own_service,
-                speaks_for=self._speaks_for,
-                decide=self._decide,
-                reactor=reactor,
-                apps=self._apps,
-                observe=self._observe,
-                limits=limits,
-                retries=retries,
-                rates=self._rates,
-                fast_lane=fast_lane,
-            )
-        )
+        ports = self._inbound_ports(config)
+        self._inbound = Inbound(ports)
         self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
+        # Nobody is served under a default that this node only guesses to be in force.
+        self._inbound.waiting = not mesh.joined and mesh.charter.policy is None
+        self._sweep = Sweep(ports, lambda: self._acceptor.busy, ended=self._authorization.ended)
+
+    def _inbound_ports(self, config: Config) -> InboundPorts:
+        authorization = self._authorization
+        return InboundPorts(
+            service=self._services.get,
+            source=self._source,
+            policy=lambda: authorization.policy,
+            decided=authorization.decided,
+            reactor=self._reactor,
+            apps=self._apps,
+            observe=self._observe,
+            limits=config.proxy.limits,
+            retries=self._retries,
+            rates=self._rates,
+            fast_lane=config.proxy.fast_lane,
+        )
 
     def _make_outbound(self, config: Config, mesh: Mesh) -> Outbound:
         reactor, retries, proxy = self._reactor, self._retries, config.proxy
@@ -161,7 +179,7 @@ class DataPlane:
             self._upstreams,
             self._history,
             source_service=config.proxy.as_service or "",
-            default_allow=self._default_allow,
+            policy=lambda: self._authorization.policy,
             now=lambda: reactor.now,
         )
 
@@ -191,6 +209,35 @@ class DataPlane:
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
         return bound
 
+    def set_policy(self, text: PolicyText) -> None:
+        """Put a policy in force, all of it in one turn of the reactor: no request sees a part of one.
+
+        Requests that are under way end where it denies them, and else with the settings that they began with.
+        """
+        self._reactor.defer(partial(self._put_in_force, text))
+
+    def _put_in_force(self, text: PolicyText) -> None:
+        self._authorization.policy = text.policy
+        self._inbound.waiting = False
+        let_go(self._reactor, self._upstreams.set_policy(text.traffics))
+        renew_rates(self._rates, self._services, self._upstreams.traffic_of)
+        self._metrics.set_policy_version(text.policy.version)
+        self._sweep.judge_all()
+
+    def begin_serving(self) -> None:
+        """Serve the mesh from now on: it is known which policy it has."""
+        self._inbound.waiting = False
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._authorization.policy
+
+    @property
+    def seen(self) -> Seen:
+        """What this node's services were asked for."""
+        return self._authorization.seen
+
     def snapshot_changed(self) -> None:
         """Have the newest picture of the mesh looked at, once for all that changes meanwhile.
 
@@ -205,6 +252,7 @@ class DataPlane:
         self._look_due = False
         snapshot = self._mesh.snapshot
         self._upstreams.picture_changed(snapshot)
+        self._sweep.judge_changed()
         unhealthy: dict[str, set[NodeId]] = {}
 
         def is_unhealthy(node: NodeId, service: str) -> bool:
@@ -265,28 +313,19 @@ class DataPlane:
 
     # --- inbound ---
 
-    def _own_service(self, name: str) -> Service | None:
-        return self._services.get(name)
-
-    def _speaks_for(self, peer: Peer) -> frozenset[str]:
+    def _source(self, peer: Peer, service: str) -> Source | None:
         # The record shown in the handshake may be hours old; what it declares now is what counts.
         member = self._mesh.members.get(peer.id)
         record = self._mesh.own if peer.id == self._mesh.id else member.record if member else None
         if record is None or record.version < peer.record.version:
             record = peer.record
-        spoken = self._spoken.get(peer.id)
-        if spoken is None or spoken[0] is not record or spoken[1] is not peer.chain:
+        caller = self._callers.get(peer.id)
+        if caller is None or caller.record is not record or caller.shown is not peer.chain:
             # Globs are matched once for each record and chain, not for each request.
-            if len(self._spoken) >= MAX_SPOKEN:
-                self._spoken.clear()
-            allowed = (s.name for s in record.services if peer.chain.grants.allows_service(s.name))
-            spoken = self._spoken[peer.id] = record, peer.chain, frozenset(allowed)
-        return spoken[2]
-
-    def _decide(self, source: Source, service: str, method: bytes, target: bytes) -> Decision:
-        decision = decide(source, service, method, target, self._default_allow)
-        self._metrics.authorized("allow" if decision.allow else "deny", decision.rule)
-        return decision
+            if len(self._callers) >= MAX_CALLERS:
+                self._callers.clear()
+            caller = self._callers[peer.id] = Caller(record, peer.chain, self._mesh.chain_of(peer.id))
+        return caller.speaking_as(service)
 
     # --- what is told about requests ---
 
@@ -307,6 +346,7 @@ class DataPlane:
             flag=report.flag,
             duration_s=report.duration_s,
         )
+        self.measuring.count(report.code, report.flag)
         for flag in report.retried:
             self._metrics.retry(flag)
         self._history.add(report, wall=wall, snapshot=snapshot)

@@ -10,9 +10,12 @@ from attrs import frozen
 
 import gossipmesh
 from gossipmesh.config.load import Loaded
+from gossipmesh.daemon.can import Judge
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.policies import Policies
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.view import (
     EndpointEntry,
@@ -31,6 +34,7 @@ from gossipmesh.daemon.view import (
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving
+from gossipmesh.policy.rules import Policy
 
 
 @frozen
@@ -60,6 +64,8 @@ class NodeReport:
         own_services: gives this node's services and their health.
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
+        policies: the mesh's policy at this node.
+        policy: gives the policy in force.
     """
 
     def __init__(
@@ -79,6 +85,8 @@ class NodeReport:
         own_services: Callable[[], list[OwnService]],
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
+        policies: Policies,
+        policy: Callable[[], Policy],
     ) -> None:
         self._loaded = loaded
         self._mesh = mesh
@@ -94,6 +102,9 @@ class NodeReport:
         self._own_services = own_services
         self._explain = explain
         self._explain_past = explain_past
+        self._policies = policies
+        self._policy = policy
+        self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
 
     def _counts(self) -> Counter[MemberState]:
@@ -125,7 +136,7 @@ class NodeReport:
             ),
             agreement=round(mesh.agreement, 3),
             awareness=mesh.awareness,
-            policy_version=0 if mesh.charter.policy is None else mesh.charter.policy.document.version,
+            policy_version=self._policy().version,
             services=self._own_services(),
         )
 
@@ -197,6 +208,18 @@ class NodeReport:
             healthy=endpoint.eligible and not reason,
             reason=reason,
         )
+
+    def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Allowed:
+        """Tell whether a request would be let in."""
+        return self._judge.can(source, service, method, target, speaks_as=speaks_as)
+
+    def policy(self, version: int | None) -> PolicyShown:
+        """Give a policy document, and which one each member has."""
+        return self._policies.show(version)
+
+    def policy_history(self) -> list[PolicyEntry]:
+        """Give the documents that are remembered."""
+        return self._policies.history()
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:
         """Give what a request of a local app would come to now."""

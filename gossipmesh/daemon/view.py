@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypedDict
 from attrs import frozen
 
 from gossipmesh.daemon.identities import Identities, Revocations
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
 
 
 @frozen
@@ -159,6 +160,8 @@ class VerdictEntry(TypedDict):
     version: int
     rule: str
     verdict: Literal["allow", "deny"]
+    mode: Literal["enforce", "audit"]
+    """``audit``: what is denied is let through all the same."""
 
 
 class AttemptEntry(TypedDict):
@@ -222,6 +225,8 @@ class StateEntry(TypedDict):
     budget: float
     """Retries that could be made now."""
     hedging: str
+    traffic: Literal["policy", "file", "default"]
+    """Where the service's settings were said."""
 
 
 class Explained(TypedDict):
@@ -282,6 +287,26 @@ class NodeView(Protocol):
 
     def endpoints(self, name: str) -> Endpoints | None:
         """Give a service's endpoints, or None for a service that nobody offers."""
+        ...
+
+    def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Allowed:
+        """Tell whether a request would be let in, and by which rule.
+
+        Raises:
+            ConfigError: for what is no question.
+        """
+        ...
+
+    def policy(self, version: int | None) -> PolicyShown:
+        """Give a policy document, the newest if no version is said, and which one each member has.
+
+        Raises:
+            MeshError: ``policy.unknown``, where it is not remembered.
+        """
+        ...
+
+    def policy_history(self) -> list[PolicyEntry]:
+        """Give the documents that are remembered, the newest first."""
         ...
 
     def explain(self, method: str, url: str, headers: list[tuple[str, str]]) -> Explained:

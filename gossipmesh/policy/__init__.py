@@ -4,6 +4,10 @@
     rules.py      the rules of a policy document, compiled: ``Policy.decide``
     document.py   the signed body: text, version, stages
     cover.py      whether one rule covers another
+    seen.py       what was asked for in the last hour, to try a policy on
+    cover.py      whether one rule covers another, or overlaps with it
+    lint.py       what is odd about a policy that can be taken
+    rollout.py    the document in stages: which one counts at this node, on what all nodes report
     paths.py      which readings of a path count, and which targets are refused
 
 The law: a decision depends on nothing but its arguments. It is taken at the destination, on a source that the

@@ -47,6 +47,7 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     quick_delivery.py  the quick way of a request to its app
     delivery.py        one request on its way to its app
     relaying.py        the other half of it: its answer, failures, and its end
+    sweep.py           what is under way, judged again when policy, record or chain changed
     apps.py            connections to apps, busy and idle
 
     tunnel.py          bytes both ways, for upgrades and CONNECT, at either side

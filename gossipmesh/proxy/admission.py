@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.errors import RemoteProtocolError, RequestError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import refused_services
 from gossipmesh.model import NodeId, Protocol, Service
-from gossipmesh.policy.decision import Source
+from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.policy.paths import ambiguous_path
+from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.headers import check_framing_untrusted, values_of
 from gossipmesh.proxy.names import check_method
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.replies import STATUS, caller_fault, refusal
 from gossipmesh.routing.rates import RateLimit
 from gossipmesh.routing.traffic import Traffic
+
+AUDIT: Final = "audit"
+"""The mode in which what is denied is let through."""
+AMBIGUOUS: Final = Decision(False, "ambiguous-path")
+"""The decision on a path of which nobody can know what it is to the app, where a rule with paths names the service."""
 
 
 def services_of(peer: Peer) -> frozenset[str]:
@@ -49,19 +57,59 @@ def check_untrusted(request: RequestHead, service: Service) -> None:
         raise caller_fault(error) from None
 
 
-def authorize(ports: InboundPorts, request: RequestHead, peer: Peer) -> None:
-    """Decide on the source that the handshake proved.
+def source_of(peer: Peer, service: str) -> Source | None:
+    """Give who asks when ``peer`` speaks as ``service`` (or as none); None where it may not.
+
+    By its handshake alone: for where nothing newer is known.
+    """
+    services = services_of(peer)
+    if service and service not in services:
+        return None
+    return Source(peer.id, service, services, peer.chain.grants.groups)
+
+
+def authorize(ports: InboundPorts, request: RequestHead, peer: Peer, service: Service) -> None:
+    """Decide on the source that the handshake proved, and tell of the decision.
 
     Raises:
         RequestError: policy does not allow the request, or its caller may not speak as it does.
     """
-    services = ports.speaks_for(peer)
-    if request.source_service and request.source_service not in services:
+    source = ports.source(peer, request.source_service)
+    if source is None:
         raise refusal("AZ", f"the caller's node may not speak as {request.source_service}")
-    source = Source(peer.id, request.source_service, services, peer.chain.grants.groups)
-    decision = ports.decide(source, request.service, request.method, request.target)
-    if not decision.allow:
+    policy = ports.policy()
+    tcp = service.protocol is Protocol.TCP
+    decision = judge(policy, source, service.name, request.method, request.target, tcp=tcp)
+    ports.decided(source, request, service, decision, policy)
+    if not decision.allow and policy.mode != AUDIT:
+        if decision is AMBIGUOUS:
+            why = ambiguous_path(request.target)
+            text = f"rules on paths are about {service.name}, and apps may differ about this one: {why}"
+            raise RequestError("AZ", 400, text)
         raise refusal("AZ", f"policy does not allow this: rule {decision.rule}")
+
+
+def judge(
+    policy: Policy, source: Source, service: str, method: bytes, target: bytes, *, tcp: bool
+) -> Decision:
+    """Give what a policy says of a request. It tells nobody, and whether the policy is only tried it leaves aside.
+
+    The arguments are those of :meth:`~gossipmesh.policy.rules.Policy.decide`.
+    """
+    if not tcp and policy.has_paths(service) and ambiguous_path(target) is not None:
+        return AMBIGUOUS
+    return policy.decide(source, service, method, target, tcp=tcp)
+
+
+def is_denied(ports: InboundPorts, request: RequestHead, peer: Peer, service: Service) -> bool:
+    """Tell whether a request that was let in would be refused now."""
+    source, policy = ports.source(peer, request.source_service), ports.policy()
+    if source is None:
+        return True
+    if policy.mode == AUDIT:
+        return False
+    tcp = service.protocol is Protocol.TCP
+    return not judge(policy, source, service.name, request.method, request.target, tcp=tcp).allow
 
 
 def rates_of(
@@ -70,6 +118,20 @@ def rates_of(
     """Give the limits of those of a node's ``services`` that have one."""
     settings = {service: traffic_of(service).rate for service in services}
     return {service: RateLimit(each) for service, each in settings.items() if each.per_s}
+
+
+def renew_rates(
+    rates: dict[str, RateLimit[str | NodeId]],
+    services: Iterable[str],
+    traffic_of: Callable[[str], Traffic],
+) -> None:
+    """Bring limits up to date in place; one whose settings are the same goes on from where it is."""
+    former = dict(rates)
+    rates.clear()
+    for service, limit in rates_of(services, traffic_of).items():
+        before = former.get(service, limit)
+        limit.refused = before.refused
+        rates[service] = before if before.settings == limit.settings else limit
 
 
 def check_rate(ports: InboundPorts, request: RequestHead, peer: Peer) -> None:

@@ -66,6 +66,8 @@ class Inbound:
         self._in_flight = 0
         self._per_peer: Counter[NodeId] = Counter()
         self._draining = False
+        self.waiting = False
+        """Whether to refuse everything for now, to be tried elsewhere: what is allowed is not known here yet."""
         self._idle = trio.Event()
         self._tunnels = _Places(ports.limits.tunnels)
         self._added_by_caller: dict[tuple[str, str], bytes] = {}
@@ -88,15 +90,15 @@ class Inbound:
         self._per_peer[peer.id] += 1
         ports.retries.began(stream.request.request_id, stream.request.attempt, now=ports.reactor.now)
         service = ports.service(stream.request.service)
-        if self._draining or full or service is None:
-            flag = "DR" if self._draining else "UO" if full else "NR"
+        if self._draining or self.waiting or full or service is None:
+            flag = "DR" if self._draining or self.waiting else "UO" if full else "NR"
             self._delivery(stream).refuse(flag)
             return
         quickly = ports.fast_lane and may_go_quickly(stream, service)
         try:
             if not quickly:
                 check_untrusted(stream.request, service)
-            authorize(ports, stream.request, peer)
+            authorize(ports, stream.request, peer, service)
             if ports.rates:
                 check_rate(ports, stream.request, peer)
         except RequestError as error:

@@ -7,9 +7,11 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId, Service
 from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.access import Observer
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
@@ -23,6 +25,9 @@ from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
+
+Decided = Callable[[Source, RequestHead, Service, Decision, Policy], None]
+"""Who asked for what of which service, what was decided, and by which policy."""
 
 
 @frozen
@@ -62,10 +67,11 @@ class InboundPorts:
 
     service: Callable[[str], Service | None]
     """Gives one of this node's own services by name, or None."""
-    speaks_for: Callable[[Peer], frozenset[str]]
-    """Gives the services that a peer may speak as; :func:`~.admission.services_of` where nothing newer is known."""
-    decide: Callable[[Source, str, bytes, bytes], Decision]
-    """Decides on source, service, method and target."""
+    source: Callable[[Peer, str], Source | None]
+    """Gives who asks when a peer speaks as a service, or as none (empty); None where it may not:
+    :func:`~.admission.source_of` where nothing newer than its handshake is known."""
+    policy: Callable[[], Policy]
+    """Gives the policy in force: a whole one, whenever it is asked."""
     reactor: Reactor
     apps: AppPool
     observe: Observer
@@ -74,5 +80,7 @@ class InboundPorts:
     """Whether plain requests and answers may be passed on without h11."""
     retries: RetriesServed = field(factory=RetriesServed)
     """Which requests that are served here are retries."""
+    decided: Decided = lambda *_: None
+    """Is told of each decision, at once; of the policy in force it reads no more than it is given."""
     rates: Mapping[str, RateLimit[str | NodeId]] = MappingProxyType({})
     """How often each source may ask, by this node's service; one that is not here is not limited."""

@@ -15,9 +15,10 @@ from gossipmesh.errors import LocalProtocolError
 from gossipmesh.model import Protocol, Service
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.apps import AppConnection
+from gossipmesh.proxy.delivery import Delivery
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.quick_heads import length_fits, may_go_to_app, read_answer, trace_id_in
-from gossipmesh.transport.hop_stream import HopStream, StreamListener
+from gossipmesh.transport.hop_stream import HopStream
 
 METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"PATCH"})
 """Methods whose answer has a body."""
@@ -61,7 +62,7 @@ class QuickDelivery:
         *,
         load: Callable[[], int],
         over: Callable[[HopStream], None],
-        general: Callable[[QuickDelivery, AppConnection], StreamListener],
+        general: Callable[[QuickDelivery, AppConnection], Delivery],
     ) -> None:
         self._ports = ports
         self.stream = stream
@@ -172,6 +173,13 @@ class QuickDelivery:
         """Nothing waits for credit."""
 
     # --- ending ----------------------------------------------------------------------------------------------------
+
+    def denied(self) -> bool:
+        """Leave it to the general way."""
+        self._general()
+        general = self.stream.listener
+        assert isinstance(general, Delivery)
+        return general.denied()
 
     def _general(self) -> AppConnection:
         """Hand request and connection to a delivery; give the connection, which is its link's owner again."""

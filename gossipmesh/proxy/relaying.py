@@ -24,7 +24,7 @@ from gossipmesh.proxy.headers import (
 )
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.ports import InboundPorts
-from gossipmesh.proxy.replies import STATUS, reply_to, without_body
+from gossipmesh.proxy.replies import STATUS, refusal, reply_to, without_body
 from gossipmesh.proxy.tracing import trace_id_of
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.transport.connecting import Connecting
@@ -294,6 +294,20 @@ class Relaying(ABC):
         if not self._complete:
             self._flag = self._flag or GONE
         self._finish()
+
+    def denied(self) -> bool:
+        """Policy allows this request no more: refuse it, or break off what was begun; False if it is answered.
+
+        What is not answered yet is answered like one that comes now; a reset would have it tried elsewhere.
+        """
+        if self._complete:
+            return False
+        if self._answering:
+            self._reset("AZ")
+        else:
+            self._drop_connection()
+            self._refuse(refusal("AZ", "policy allows this no more"))
+        return True
 
     def _drop_connection(self) -> None:
         connecting, self._connecting = self._connecting, None

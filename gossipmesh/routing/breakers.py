@@ -55,6 +55,18 @@ class Breaker(Generic[WaiterT]):
         self.refused = 0
         """Requests refused or waiting too long, ever."""
 
+    def bound_by(self, limits: BreakerLimits, concurrency: ConcurrencySettings) -> list[WaiterT]:
+        """Take other bounds, and give those who wait and go now for them.
+
+        Requests in flight stay counted, whoever waits goes on waiting as long as it was told, and a limit that adapts
+        goes on from where it is.
+        """
+        if concurrency != ConcurrencySettings(enabled=self._adapting):
+            self._concurrency = ConcurrencyLimit(concurrency)
+        self._limits = limits
+        self._adapting = concurrency.enabled
+        return self._admitted() if self._queue else []
+
     @property
     def limit(self) -> int:
         """Requests at once, now."""

@@ -106,6 +106,13 @@ class Outliers:
         twin._news, twin.ejections = [], self.ejections.copy()
         return twin
 
+    def judge_by(self, settings: EjectionSettings) -> None:
+        """Take other settings from now on. Who is out stays out, unless nobody may be any more."""
+        self._settings = settings
+        self._pauses.least_s = settings.silence_s
+        for endpoint in () if settings.share else tuple(self._out):
+            self.forget(endpoint)
+
     # --- who may be chosen -----------------------------------------------------------------------------------------
 
     def fit(self, candidates: Candidates, *, now: float, may_try: bool = True) -> Candidates:

@@ -27,17 +27,18 @@ class Pauses:
 
     __slots__ = (
         "_before",
-        "_least_s",
         "_longest",
         "_second",
         "_slowest",
         "_turn_answers",
         "_turn_at",
         "answers",
+        "least_s",
     )
 
     def __init__(self, least_s: float) -> None:
-        self._least_s = least_s
+        self.least_s = least_s
+        """May be changed at any time."""
         self.answers = 0
         """So many came so far."""
         self._turn_at = -math.inf
@@ -78,7 +79,7 @@ class Pauses:
     @property
     def patience_s(self) -> float:
         """Seconds without a byte that are remarkable."""
-        least = self._least_s
+        least = self.least_s
         if self.few:
             least = max(least * ENOUGH / max(self.answers, 1), 2.0 * self._slowest)
         return max(least, 2.0 * self._second, 2.0 * self._before)

@@ -42,6 +42,11 @@ class PerService(Generic[MachineT]):
             machine = self._machines[service] = self._make(service)
         return machine
 
+    def replace(self, service: str, machine: MachineT) -> None:
+        """Have ``machine`` in the place of the one that ``service`` has."""
+        assert service in self._machines, "nothing is there to be replaced"
+        self._machines[service] = machine
+
     def get(self, service: str) -> MachineT | None:
         """Give the machine of ``service`` if there is one, and make none: for reports."""
         return self._machines.get(service)

@@ -44,9 +44,10 @@ class RateLimit(Generic[SourceT]):
         settings: how often.
     """
 
-    __slots__ = ("_burst_s", "_full_at", "_gap_s", "refused")
+    __slots__ = ("_burst_s", "_full_at", "_gap_s", "refused", "settings")
 
     def __init__(self, settings: RateSettings) -> None:
+        self.settings = settings
         self._gap_s = 1.0 / settings.per_s if settings.per_s else 0.0
         self._burst_s = settings.burst * self._gap_s
         self._full_at: OrderedDict[SourceT, float] = OrderedDict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.backoff import BackoffSettings
@@ -101,6 +101,24 @@ class Upstream:
         result = _WELL if came is OK else RESULTS[came]
         self.balancer.ended(node, result, latency_s=latency_s, now=now, report=report)
 
+    def successor(self, traffic: Traffic) -> tuple[Upstream, list[Waiter]]:
+        """Give the one that treats later requests by other settings, and those who wait and go now for that.
+
+        Both share what was learned and counted: requests in flight, the queue, the retry budget, which endpoints are
+        out of rotation, and how each did. A request keeps the one that it began with, so its timeouts, its retries and
+        its session stay what they were. What begins anew is what has another meaning now: whose turn it is, where
+        sessions belong, and when to hedge.
+        """
+        former, after = self.traffic, copy(self)
+        after.traffic = traffic
+        if _spread(former) != _spread(traffic):
+            after.balancer = self.balancer.successor(traffic)
+        if former.retries.hedge != traffic.retries.hedge:
+            after.hedging = Hedging(HedgeSettings(enabled=traffic.retries.hedge))
+        self.outliers.judge_by(ejection_settings(traffic.ejection))
+        limits = traffic.limits
+        return after, self.breaker.bound_by(limits, ConcurrencySettings(enabled=limits.adaptive))
+
     def twin(self) -> Upstream:
         """Give one that asks whom this one would ask: for a dry run of one attempt, which leaves this one as it is.
 
@@ -111,6 +129,11 @@ class Upstream:
         twin.balancer = self.balancer.twin(twin.rng)
         twin.outliers = self.outliers.twin()
         return twin
+
+
+def _spread(traffic: Traffic) -> tuple[object, ...]:
+    """Give what a balancer reads of it."""
+    return traffic.balancer, traffic.sticky, traffic.split, traffic.zone, traffic.slow_start_s
 
 
 def ejection_settings(ejection: Ejection) -> EjectionSettings:
@@ -128,18 +151,23 @@ def ejection_settings(ejection: Ejection) -> EjectionSettings:
 class Upstreams:
     """All services that one node calls, each made when it is first called and known to be there.
 
+    Two sources say how requests are treated, by a service's name or :data:`~gossipmesh.routing.traffic.EVERY`. What the
+    mesh's policy says goes before what this node's own file says: a policy is for all, and a file that could overrule
+    it would leave nobody knowing what holds. Of each source the table of the service goes before that of all services,
+    and a table counts as a whole: keys of two sources are never mixed.
+
     Args:
-        traffic: how the requests to each service are treated, by its name or
-            :data:`~gossipmesh.routing.traffic.EVERY`.
+        traffic: what this node's own file says.
         origin: this node.
         key: of sessions' hashes, at most 64 bytes; the same on all nodes of the mesh.
         rng: dice.
     """
 
-    __slots__ = ("_key", "_origin", "_rng", "_traffic", "_upstreams")
+    __slots__ = ("_key", "_origin", "_policy", "_rng", "_traffic", "_upstreams")
 
     def __init__(self, traffic: Mapping[str, Traffic], *, origin: NodeId, key: bytes, rng: Random) -> None:
         self._traffic = traffic
+        self._policy: Mapping[str, Traffic] = {}
         self._origin = origin
         self._key = key
         self._rng = rng
@@ -177,7 +205,32 @@ class Upstreams:
 
     def traffic_of(self, service: str) -> Traffic:
         """Give what holds for ``service``."""
-        return self._traffic.get(service) or self._traffic.get(EVERY) or DEFAULT
+        for source in (self._policy, self._traffic):
+            if found := source.get(service) or source.get(EVERY):
+                return found
+        return DEFAULT
+
+    def source_of(self, service: str) -> Literal["policy", "file", "default"]:
+        """Give where that was said."""
+        if service in self._policy or EVERY in self._policy:
+            return "policy"
+        return "file" if service in self._traffic or EVERY in self._traffic else "default"
+
+    def set_policy(self, traffic: Mapping[str, Traffic]) -> list[Waiter]:
+        """Take what the mesh's policy says in place of what it said before; requests end as they began.
+
+        Returns:
+            Who waits for its turn, and goes now.
+        """
+        self._policy = traffic
+        go: list[Waiter] = []
+        for upstream in self._upstreams:
+            settings = self.traffic_of(upstream.service)
+            if settings != upstream.traffic:
+                after, admitted = upstream.successor(settings)
+                self._upstreams.replace(upstream.service, after)
+                go += admitted
+        return go
 
     def handle_timer(self, *, now: float) -> set[tuple[NodeId, str]]:
         """Look at all services with requests in flight; to be called every 0.1 s or so.

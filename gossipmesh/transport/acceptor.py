@@ -44,6 +44,11 @@ class HopAcceptor:
         """Requests of all channels that are not over."""
         return sum(connection.open_streams for connection in self._connections)
 
+    @property
+    def busy(self) -> list[HopConnection]:
+        """The channels that carry requests now."""
+        return [connection for connection in self._connections if connection.open_streams]
+
     async def serve_channel(self, stream: SecureStream) -> None:
         """Serve one channel until it ends: what a listener does with a ``hop`` channel."""
         connection = HopConnection(

@@ -67,7 +67,8 @@ class HopConnection:
         self._serve = serve
         self._silent = silent
         self._mux = HopMux(role, budget=budget, compact=bool(self.peer.features & WHOLE_MESSAGES))
-        self._streams = HopStreams(self._request_opened)
+        self.streams: Final = HopStreams(self._request_opened)
+        """The requests that are not over."""
         sock, self._channel, early = stream.detach()
         self._early: list[Record] = early
         self._socket = sock
@@ -95,15 +96,12 @@ class HopConnection:
     @property
     def open_streams(self) -> int:
         """Requests that are not over."""
-        return len(self._streams)
+        return len(self.streams)
 
     @property
     def carries_bulk(self) -> bool:
-        """Whether a stream has moved more than :data:`BULK` and is not over.
-
-        Frames share a channel fairly, but what one TCP connection has lost or queued holds up all that is behind it.
-        """
-        return self._streams.bulk > 0
+        """Whether a stream has moved more than :data:`BULK`: what TCP lost or queued holds up all that is behind it."""
+        return self.streams.bulk > 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry requests until both sides have said END, the channel breaks, or this is cancelled."""
@@ -149,11 +147,11 @@ class HopConnection:
         stream = HopStream(self, number, head)
         stream.listener = listener
         stream.sent_end = body is not None
-        if not self._streams:
+        if not self.streams:
             self._quiet_since = self._reactor.now
             self._silence.begin(self._quiet_since, heard_at=self._heard_at)
             self._alarm.set(self._silence.due)
-        self._streams.add(stream)
+        self.streams.add(stream)
         if not self._flushing:
             self.flush_soon()
         return stream
@@ -187,10 +185,10 @@ class HopConnection:
             self._mux.raise_unless_reset(stream.number, error)
             return 0
         if sent:
-            self._streams.count(stream, sent)
+            self.streams.count(stream, sent)
             self.flush_soon()
         if sent < len(data):
-            self._streams.block(stream)
+            self.streams.block(stream)
         return sent
 
     def send_end(self, stream: HopStream, end: End) -> None:
@@ -222,26 +220,26 @@ class HopConnection:
 
     def consume(self, stream: HopStream, size: int) -> None:
         """Note that the app took body bytes."""
-        if stream in self._streams:
+        if stream in self.streams:
             self._mux.consume(stream.number, size)
             if self._mux.has_output:
                 self.flush_soon()
 
     def reset(self, stream: HopStream, flag: str) -> None:
         """Give a stream up."""
-        if stream in self._streams:
+        if stream in self.streams:
             self._forget(stream)
             stream.flag = flag
             stream.listener = None
             self._mux.reset(stream.number, flag)
-            self._streams.wake_blocked()
+            self.streams.wake_blocked()
             self.flush_soon()
 
     def done(self, stream: HopStream) -> None:
         """Want no more of a request at its destination."""
         if not stream.sent_end:
             self.reset(stream, UNWANTED)
-        elif stream in self._streams:
+        elif stream in self.streams:
             self._forget(stream)
             stream.listener = None
             if not self._mux.is_reset(stream.number):
@@ -256,7 +254,7 @@ class HopConnection:
         self._reads += 1
         try:
             self._take_records(self._channel.receive_bytes_untrusted(data))
-            self._streams.deliver()
+            self.streams.deliver()
         except RemoteProtocolError as error:
             self._fail(error)
             return
@@ -264,7 +262,7 @@ class HopConnection:
             self.flush_soon()
 
     def _take_records(self, events: list[Any]) -> None:
-        receive, perform = self._mux.receive_record_untrusted, self._streams.perform
+        receive, perform = self._mux.receive_record_untrusted, self.streams.perform
         for event in events:
             if type(event) is Record:
                 if event.kind != HOP:
@@ -308,14 +306,14 @@ class HopConnection:
 
     def _request_opened(self, event: RequestOpened) -> None:
         stream = HopStream(self, event.stream, event.head, event.body)
-        self._streams.add(stream)
+        self.streams.add(stream)
         if self._serve is None:
             stream.reset(REFUSED)
         else:
             self._serve(stream)
 
     def _forget(self, stream: HopStream) -> None:
-        if self._streams.forget(stream):
+        if self.streams.forget(stream):
             self.used_at = self._reactor.now
 
     # --- writing -----------------------------------------------------------------------------------------------
@@ -347,7 +345,7 @@ class HopConnection:
         now = self._reactor.now
         if self._sent_end:
             self._fail(ChannelClosed("channel.unfinished", "the other side did not end the channel"))
-        if not self._streams:
+        if not self.streams:
             return  # Failing lost them all.
         since = max(self._quiet_since, self._heard_at)
         verdict = self._silence.look(now, quiet_since=since, reads=self._reads)
@@ -355,16 +353,16 @@ class HopConnection:
             self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
         elif verdict is Verdict.DOUBT:
             self._silent()
-            self._streams.doubt(lambda _: True)
+            self.streams.doubt(lambda _: True)
         elif verdict is Verdict.PING:
             self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
             self.flush_soon()
-        if self._streams:
+        if self.streams:
             self._alarm.set(self._silence.due)
 
     def doubt(self, unhealthy: Callable[[str], bool]) -> None:
         """Tell whoever waits for a service that is ``unhealthy`` at the other side that it may take long."""
-        self._streams.doubt(unhealthy)
+        self.streams.doubt(unhealthy)
 
     # --- ending ------------------------------------------------------------------------------------------------
 
@@ -397,4 +395,4 @@ class HopConnection:
             self._over = True
             self._alarm.drop()
             (self._link or self._socket).close()
-        self._streams.fail_all(UPSTREAM_CLOSED)
+        self.streams.fail_all(UPSTREAM_CLOSED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from gossipmesh.channel.hop_events import (
@@ -52,6 +52,9 @@ class HopStreams:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def __iter__(self) -> Iterator[HopStream]:
+        return iter(tuple(self._streams.values()))
 
     def __contains__(self, stream: HopStream) -> bool:
         return stream.number in self._streams

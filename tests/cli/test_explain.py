@@ -50,7 +50,7 @@ DRY: dict[str, Any] = {
         candidate("web-3", eligible=True),
     ],
     "chosen": "web-1",
-    "policy": {"version": 0, "rule": "default", "verdict": "allow"},
+    "policy": {"version": 0, "rule": "default", "verdict": "allow", "mode": "enforce"},
     "attempts": [],
     "tag": "v1",
     "zone": "eu-1a",
@@ -61,6 +61,7 @@ DRY: dict[str, Any] = {
         "breaker": "1 of 1024 in flight, 0 of 128 waiting",
         "budget": 10.0,
         "hedging": "hedging is off",
+        "traffic": "policy",
     },
     "past": None,
     "related": [],
@@ -185,6 +186,7 @@ async def test_people_see_who_is_chosen_and_why_the_others_are_not(tmp_path: Pat
         assert lines[0] == "GET /x of hello goes to web-1"
         assert "split     v1 90 %, v2 10 %" in lines
         assert "policy    allow, by rule default of version 0" in lines
+        assert "settings  from the mesh's policy" in lines
         head, chosen, out, other = lines[-4:]
         assert head.split()[:7] == ["NODE", "STATE", "WEIGHT", "SHARE", "SCORE", "IN", "FLIGHT"]
         assert head.split()[7:] == ["ADDRESS", "ZONE", "TAGS", "REASON"]

@@ -16,6 +16,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, ServiceConfig
+from gossipmesh.config.policy_text import PolicyText, read_policy
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.logs import AccessLog, event_log
 from gossipmesh.daemon.metrics import Metrics
@@ -299,7 +300,8 @@ async def test_a_request_that_policy_denies_would_be_refused_and_was() -> None:
     async with running(lambda hello: life(root, 1, hello), default_allow=False) as node:
         explained = node.plane.explainer.dry_run("GET", "http://hello/", [])
         assert (explained["decision"], explained["flag"], explained["chosen"]) == ("refuse", "AZ", "alone")
-        assert explained["policy"] == {"version": 0, "rule": "default", "verdict": "deny"}
+        denied = {"version": 0, "rule": "default", "verdict": "deny", "mode": "enforce"}
+        assert explained["policy"] == denied
         await node.get("http://hello/")
         entries = await node.access(2)
         past = node.plane.explainer.past(str(entries["outbound"]["request_id"]))
@@ -340,3 +342,48 @@ async def test_news_of_the_mesh_is_looked_at_in_a_turn_of_the_data_plane_once_fo
         assert len(node.plane._reactor._deferred) == 1
         while upstream.eligible is None:
             await wait_all_tasks_blocked()
+
+
+def policy(text: str, version: int = 1) -> PolicyText:
+    return read_policy(text, version=version)
+
+
+async def test_a_policy_that_is_set_decides_whole_and_is_explained() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        assert b"200 OK" in await node.get("http://hello/")
+        text = """default = "deny"
+            [[rule]]
+            name = "all-of-x"
+            action = "allow"
+            from = ["*"]
+            to = ["hello"]
+            paths = ["/x/*"]
+            [service.hello]
+            timeout = "7s"
+            rate = { per_second = 0.01, burst = 1 }"""
+        node.plane.set_policy(policy(text, 4))
+        assert b"200 OK" in await node.get("http://hello/x/y")
+        assert b"x-gossipmesh-error: RL" in await node.get("http://hello/x/y")
+        assert b"x-gossipmesh-error: AZ" in await node.get("http://hello/")
+        assert (await node.get("http://hello/x/%2e%2e/y")).startswith(b"HTTP/1.1 400 ")
+        found = node.plane.explainer.dry_run("GET", "http://hello/x/y", [])
+        assert (found["policy"]["rule"], found["policy"]["version"]) == ("all-of-x", 4)
+        assert found["state"] is not None
+        assert found["state"]["traffic"] == "policy"
+        assert node.counted('authz_total{decision="deny",rule="ambiguous-path"}') == [
+            'authz_total{decision="deny",rule="ambiguous-path"} 1.0'
+        ]
+        assert node.counted("policy_version") == ["policy_version 4.0"]
+        node.plane.set_policy(policy('default = "allow"', 5))
+        assert b"200 OK" in await node.get("http://hello/")
+
+
+async def test_audit_mode_serves_counts_and_remembers_what_it_would_deny() -> None:
+    root = new_root()
+    async with running(lambda hello: life(root, 1, hello)) as node:
+        node.plane.set_policy(policy('default = "deny"\nmode = "audit"'))
+        assert b"200 OK" in await node.get("http://hello/x?secret")
+        assert node.counted("authz_total{") == ['authz_total{decision="audit-deny",rule="default"} 1.0']
+        ((asked, allowed, count, _),) = node.plane.seen.requests(now=trio.current_time())
+        assert (asked.path, allowed, count) == (b"/x", False, 1)

@@ -21,6 +21,7 @@ from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, MemberState, NodeId, Service
+from gossipmesh.policy.rules import Policy
 from gossipmesh.sim.world import World
 
 HELLO = Service("hello", 8_080, weight=3, tags=("v2",))
@@ -41,6 +42,7 @@ class Around:
     drained: int = 0
     left: int = 0
     recorder: Recorder = field(factory=Recorder)
+    policy: Policy = field(factory=lambda: Policy(version=7))
 
     async def drain(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -71,6 +73,7 @@ class Around:
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
+            policy=lambda: self.policy,
         )
 
 
@@ -113,7 +116,7 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
         "members": {"alive": 2, "suspect": 0, "dead": 1, "left": 0},
         "agreement": 1.0,
         "awareness": 0,
-        "policy_version": 0,
+        "policy_version": 7,
         "services": [OWN],
     }
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,37 +12,10 @@ import pytest
 
 from harness import Mesh, Node, eventually, gossipmesh, said
 from webapp import WebApp
+from webclient import Reading
 
 SOON_S: Final = 4.0
 """Two seconds are promised, and the machine has other work. Silence alone would end a begun answer after ten."""
-
-
-class Reading:
-    """An answer that goes on and on, read by a thread until it breaks off."""
-
-    def __init__(self, proxy: str, url: str) -> None:
-        self.blocks = 0
-        self.ended = threading.Event()
-        name, _, port = proxy.rpartition(":")
-        self._connection = http.client.HTTPConnection(name, int(port), timeout=30.0)
-        self._url = url
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        try:
-            self._connection.request("GET", self._url)
-            response = self._connection.getresponse()
-            while response.read1(1_024):
-                self.blocks += 1
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            self._connection.close()
-            self.ended.set()
-
-    def flows(self) -> bool:
-        return self.blocks > 3 and not self.ended.is_set()
 
 
 @pytest.fixture

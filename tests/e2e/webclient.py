@@ -88,3 +88,32 @@ class Asking(threading.Thread):
     def finish(self) -> None:
         self._enough.set()
         self.join()
+
+
+class Reading:
+    """An answer that goes on and on, read by a thread until it breaks off."""
+
+    def __init__(self, proxy: str, url: str) -> None:
+        self.blocks = 0
+        self.ended = threading.Event()
+        name, _, port = proxy.rpartition(":")
+        self._connection = http.client.HTTPConnection(name, int(port), timeout=30.0)
+        self._url = url
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._connection.request("GET", self._url)
+            response = self._connection.getresponse()
+            while response.read1(1_024):
+                self.blocks += 1
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            self._connection.close()
+            self.ended.set()
+
+    def flows(self) -> bool:
+        """Tell whether it goes on."""
+        return self.blocks > 3 and not self.ended.is_set()

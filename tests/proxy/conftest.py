@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from types import MappingProxyType, ModuleType
 
@@ -26,9 +25,10 @@ from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import sign_record
 from gossipmesh.identity.token import Token, new_token
 from gossipmesh.model import Address, Endpoint, NodeId, Protocol, Service
-from gossipmesh.policy.decision import decide
+from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import rates_of, services_of
+from gossipmesh.proxy.admission import rates_of, source_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
@@ -36,6 +36,7 @@ from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.outside import REFUSED, External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
+from gossipmesh.proxy.sweep import Sweep
 from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.ejection import Ejected, Readmitted
 from gossipmesh.routing.outcomes import AttemptOutcome
@@ -64,6 +65,7 @@ from talk import (  # noqa: F401 - the tests get them by way of the fixture lab
     until,
 )
 
+ALL_ALLOWED = Policy.of_default(True)
 WALL = 1_800_000_000
 ROOT = bytes(range(32))
 
@@ -122,12 +124,29 @@ class Daemon:
     services: Mapping[str, Service]
     mesh: Address
     proxy: Address
+    reactor: Reactor
     outbound: Outbound | None = None
     inbound: Inbound | None = None
     acceptor: HopAcceptor | None = None
     reports: list[RequestReport] = field(factory=list)
     outcomes: list[tuple[NodeId, AttemptOutcome]] = field(factory=list)
     rotations: list[tuple[str, Ejected | Readmitted]] = field(factory=list)
+    policy: Policy = ALL_ALLOWED
+    newer: dict[str, Source | None] = field(factory=dict)
+    """What is known of callers beside their handshakes, by the service that they speak as."""
+    decisions: list[tuple[Source, Decision]] = field(factory=list)
+    sweep: Sweep | None = None
+    ended: list[int] = field(factory=list)
+    """How many requests each slice of a sweep ended."""
+
+    def source(self, peer: Peer, service: str) -> Source | None:
+        return self.newer[service] if service in self.newer else source_of(peer, service)
+
+    def enforce(self, policy: Policy) -> None:
+        """Put a policy in force, as the daemon does."""
+        self.policy = policy
+        assert self.sweep is not None
+        self.reactor.defer(self.sweep.judge_all)
 
     @property
     def report(self) -> RequestReport:
@@ -179,12 +198,15 @@ class Mesh:
         own = {service: Service(service, port) for service, port in (services or {}).items()}
         own |= {service: Service(service, port, Protocol.TCP) for service, port in (tcp or {}).items()}
         key, identity = member(name, tuple(own.values()), self.token)
-        daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2)
+        daemon = Daemon(name, key.id, own, *[Address("127.0.0.1", 0)] * 2, self.reactor)
+        daemon.policy = Policy.of_default(allow)
         apps = AppPool(self.reactor, limits, fast_lane=FAST_LANE)
         upstreams = called(traffic)
         rates = rates_of(own, upstreams.traffic_of)
-        daemon.inbound = self.inbound(daemon, own, apps, limits, allow=allow, rates=rates)
+        ports = self.inbound_ports(daemon, own, apps, limits, rates=rates)
+        daemon.inbound = Inbound(ports)
         acceptor = daemon.acceptor = HopAcceptor(self.reactor, daemon.inbound.handle)
+        daemon.sweep = Sweep(ports, lambda: acceptor.busy, ended=daemon.ended.append)
         listener = Listener(
             Address("127.0.0.1", 0),
             identity,
@@ -223,28 +245,29 @@ class Mesh:
         daemon.proxy = await self.nursery.start(daemon.outbound.serve, Address("127.0.0.1", 0))
         return daemon
 
-    def inbound(
+    def inbound_ports(
         self,
         daemon: Daemon,
         own: Mapping[str, Service],
         apps: AppPool,
         limits: ProxyLimits,
         *,
-        allow: bool,
         rates: Mapping[str, RateLimit[str | NodeId]],
-    ) -> Inbound:
-        ports = InboundPorts(
+    ) -> InboundPorts:
+        return InboundPorts(
             own.get,
-            services_of,
-            partial(decide, default_allow=allow),
+            daemon.source,
+            lambda: daemon.policy,
             self.reactor,
             apps,
             daemon.reports.append,
             limits,
             FAST_LANE,
+            decided=lambda source, request, service, decision, policy: daemon.decisions.append(
+                (source, decision)
+            ),
             rates=rates,
         )
-        return Inbound(ports)
 
     def resolve(self, node: NodeId) -> tuple[Address, ...] | None:
         address = self.addresses.get(node)

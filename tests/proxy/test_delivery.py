@@ -15,9 +15,9 @@ from gossipmesh.channel.hop_messages import End, Headers, RequestHead, ResponseH
 from gossipmesh.channel.noise import Role
 from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.model import Protocol, Service
-from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.policy.rules import Policy, Rule
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import services_of
+from gossipmesh.proxy.admission import source_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
@@ -77,11 +77,16 @@ async def bench(
         )
         result = Bench(hops, HopConnection(reactor, theirs, Role.INITIATOR))
 
-        def decide(source: Source, service: str, method: bytes, target: bytes) -> Decision:
-            return Decision(allow, "test")
-
+        policy = Policy((Rule(allow, "test"),))
         ports = InboundPorts(
-            services.get, services_of, decide, reactor, apps, result.reports.append, limits, lab.FAST_LANE
+            services.get,
+            source_of,
+            lambda: policy,
+            reactor,
+            apps,
+            result.reports.append,
+            limits,
+            lab.FAST_LANE,
         )
 
         inbound = Inbound(ports)

@@ -16,7 +16,8 @@ from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.identity.grants import Grants
 from gossipmesh.model import NodeId, Service
-from gossipmesh.policy.decision import Decision
+from gossipmesh.policy.decision import Source
+from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
@@ -62,8 +63,8 @@ async def bench(lab: ModuleType, hops: ModuleType, **limits: int) -> AsyncIterat
         inbound = Inbound(
             InboundPorts(
                 {"hello": service}.get,
-                lambda peer: frozenset(),
-                lambda source, service, method, target: Decision(True, "test"),
+                lambda peer, service: Source(peer.id),
+                lambda: Policy.of_default(True),
                 reactor,
                 apps,
                 lambda report: None,

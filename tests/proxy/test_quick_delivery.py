@@ -15,7 +15,8 @@ from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.channel.noise import Role
 from gossipmesh.identity.credentials import WHOLE_MESSAGES
 from gossipmesh.model import Service
-from gossipmesh.policy.decision import Decision
+from gossipmesh.policy.rules import Policy
+from gossipmesh.proxy.admission import source_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
@@ -54,8 +55,8 @@ async def bench(
         inbound = Inbound(
             InboundPorts(
                 {"hello": service}.get,
-                lambda peer: frozenset(),
-                lambda source, service, method, target: Decision(True, "test"),
+                source_of,
+                lambda: Policy.of_default(True),
                 reactor,
                 apps,
                 lambda report: None,

@@ -134,6 +134,12 @@ class ServiceBalancer:
             twin._only = layout.groups[0] if len(layout.groups) == 1 else None
         return twin
 
+    def successor(self, traffic: Traffic) -> ServiceBalancer:
+        """Give one for other rules, that knows the same endpoints: requests under way count with both."""
+        after = ServiceBalancer(self._service, traffic, origin=self._origin, key=self._key, rng=self._rng)
+        after._loads = dict(self._loads)
+        return after
+
     # --- choosing --------------------------------------------------------------------------------------------------
 
     def pick(

@@ -1,0 +1,201 @@
+"""``gossipmesh policy apply`` and ``rollback``: sign a policy document, hand it to the mesh, and see it arrive."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gossipmesh.cli.client import AdminClient
+from gossipmesh.cli.linting import policy_of_file
+from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
+from gossipmesh.cli.render import put
+from gossipmesh.daemon.root import load_authority
+from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import check_authority, sign_as_authority
+from gossipmesh.identity.grants import Capability
+from gossipmesh.policy.document import (
+    MAX_HOLD_S,
+    NO_DOCUMENT,
+    POLICY_LABEL,
+    WHOLE,
+    PolicyDocument,
+    Stage,
+    decode_document_untrusted,
+    new_document,
+)
+
+POLL_S: Final = 0.1
+PERCENT: Final = WHOLE // 100
+
+_root = click.option(
+    "--root",
+    "authority",
+    required=True,
+    type=SomePath(path_type=Path),
+    metavar="DIR|TOKENFILE",
+    help="What `gossipmesh init` made, or a file with a token that has the capability policy.",
+)
+_no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until every member has it.")
+_timeout = click.option(
+    "--timeout", "timeout_s", type=duration, default="30s", metavar="DURATION", help="For how long to wait."
+)
+
+
+def read_stage(text: str) -> Stage:
+    """Take ``10%,5m``: a share of the nodes, and for how long it is watched.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    share, comma, hold = text.partition(",")
+    wrong = ConfigError("config.value", f"{text!a} is not a stage; write SHARE%,HOLD such as 10%,5m")
+    try:
+        percent = float(share.removesuffix("%"))
+    except ValueError:
+        raise wrong from None
+    if not comma or not share.endswith("%") or not 0.1 <= percent <= 100:
+        raise wrong
+    hold_s = duration(hold)
+    if not 1 <= hold_s <= MAX_HOLD_S:
+        raise ConfigError("config.value", f"{text!a}: a stage is watched for 1s to 7d")
+    return Stage(round(percent * PERCENT), round(hold_s))
+
+
+@click.command(short_help="Sign a policy and put it in force in the whole mesh.")
+@click.argument("file", type=click.Path(path_type=Path))
+@_root
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="SHARE%,HOLD",
+    help="Try it at a share of the nodes first, e.g. 10%,5m; again for the next stage.",
+)
+@_no_wait
+@_timeout
+@with_state
+@with_json
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    *,
+    file: Path,
+    authority: Path,
+    stages: Sequence[str],
+    no_wait: bool,
+    timeout_s: float,
+    state: Path,
+    as_json: bool,
+) -> None:
+    """Sign the policy in FILE with the next version, hand it to the mesh, and wait until every member has it.
+
+    Exit status 1: the policy is not valid, or not every member has it in time (they still get it).
+    """
+    text = policy_of_file(file).text
+    read = tuple(read_stage(stage) for stage in stages)
+    limit_s = None if no_wait else timeout_s
+    _apply(ctx, text, read, authority=authority, state=state, timeout_s=limit_s, as_json=as_json)
+
+
+@click.command(short_help="Put an earlier policy in force again, as a new version.")
+@click.argument("version", type=click.IntRange(1))
+@_root
+@_no_wait
+@_timeout
+@with_state
+@with_json
+@click.pass_context
+def rollback(
+    ctx: click.Context,
+    *,
+    version: int,
+    authority: Path,
+    no_wait: bool,
+    timeout_s: float,
+    state: Path,
+    as_json: bool,
+) -> None:
+    """Sign the text of VERSION as a new, higher version, and hand it to the mesh: versions only rise.
+
+    Exit status 1: no such version is remembered, or not every member has it in time.
+    """
+    text = AdminClient(state).document(f"/v1/policy/{version}")["text"]
+    limit_s = None if no_wait else timeout_s
+    _apply(ctx, text, (), authority=authority, state=state, timeout_s=limit_s, as_json=as_json)
+
+
+def _apply(
+    ctx: click.Context,
+    text: str,
+    stages: Sequence[Stage],
+    *,
+    authority: Path,
+    state: Path,
+    timeout_s: float | None,
+    as_json: bool,
+) -> None:
+    client, wall = AdminClient(state), wall_now()
+    signer, trust = load_authority(authority)
+    mesh = client.document("/v1/status")["mesh"]
+    if mesh != trust.mesh_id.hex():
+        raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
+    document = _next(client, text, stages, wall=wall)
+    check_authority(signer, trust, Capability.POLICY, wall=wall)
+    raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
+    if client.offer("policy", raw) == "stale":
+        raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
+    started = time.monotonic()
+    shown = client.document("/v1/policy")
+    while timeout_s is not None and _have(shown, document) < len(shown["nodes"]):
+        if time.monotonic() > started + timeout_s:
+            break
+        _say_progress(shown, document)
+        time.sleep(POLL_S)
+        shown = client.document("/v1/policy")
+    have, nodes = _have(shown, document), len(shown["nodes"])
+    took_s = round(time.monotonic() - started, 3)
+    if as_json:
+        fields = {"version": document.version, "hash": document.hash.hex()}
+        put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s}))
+    else:
+        put(f"policy version {document.version}: {have} of {nodes} nodes have it, after {took_s:.1f} s")
+        _say_missing(shown, document)
+    if timeout_s is not None and have < nodes:
+        ctx.exit(1)
+
+
+def _next(client: AdminClient, text: str, stages: Sequence[Stage], *, wall: float) -> PolicyDocument:
+    """Give the document that follows on whatever this node remembers."""
+    shown, history = client.document("/v1/policy"), client.document("/v1/policy/history")
+    before = decode_document_untrusted(bytes.fromhex(shown["body"])) if shown["policy"] else None
+    highest = max((entry["version"] for entry in history["policies"]), default=0)
+    return_to = before.hash if before is not None and stages else NO_DOCUMENT
+    return new_document(
+        highest + 1, text, signed_at=int(wall), before=before, stages=stages, return_to=return_to
+    )
+
+
+def _has(node: Mapping[str, Any], document: PolicyDocument) -> bool:
+    return node["version"] > document.version or document.hash.hex().startswith(node["hash"] or "none")
+
+
+def _have(shown: Mapping[str, Any], document: PolicyDocument) -> int:
+    return sum(_has(node, document) for node in shown["nodes"])
+
+
+def _say_progress(shown: Mapping[str, Any], document: PolicyDocument) -> None:
+    if sys.stderr.isatty():
+        text = f"{_have(shown, document)} of {len(shown['nodes'])} nodes have version {document.version}"
+        click.echo(f"\r{text}", nl=False, err=True)
+
+
+def _say_missing(shown: Mapping[str, Any], document: PolicyDocument) -> None:
+    missing = [node["node"] for node in shown["nodes"] if not _has(node, document)]
+    if missing:
+        put(f"not yet: {', '.join(missing[:16])}")

@@ -1,0 +1,130 @@
+"""``gossipmesh policy``: look at the mesh's policy, try a new one on, and put it in force."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gossipmesh.cli.applying import apply, rollback
+from gossipmesh.cli.client import AdminClient
+from gossipmesh.cli.linting import lint, policy_of_file
+from gossipmesh.cli.options import with_json, with_state
+from gossipmesh.cli.render import put, show_table
+
+SHORT_HASH = 8
+
+
+@click.group(short_help="Show, try and apply the mesh's policy.", no_args_is_help=False)
+def policy() -> None:
+    """Show, try and apply the mesh's policy: who may call what, and how requests to each service are treated.
+
+    One signed document with a version holds for the whole mesh. FILE is its text, in TOML.
+    """
+
+
+policy.add_command(lint)
+policy.add_command(apply)
+policy.add_command(rollback)
+
+
+@policy.command(short_help="Show how a file differs from the policy of the mesh.")
+@click.argument("file", type=click.Path(path_type=Path))
+@with_state
+@with_json
+@click.pass_context
+def diff(ctx: click.Context, *, file: Path, state: Path, as_json: bool) -> None:
+    """Show how FILE differs from the newest policy document. Exit status 1: it does."""
+    text = policy_of_file(file).text
+    document = AdminClient(state).document("/v1/policy")
+    version = document["policy"]["version"] if document["policy"] else 0
+    lines = list(
+        difflib.unified_diff(
+            document["text"].splitlines(), text.splitlines(), f"version {version}", str(file), lineterm=""
+        )
+    )
+    if as_json:
+        put(json.dumps({"version": version, "differs": bool(lines), "diff": lines}))
+    elif lines:
+        put("\n".join(lines))
+    if lines:
+        ctx.exit(1)
+
+
+@policy.command(short_help="Show the policy's text, and where it is in force.")
+@click.option("--version", type=click.IntRange(1), help="An earlier one.")
+@click.option("--nodes", is_flag=True, help="Show which version each member has, in place of the text.")
+@with_state
+@with_json
+def show(*, version: int | None, nodes: bool, state: Path, as_json: bool) -> None:
+    """Show the newest policy, as its author wrote it, behind comments that say where it is in force."""
+    document = AdminClient(state).document("/v1/policy" if version is None else f"/v1/policy/{version}")
+    if as_json:
+        put(json.dumps(document))
+    elif nodes:
+        show_table(
+            ("NODE", "VERSION", "STATE", "HASH", "ID"),
+            [
+                (
+                    each["node"],
+                    str(each["version"]),
+                    _standing(each),
+                    each["hash"][:SHORT_HASH],
+                    each["id"][:8],
+                )
+                for each in document["nodes"]
+            ],
+        )
+    else:
+        put("\n".join([*_comments(document), document["text"].rstrip("\n")]).rstrip("\n"))
+
+
+def _comments(document: Mapping[str, Any]) -> list[str]:
+    entry, some = document["policy"], document["nodes"]
+    if entry is None:
+        return [
+            f"# There is no policy document; what holds is the mesh's default: {document['default']} all."
+        ]
+    signed = f"signed by {entry['signer']} {entry['signed_at']}"
+    about = f"# version {entry['version']} ({entry['hash'][:SHORT_HASH]}), {signed}"
+    if not entry["newest"]:
+        return [f"{about}; not the newest"]
+    have = sum(each["version"] == entry["version"] for each in some)
+    lines = [
+        about,
+        f"# known to {have} of {len(some)} nodes; this one goes by version {document['in_force']}",
+    ]
+    if entry["stages"]:
+        lines.append(f"# rolled out in {len(entry['stages'])} stages: {document['verdict']}")
+    return lines
+
+
+def _standing(node: Mapping[str, Any]) -> str:
+    return node["verdict"] if node["verdict"] != "watching" else f"watching, stage {node['stage'] + 1}"
+
+
+@policy.command(short_help="Show the policies that are remembered.")
+@with_state
+@with_json
+def history(state: Path, as_json: bool) -> None:
+    """Show the policy documents that this node remembers, the newest first."""
+    document = AdminClient(state).document("/v1/policy/history")
+    if as_json:
+        put(json.dumps(document))
+        return
+    rows = [
+        (
+            str(each["version"]),
+            "newest" if each["newest"] else "",
+            each["signed_at"],
+            each["signer"],
+            str(len(each["stages"]) or ""),
+            each["hash"][:SHORT_HASH],
+        )
+        for each in document["policies"]
+    ]
+    show_table(("VERSION", "STATE", "SIGNED", "BY", "STAGES", "HASH"), rows)

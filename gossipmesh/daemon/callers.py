@@ -1,0 +1,41 @@
+"""Who a peer is to the policy, worked out once for each record and chain of its."""
+
+from __future__ import annotations
+
+from gossipmesh.identity.chain import VerifiedChain
+from gossipmesh.identity.record import MemberRecord
+from gossipmesh.policy.decision import Source
+
+
+class Caller:
+    """One peer, by its newest record and chain.
+
+    Args:
+        record: the newest that is known of it.
+        shown: the chain of its handshake.
+        newest: the chain that the mesh knows of it now, if any. A renewed one never allows more, and may allow less.
+    """
+
+    __slots__ = ("_groups", "_services", "_sources", "record", "shown")
+
+    def __init__(
+        self, record: MemberRecord, shown: VerifiedChain, newest: VerifiedChain | None = None
+    ) -> None:
+        self.record = record
+        self.shown = shown
+        renewed = newest is not None and newest.hash == record.chain_hash
+        grants = newest.grants if newest is not None and renewed else shown.grants
+        self._services = frozenset(each.name for each in record.services if grants.allows_service(each.name))
+        self._groups = grants.groups
+        self._sources: dict[str, Source] = {}
+
+    def speaking_as(self, service: str) -> Source | None:
+        """Give it as the source of a request, speaking as ``service`` or as none (empty); None where it may not.
+
+        The same object each time: at most one for each of its services, and one more.
+        """
+        source = self._sources.get(service)
+        if source is None and (not service or service in self._services):
+            source = Source(self.record.id, service, self._services, self._groups)
+            self._sources[service] = source
+        return source

@@ -1,0 +1,195 @@
+"""A policy is applied to a mesh that denies by default: everywhere, whole, and on what is under way too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from harness import Mesh, Node, eventually, said
+from webapp import WebApp
+from webclient import Answer, Asking, Reading, request
+
+ONLY_WEB = """\
+default = "deny"
+
+[[rule]]
+name = "web-reads"
+action = "allow"
+from = ["service:web"]
+to = ["hello"]
+methods = ["GET"]
+paths = ["/echo", "/drip"]
+"""
+NEITHER_DRIPS = """\
+default = "allow"
+
+[[rule]]
+name = "no-drip"
+action = "deny"
+from = ["service:web"]
+to = ["hello"]
+paths = ["/drip"]
+"""
+ONE_OF_TWO = """\
+default = "deny"
+
+[[rule]]
+action = "allow"
+from = ["*"]
+to = ["hello"]
+paths = ["/{}"]
+"""
+APPLIES = 6
+
+
+@frozen
+class Denying:
+    """Four nodes of a mesh that denies by default: hello, web, other, which offers nothing, and ops."""
+
+    mesh: Mesh
+    root: Path
+    app: WebApp
+    nodes: dict[str, Node]
+
+    def write(self, text: str) -> str:
+        return str(self.mesh.write("policy.toml", text))
+
+    def apply(self, text: str, *more: str, by: str = "ops") -> int:
+        """Apply a policy, wait until all have it, and give its version."""
+        done = self.nodes[by].command(
+            "policy", "apply", self.write(text), "--root", str(self.root), "--json", *more
+        )
+        assert done.returncode == 0, done.stderr
+        applied = json.loads(done.stdout)
+        assert (applied["have"], applied["nodes"]) == (len(self.nodes), len(self.nodes))
+        return int(applied["version"])
+
+    def ask(self, source: str, path: str, method: str = "GET") -> Answer:
+        return request(self.nodes[source].listen("proxy"), f"http://hello{path}", method=method)
+
+    def outcome(self, source: str, path: str, method: str = "GET") -> tuple[int, str]:
+        answer = self.ask(source, path, method)
+        return answer.status, answer.error
+
+
+@pytest.fixture
+def denying(tmp_path: Path) -> Iterator[Denying]:
+    root = tmp_path / "root"
+    mesh = Mesh(said("init", str(root), "--default-deny"))
+    with WebApp("hello") as app:
+        try:
+            hello = mesh.node("hello", services={"hello": app.port}).start().ready()
+            for name, services in (("web", {"web": app.port}), ("other", {}), ("ops", {})):
+                mesh.node(name, join=hello, services=services).start()
+            for node in mesh.nodes:
+                node.ready()
+                eventually(lambda node=node: (len(node.members()), node.healthy("hello")) == (4, 1))
+            yield Denying(mesh, root, app, {node.name: node for node in mesh.nodes})
+        finally:
+            mesh.show_logs()
+            mesh.close()
+
+
+def test_only_what_a_policy_allows_gets_through_and_what_it_denies_ends(denying: Denying) -> None:
+    nodes = denying.nodes
+    assert denying.outcome("web", "/echo") == (403, "AZ")
+    assert denying.apply(ONLY_WEB) == 1
+    assert denying.outcome("web", "/echo") == (200, "")
+    for source, path, method, status in (
+        ("web", "/", "GET", 403),
+        ("web", "/echo", "POST", 403),
+        ("web", "/echo/../pattern", "GET", 400),
+        ("web", "/%65cho", "GET", 403),
+        ("other", "/echo", "GET", 403),
+    ):
+        assert denying.outcome(source, path, method) == (status, "AZ"), (source, path, method)
+
+    answer = nodes["ops"].command("can", "web", "hello", "GET", "/echo", "--json")
+    found = json.loads(answer.stdout)
+    assert (answer.returncode, found["rule"], found["version"]) == (0, "web-reads", 1)
+    assert nodes["other"].command("can", "other", "hello").returncode == 1
+    explained = nodes["web"].command("explain", "http://hello/x", "--json")
+    assert json.loads(explained.stdout)["policy"]["rule"] == "default"
+
+    # What is under way is judged again, and only what is denied now ends.
+    drips = {name: Reading(nodes["web"].listen("proxy"), f"http://hello/{name}") for name in ("drip", "hold")}
+    eventually(drips["drip"].flows)
+    assert denying.apply(NEITHER_DRIPS) == 2
+    assert drips["drip"].ended.wait(10.0)
+    kept = Reading(nodes["other"].listen("proxy"), "http://hello/drip")
+    eventually(kept.flows)
+    assert denying.apply(NEITHER_DRIPS + "\n[service.hello]\ntimeout = '9s'\n") == 3
+    blocks = kept.blocks
+    eventually(lambda: kept.blocks > blocks)
+    assert nodes["hello"].metric("gossipmesh_policy_version") == 3
+
+    # The rollback is a new version with an old text, signed by whoever may sign policies; others may not.
+    signer = denying.mesh.write(
+        "signer", said("token", "new", "--root", str(denying.root), "--can", "policy")
+    )
+    done = nodes["web"].command("policy", "rollback", "1", "--root", str(signer), "--json")
+    assert (done.returncode, json.loads(done.stdout)["version"]) == (0, 4)
+    assert kept.ended.wait(10.0)
+    assert denying.outcome("other", "/echo") == (403, "AZ")
+    assert nodes["ops"].command("policy", "show").stdout.endswith(ONLY_WEB)
+    shown = json.loads(nodes["ops"].command("policy", "show", "--json").stdout)
+    assert {(node["version"], node["verdict"]) for node in shown["nodes"]} == {(4, "done")}
+    assert shown["policy"]["signer"].startswith("token ")
+    history = json.loads(nodes["hello"].command("policy", "history", "--json").stdout)["policies"]
+    assert [entry["version"] for entry in history] == [4, 3, 2, 1]
+
+    # What is not valid is refused whole, with file, line and reason, and changes nothing.
+    bad = denying.write(
+        ONLY_WEB + "\n[[rule]]\naction = 'allow'\nfrom = ['*']\nto = ['hello']\npath = ['/']\n"
+    )
+    for command in (["apply", bad, "--root", str(denying.root)], ["lint", bad]):
+        refused = nodes["ops"].command("policy", *command) if command[0] == "apply" else None
+        done = refused or nodes["ops"].command("policy", *command)
+        assert done.returncode in (1, 2)
+        assert f"{bad}:15:" in done.stderr
+    plain = nodes["ops"].command(
+        "policy", "apply", denying.write(ONLY_WEB), "--root", str(denying.mesh.token_file)
+    )
+    assert (plain.returncode, "lacks the capability policy" in plain.stderr) == (2, True)
+    assert denying.outcome("web", "/echo") == (200, "")
+
+    # A node keeps its last good policy, and decides by it from its first request on.
+    hello = nodes["hello"]
+    hello.kill()
+    hello.start().ready()
+    assert hello.ask("status")["policy_version"] == 4
+    eventually(lambda: nodes["web"].healthy("hello") == 1)
+    eventually(lambda: denying.outcome("web", "/echo") == (200, ""))
+    assert denying.outcome("other", "/echo") == (403, "AZ")
+
+
+def test_a_client_that_hammers_sees_whole_documents_only(denying: Denying) -> None:
+    texts = [ONE_OF_TWO.format(name) for name in ("echo", "pattern")]
+    denying.apply(texts[0])
+    # Each of two documents allows exactly one of two paths. So every answer tells which of them was in force, and
+    # anything between the two (none in force, or half of one) would show as one change more than there were applies.
+    asking = [
+        Asking(denying.nodes[name].listen("proxy"), f"http://hello/{path}")
+        for name, path in (("web", "echo"), ("web", "pattern"), ("other", "echo"), ("other", "pattern"))
+    ]
+    for each in asking:
+        each.start()
+    for number in range(1, APPLIES + 1):
+        seen = [len(each.answers) for each in asking]
+        denying.apply(texts[number % 2], by="web" if number % 2 else "ops")
+        eventually(
+            lambda seen=seen: all(len(each.answers) > n + 1 for each, n in zip(asking, seen, strict=True))
+        )
+    for each in asking:
+        each.finish()
+    for each, first in zip(asking, (200, 403) * 2, strict=True):
+        statuses = [answer.status for answer in each.answers]
+        assert not each.errors
+        assert set(statuses) == {200, 403}
+        changes = sum(one != other for one, other in pairwise(statuses))
+        assert (statuses[0], changes) == (first, APPLIES)
