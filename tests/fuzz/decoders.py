@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from attrs import frozen
-from fuzzing import fuzz, relay
 
+from fuzzing import fuzz, relay
 from gossipmesh import wire
 from gossipmesh.channel import hop_frames, hop_messages, hop_whole
 from gossipmesh.channel.datagram import Hint, encode_hint, peek_header_untrusted

@@ -20,12 +20,12 @@ from random import Random
 from typing import Any, Final, NoReturn
 
 from attrs import define, field
-from fuzzing import fuzz, relay
 
+from fuzzing import fuzz, relay
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP, Ended, HandshakeDone, Record, SecureChannel
 from gossipmesh.crypto import blake2b, dh_public
-from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, TrustError
+from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import Caveats, chain_hash, join_chain
 from gossipmesh.identity.credentials import Peer, encode_credentials, verify_credentials_untrusted

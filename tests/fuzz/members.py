@@ -18,7 +18,6 @@ from random import Random
 from typing import Any, Final, NoReturn
 
 from fuzzing import fuzz
-
 from gossipmesh import wire
 from gossipmesh.channel.datagram import MAX_DATAGRAM
 from gossipmesh.crypto import blake2b

@@ -16,7 +16,6 @@ from random import Random
 from typing import Final, NoReturn
 
 from fuzzing import fuzz
-
 from gossipmesh import wire
 from gossipmesh.crypto import blake2b, signing_public
 from gossipmesh.errors import RemoteProtocolError
@@ -132,7 +131,7 @@ def _chain(bodies: list[bytes]) -> None:
         # What a revocation may name stays attached.
         assert set(one.token_ids) <= set(chain.token_ids)
         assert set(one.issuers) <= set(chain.issuers)
-    needed = [Capability.JOIN] * (0 < first_node) + [Capability.ISSUE] * (len(blocks) - first_node > 1)
+    needed = [Capability.JOIN] * (first_node > 0) + [Capability.ISSUE] * (len(blocks) - first_node > 1)
     for block, restrictions in zip(blocks, each, strict=True):
         if block is not blocks[-1]:
             assert restrictions.caps is None or set(needed) <= set(restrictions.caps) or first_node == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-import decoders
-import handshakes
-import members
-import proofs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import decoders
+import handshakes
+import members
+import proofs
 from gossipmesh import wire
 from gossipmesh.channel.secure import HandshakeDone, Record
 from gossipmesh.identity.checks import Checks
@@ -79,7 +79,7 @@ def test_every_example_of_a_rightly_signed_object_is_taken() -> None:
     }
 
 
-# --- each oracle can fail: the same inputs with a defence switched off, or somebody who lies in the code ---------------
+# --- each oracle can fail ---
 
 
 def test_a_handshake_that_nobody_touches_is_told_to_both_and_carries_records() -> None:
