@@ -95,6 +95,10 @@ bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 bench-failover: $(STAMP) ## measure what callers see of kills and restarts, beside HAProxy
 	@$(BIN)/python tests/bench/failover.py $(ARGS)
 
+.PHONY: bench-trust
+bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without number, and a flood
+	@$(BIN)/python tests/bench/trust.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json failover.json idle.json membership*.json
