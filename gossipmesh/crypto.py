@@ -147,14 +147,23 @@ class RecordCipher:
     def __init__(self, key: bytes) -> None:
         _exactly(key, KEY, "an AEAD key")
         self._key = key
-        self._openssl = None if ChaCha20Poly1305 is None else ChaCha20Poly1305(key)
+        # Made for the first large record: a handshake makes a cipher for each of its steps, and seals little.
+        self._openssl: Any = None
+
+    def _large(self, size: int) -> Any:
+        if size < LARGE or ChaCha20Poly1305 is None:
+            return None
+        if self._openssl is None:
+            self._openssl = ChaCha20Poly1305(self._key)
+        return self._openssl
 
     def seal(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Seal under a nonce that was never used: ciphertext and 16-byte tag."""
-        if self._openssl is None or len(plaintext) < LARGE:
+        if (openssl := self._large(len(plaintext))) is None:
             return aead_seal(self._key, nonce, plaintext, associated)
         _exactly(nonce, NONCE, "an AEAD nonce")
-        return self._openssl.encrypt(nonce, plaintext, associated)
+        sealed: bytes = openssl.encrypt(nonce, plaintext, associated)
+        return sealed
 
     def open_untrusted(self, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
         """Open what :meth:`seal` made.
@@ -162,13 +171,14 @@ class RecordCipher:
         Raises:
             RemoteProtocolError: ``crypto.aead``, for anything else.
         """
-        if self._openssl is None or len(sealed) < LARGE:
+        if (openssl := self._large(len(sealed))) is None:
             return aead_open(self._key, nonce, sealed, associated)
         _exactly(nonce, NONCE, "an AEAD nonce")
         try:
-            return self._openssl.decrypt(nonce, sealed, associated)
+            opened: bytes = openssl.decrypt(nonce, sealed, associated)
         except InvalidTag:
             raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+        return opened
 
 
 def xaead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:

@@ -2,13 +2,13 @@
 
     python tests/bench/trust.py [--rounds N] [--identities N] [--flood SECONDS] [--per-s N] [--json FILE]
 
-Handshakes: both sides in this process, over sockets of loopback, each with a peer that nobody met before, so that its
-chain and record are verified; handshakes per CPU second of both sides together, streams and event loop included.
-Datagrams: 300 bytes, sealed and opened; the median round. Identities: so many chains of one stolen token, each with its
-record and all rightly signed, are offered to a registry that holds ten honest members of another token; what its
-process holds more, by the kernel's count. The flood: a mesh of four daemons as it comes, of which one gets junk from
-another core; suspicions are those that any honest member's log has, and probes are answered if the victim's own
-go on. Authorization is measured by policy.py. Figures are CPU time, and medians.
+Handshakes: both sides in this process, over sockets of loopback that are connected, each with a peer that nobody met
+before, so that its chain and record are verified; handshakes per CPU second of both sides together, streams and event
+loop included. Datagrams: 300 bytes, sealed and opened; the median round. Identities: a member shows a node's whole
+control plane so many chains of one stolen token, each with its record and all rightly signed, beside ten honest members
+of another token; what the process holds more, by the kernel's count. The flood: a mesh of four daemons as it comes, of
+which one gets junk from another process; suspicions are those in any honest member's log, and probes are answered if
+the victim's own go on. Authorization is measured by policy.py. Figures are CPU time, and medians.
 """
 
 from __future__ import annotations
@@ -35,25 +35,27 @@ HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 sys.path.insert(0, str(HERE.parent / "fuzz"))
 
+import members  # noqa: E402
 from gossipmesh.channel.datagram import DatagramOpener, DatagramSealer, derive_pair_keys  # noqa: E402
 from gossipmesh.channel.noise import Role  # noqa: E402
 from gossipmesh.crypto import dh_public  # noqa: E402
-from gossipmesh.identity.bundle import TrustStore, new_bundle  # noqa: E402
 from gossipmesh.identity.chain import Caveats, chain_hash, join_chain  # noqa: E402
 from gossipmesh.identity.credentials import encode_credentials, verify_credentials_untrusted  # noqa: E402
 from gossipmesh.identity.keys import NodeKey  # noqa: E402
 from gossipmesh.identity.record import sign_record  # noqa: E402
 from gossipmesh.identity.token import Token, new_token  # noqa: E402
 from gossipmesh.model import Address, NodeId  # noqa: E402
-from gossipmesh.registry.store import Accepted, Registry  # noqa: E402
+from gossipmesh.registry.sync_messages import ExchangeRequest, Parcel, encode  # noqa: E402
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream  # noqa: E402
 from harness import Mesh, eventually, said  # noqa: E402
 
 WALL: Final = 1_700_000_000
 RNG: Final = Random(6)
-ROOT: Final = NodeKey.generate(RNG.randbytes)
-TRUST: Final = TrustStore(new_bundle([ROOT.id], default_allow=True))
-HANDSHAKES: Final = 200
+ROOT, TRUST = members.ROOT, members.TRUST
+CAVEATS: Final = Caveats(WALL - 300, WALL + 86_400, services=("web*",))
+AT_ONCE: Final = 100
+"""Identities in one exchange; more do not fit."""
+HANDSHAKES: Final = 60
 """In one round."""
 DATAGRAMS: Final = 5_000
 SIZE: Final = 300
@@ -79,8 +81,7 @@ class Row:
 
 
 def token() -> Token:
-    caveats = Caveats(WALL - 300, WALL + 86_400, services=("web*",))
-    return new_token(TRUST.path[0], ROOT.seed, caveats, RNG.randbytes)
+    return new_token(TRUST.path[0], ROOT.seed, CAVEATS, RNG.randbytes)
 
 
 def newcomer(of: Token, name: str, dh_key: bytes) -> tuple[NodeId, bytes, bytes]:
@@ -119,21 +120,26 @@ def identity(of: Token, name: str) -> ChannelIdentity:
 
 
 async def _shake(ours: list[ChannelIdentity], theirs: list[ChannelIdentity]) -> float:
-    """Give the CPU seconds of a handshake for each pair, one after the other."""
+    """Give the CPU seconds of a handshake for each pair, one after the other, over connections that are there."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     address = listener.socket.getsockname()[:2]
-    gc.collect()
-    began = time.process_time()
+    pairs = []
     async with listener:
         for one, other in zip(ours, theirs, strict=True):
-            client = SecureStream(await trio.open_tcp_stream(*address), Role.INITIATOR, one)
-            server = SecureStream(await listener.accept(), Role.RESPONDER, other)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.handshake)
-                nursery.start_soon(server.handshake)
-            client.close()
-            server.close()
-    return time.process_time() - began
+            pairs.append((await trio.open_tcp_stream(*address), one, await listener.accept(), other))
+    gc.collect()
+    began = time.process_time()
+    for here, one, there, other in pairs:
+        client = SecureStream(here, Role.INITIATOR, one)
+        server = SecureStream(there, Role.RESPONDER, other)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.handshake)
+            nursery.start_soon(server.handshake)
+    took = time.process_time() - began
+    for here, _, there, _ in pairs:
+        here.socket.close()
+        there.socket.close()
+    return took
 
 
 def handshakes(rounds: int) -> Row:
@@ -192,34 +198,40 @@ def resident_mib() -> float:
 
 
 def identities(count: int) -> Iterator[Row]:
-    registry = Registry(TRUST)
-    honest_token, stolen = token(), token()
+    """A member shows a whole control plane identities of a stolen token, as many at once as one exchange holds."""
+    stage = members.Stage()
+    honest_token, stolen = (
+        new_token(members.TRUST.path[0], members.ROOT.seed, CAVEATS, RNG.randbytes) for _ in range(2)
+    )
     honest = [newcomer(honest_token, f"web-{number}", RNG.randbytes(32)) for number in range(10)]
-    for node, chain, record in honest:
-        registry.offer_chain_untrusted(chain, wall=WALL)
-        registry.offer_record_untrusted(record, source=node, wall=WALL)
+    alice = stage.alice
+    show(stage, honest)
     for number in range(200):  # what any work at all makes a process hold
-        newcomer(token(), f"web-{number}", RNG.randbytes(32))
+        newcomer(honest_token, f"web-{number}", RNG.randbytes(32))
     gc.collect()
-    before, used, admitted = resident_mib(), 0.0, 0
-    for number in range(count):
-        node, chain, record = newcomer(stolen, f"web-{number}", RNG.randbytes(32))
-        began = time.process_time()
-        registry.offer_chain_untrusted(chain, wall=WALL)
-        outcome = registry.offer_record_untrusted(record, source=node, wall=WALL)
-        used += time.process_time() - began
-        admitted += isinstance(outcome, Accepted)
-        if number % 20_000 == 19_999:
-            print(f"  {number + 1} identities", file=sys.stderr, flush=True)
+    before, used, begun = resident_mib(), 0.0, len(alice.members)
+    for number in range(0, count, AT_ONCE):
+        crowd = [newcomer(stolen, f"web-{number + each}", RNG.randbytes(32)) for each in range(AT_ONCE)]
+        used += show(stage, crowd)
+        if number % 20_000 < AT_ONCE:
+            print(f"  {number} identities", file=sys.stderr, flush=True)
     yield Row(f"memory more after {count:,} identities of one token", 64, resident_mib() - before, "MiB")
-    yield Row("... of them admitted", None, admitted, "")
-    lost = sum(registry.lookup(node) is None for node, _, _ in honest)
+    yield Row("... of them admitted", None, len(alice.members) - begun, "")
+    lost = sum(node not in alice.members for node, _, _ in honest)
     yield Row("... honest members lost", 0, lost, "")
     late = newcomer(honest_token, "web-late", RNG.randbytes(32))
-    registry.offer_chain_untrusted(late[1], wall=WALL)
-    turned = not isinstance(registry.offer_record_untrusted(late[2], source=late[0], wall=WALL), Accepted)
-    yield Row("... honest newcomers turned away", 0, turned, "")
+    show(stage, [late])
+    yield Row("... honest newcomers turned away", 0, late[0] not in alice.members, "")
     yield Row("... what each cost us", None, used / count * 1e6, "us")
+
+
+def show(stage: members.Stage, crowd: list[tuple[NodeId, bytes, bytes]]) -> float:
+    """Let Mallory show Alice some identities; give the CPU seconds that it cost Alice."""
+    parcels = tuple(Parcel(chain, record) for _, chain, record in crowd)
+    request = encode(ExchangeRequest((), parcels))
+    began = time.process_time()
+    stage.alice.answer_untrusted(stage.peer, request, now=0.0, wall=WALL)
+    return time.process_time() - began
 
 
 # --- the flood
