@@ -54,10 +54,10 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/vulture
 
 .PHONY: fuzz
-fuzz: $(VENV)/.fuzz ## look for messages over which the fast ways and h11 differ, or that end a daemon
-	@mkdir -p build/fuzz/lanes build/fuzz/quick_way
-	@for target in lanes quick_way; do $(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
-		-artifact_prefix=build/fuzz/ -max_len=500 -max_total_time=60 $(ARGS) || exit 1; done
+fuzz: $(VENV)/.fuzz ## look for bytes that a decoder, a handshake, a member or a fast way does not stand
+	@for target in lanes quick_way decoders proofs handshakes members; do mkdir -p build/fuzz/$$target; \
+		$(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
+		-artifact_prefix=build/fuzz/ -max_len=2400 -max_total_time=60 $(ARGS) || exit 1; done
 	$(BIN)/python tests/fuzz/hostile.py --seconds 10
 	$(BIN)/python tests/fuzz/hostile.py --seconds 10 --h11
 
@@ -94,6 +94,10 @@ bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 .PHONY: bench-failover
 bench-failover: $(STAMP) ## measure what callers see of kills and restarts, beside HAProxy
 	@$(BIN)/python tests/bench/failover.py $(ARGS)
+
+.PHONY: bench-trust
+bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without number, and a flood
+	@$(BIN)/python tests/bench/trust.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and everything that was made

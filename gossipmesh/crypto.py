@@ -37,6 +37,10 @@ NONCE: Final = 12
 LARGE: Final = 2_048
 """Bytes from which OpenSSL, with its own call's cost, is the faster one."""
 
+MAX_VERIFIED: Final = 8_192
+"""Signatures that are remembered to hold; the oldest goes first."""
+_verified: Final[dict[bytes, None]] = {}
+
 # Importing `nacl.bindings` has initialised libsodium. What is allocated here is written over whole, or not read.
 _allocate: Final[Callable[[str, int], Any]] = ffi.new_allocator(should_clear_after_alloc=False)
 
@@ -61,13 +65,23 @@ def sign(seed: bytes, message: bytes) -> bytes:
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether ``signature`` is the Ed25519 signature of ``message`` under ``public``."""
+    """Tell whether ``signature`` is the Ed25519 signature of ``message`` under ``public``.
+
+    What held once is remembered, by a hash of all three. The blocks of a token are the same in all chains that it
+    admits, and what gossip brought is shown again in each handshake. Failures are not: who makes them pays for them.
+    """
     if len(public) != KEY or len(signature) != SIGNATURE:
         return False
+    known = blake2b(public + signature + message, KEY)
+    if known in _verified:
+        return True
     try:
         sodium.crypto_sign_open(signature + message, public)
     except CryptoError:
         return False
+    if len(_verified) >= MAX_VERIFIED:
+        del _verified[next(iter(_verified))]
+    _verified[known] = None
     return True
 
 
@@ -133,14 +147,23 @@ class RecordCipher:
     def __init__(self, key: bytes) -> None:
         _exactly(key, KEY, "an AEAD key")
         self._key = key
-        self._openssl = None if ChaCha20Poly1305 is None else ChaCha20Poly1305(key)
+        # Made for the first large record: a handshake makes a cipher for each of its steps, and seals little.
+        self._openssl: Any = None
+
+    def _large(self, size: int) -> Any:
+        if size < LARGE or ChaCha20Poly1305 is None:
+            return None
+        if self._openssl is None:
+            self._openssl = ChaCha20Poly1305(self._key)
+        return self._openssl
 
     def seal(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Seal under a nonce that was never used: ciphertext and 16-byte tag."""
-        if self._openssl is None or len(plaintext) < LARGE:
+        if (openssl := self._large(len(plaintext))) is None:
             return aead_seal(self._key, nonce, plaintext, associated)
         _exactly(nonce, NONCE, "an AEAD nonce")
-        return self._openssl.encrypt(nonce, plaintext, associated)
+        sealed: bytes = openssl.encrypt(nonce, plaintext, associated)
+        return sealed
 
     def open_untrusted(self, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
         """Open what :meth:`seal` made.
@@ -148,13 +171,14 @@ class RecordCipher:
         Raises:
             RemoteProtocolError: ``crypto.aead``, for anything else.
         """
-        if self._openssl is None or len(sealed) < LARGE:
+        if (openssl := self._large(len(sealed))) is None:
             return aead_open(self._key, nonce, sealed, associated)
         _exactly(nonce, NONCE, "an AEAD nonce")
         try:
-            return self._openssl.decrypt(nonce, sealed, associated)
+            opened: bytes = openssl.decrypt(nonce, sealed, associated)
         except InvalidTag:
             raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+        return opened
 
 
 def xaead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:

@@ -7,7 +7,7 @@ checked by :class:`Fields`. Unknown trailing elements of an array are ignored: n
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 import msgpack
 
@@ -33,6 +33,10 @@ def pack(value: Value) -> bytes:
     return packed
 
 
+def _refuse(*_: object) -> NoReturn:
+    raise ValueError("neither maps nor extension types are on the wire")
+
+
 def unpack_untrusted(data: bytes, *, code: str, max_bytes: int = MAX_MESSAGE) -> object:
     """Give the one value that ``data`` holds; types and ranges are still to be checked by :class:`Fields`.
 
@@ -44,7 +48,8 @@ def unpack_untrusted(data: bytes, *, code: str, max_bytes: int = MAX_MESSAGE) ->
     try:
         return msgpack.unpackb(
             data,
-            raw=True,
+            # With raw=True an empty string would pass for no bytes: a second spelling of one value.
+            raw=False,
             use_list=True,
             strict_map_key=True,
             max_str_len=0,
@@ -52,6 +57,9 @@ def unpack_untrusted(data: bytes, *, code: str, max_bytes: int = MAX_MESSAGE) ->
             max_array_len=min(MAX_ARRAY, max_bytes),
             max_map_len=0,
             max_ext_len=0,
+            # Limits of 0 let what is empty through. A hook is called for nothing else, so it costs nothing.
+            object_hook=_refuse,
+            ext_hook=_refuse,
         )
     except (ValueError, msgpack.UnpackException, OverflowError, TypeError, RecursionError) as error:
         raise RemoteProtocolError(code, f"not a message: {type(error).__name__}") from None

@@ -41,6 +41,24 @@ def test_a_signature_that_is_not_one_is_a_plain_no() -> None:
         assert not crypto.verify(*wrong)
 
 
+def test_a_signature_that_held_is_remembered_for_these_very_bytes_and_among_so_many() -> None:
+    public, signature = crypto.signing_public(SEED), crypto.sign(SEED, b"m")
+    assert crypto.verify(public, b"m", signature)
+    assert crypto.verify(public, b"m", signature)
+    # The three are hashed one after the other, and the first two have fixed lengths: none passes for its neighbour.
+    for wrong in (
+        (public, b"mm", signature),
+        (public, signature[-1:] + b"m", signature),
+        (public, b"", signature),
+    ):
+        assert not crypto.verify(*wrong)
+    for number in range(20):
+        message = b"%d" % number
+        assert crypto.verify(public, message, crypto.sign(SEED, message))
+        assert not crypto.verify(public, message, crypto.sign(SEED, message + b"."))
+    assert len(crypto._verified) <= crypto.MAX_VERIFIED
+
+
 def test_low_order_and_short_keys_are_the_peers_fault() -> None:
     for public in (bytes(32), (1).to_bytes(32, "little"), b"short"):
         with pytest.raises(RemoteProtocolError):

@@ -48,6 +48,9 @@ def test_arbitrary_bytes_give_a_value_or_the_one_error(data: bytes) -> None:
         b"",
         b"\x91" * 2_000 + b"\x01",
         b"\x80" * 10,
+        b"\x80",
+        b"\x91\x80",
+        b"\xc7\x00\x05",
         b"\xdd\xff\xff\xff\xff",
         b"\xc6\xff\xff\xff\xff",
     ],
@@ -67,6 +70,11 @@ def test_a_boolean_or_a_float_is_not_an_integer() -> None:
     for odd in (True, 1.0, None):
         with pytest.raises(RemoteProtocolError):
             Fields([odd], code="t").integer()
+
+
+def test_an_empty_string_is_not_no_bytes() -> None:
+    with pytest.raises(RemoteProtocolError):
+        Fields(unpack_untrusted(b"\x91\xa0", code="t"), code="t").binary(0, 9)
 
 
 def test_fields_check_ranges_lengths_and_names() -> None:

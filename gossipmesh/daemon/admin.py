@@ -43,6 +43,9 @@ MAX_OFFERED: Final = 64 * 1024
 """Bytes of a body, for the few requests that have one."""
 OWNERS_ONLY: Final = frozenset({"/v1/trace"})
 """Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
+_FROM_HERE: Final = frozenset({"none", "same-origin"})
+"""What Sec-Fetch-Site says of an address that a person typed, and of our own answers. A page of another port of this
+host is ``same-site``, and none of ours."""
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
@@ -51,6 +54,9 @@ class Door:
     """What one listener lets in.
 
     ``hosts``: the values that Host may have, in lower case; None where nobody but the owner can connect.
+
+    A browser lets any page send a GET to 127.0.0.1, under our own Host. It tells where such a request comes from: in
+    Origin where the page wants to read the answer, and in Sec-Fetch-Site always (Fetch Metadata Request Headers).
     """
 
     hosts: frozenset[str] | None
@@ -63,6 +69,9 @@ class Door:
             if len(named) != 1 or named[0] not in self.hosts:
                 text = "this listener answers to its own address only: use 127.0.0.1 or localhost as the host"
                 return Answer.of_error(HTTPStatus.MISDIRECTED_REQUEST, text)
+            if not self._is_from_here(request):
+                text = "a page of another site asks here; open this address in the browser's own address line"
+                return Answer.of_error(HTTPStatus.FORBIDDEN, text)
         if not self.mutations and request.method.decode("ascii") not in READING:
             text = "this listener is for reading; changes go through the unix socket, as `gossipmesh` does"
             return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
@@ -70,6 +79,17 @@ class Door:
             text = "only this daemon's owner may have that; ask at the unix socket, as `gossipmesh` does"
             return Answer.of_error(HTTPStatus.FORBIDDEN, text)
         return None
+
+    def _is_from_here(self, request: h11.Request) -> bool:
+        """Tell whether no browser says that a page of another origin makes this request."""
+        origins = {f"http://{host}" for host in self.hosts or ()}
+        for name, value in request.headers:
+            text = value.decode("latin-1").lower()
+            if name == b"origin" and text not in origins:
+                return False
+            if name == b"sec-fetch-site" and text not in _FROM_HERE:
+                return False
+        return True
 
 
 def door_of(address: Address) -> Door:

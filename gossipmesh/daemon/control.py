@@ -24,6 +24,9 @@ MAX_INBOX: Final = 1_024
 """Orders that wait, datagrams apart: those have an inbox of their own, fair per source."""
 MAX_ASKING: Final = 256
 """Questions of peers in the inbox at once; more of them wait outside it."""
+ANSWERING_S: Final = 0.02
+"""After so long of one turn the other questions wait for the next. A member may ask what costs us a hundred signature
+checks, and may ask it hundreds of times: in between, probes are answered."""
 
 
 def wall_clock() -> float:
@@ -67,7 +70,8 @@ class Control:
         self._mesh = mesh
         self._udp = udp
         self._performer = performer
-        self._orders: deque[Input | _Asked] = deque()
+        self._orders: deque[Input] = deque()
+        self._questions: deque[_Asked] = deque()
         self._wake = Parking()
         self._turned = Parking()
         self._asking = trio.Semaphore(MAX_ASKING)
@@ -84,7 +88,7 @@ class Control:
         """Hand in a question and wait for its answer; at most ``MAX_ASKING`` are in the inbox at once."""
         async with self._asking:
             asked = _Asked(question)
-            self._orders.append(asked)
+            self._questions.append(asked)
             self._wake.unpark()
             while not asked.finished:
                 await asked.done.park()
@@ -98,7 +102,7 @@ class Control:
             self._perform(self._mesh.start(now=trio.current_time(), wall=wall_clock()))
             while True:
                 due = self._mesh.deadline
-                if not self._orders:
+                if not self._orders and not self._questions:
                     with trio.move_on_at(due):
                         await self._wake.park()
                 else:
@@ -128,15 +132,14 @@ class Control:
                 )
             )
         for _ in range(len(self._orders)):
-            order = self._orders.popleft()
-            now, wall = trio.current_time(), wall_clock()
-            if isinstance(order, _Asked):
-                order.answer, outputs = order.question(now, wall)
-                order.finished = True
-                order.done.unpark()
-                self._perform(outputs)
-            else:
-                self._perform(order(now, wall))
+            self._perform(self._orders.popleft()(trio.current_time(), wall_clock()))
+        until = trio.current_time() + ANSWERING_S
+        while self._questions and (now := trio.current_time()) < until:
+            asked = self._questions.popleft()
+            asked.answer, outputs = asked.question(now, wall_clock())
+            asked.finished = True
+            asked.done.unpark()
+            self._perform(outputs)
 
     def _let_deadlines_fire(self, late_s: float) -> None:
         now = trio.current_time()

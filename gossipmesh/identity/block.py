@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -46,6 +47,9 @@ MAX_TOKEN_IDS: Final = 16
 MAX_ISSUERS: Final = 16
 FIRST_LINK: Final = bytes(32)
 MALFORMED: Final = "chain.malformed"
+
+MAX_DECODED: Final = 1_024
+"""Blocks that need not be decoded again."""
 
 _CAPABILITIES: Final = (Capability.JOIN, Capability.ISSUE, Capability.POLICY, Capability.REVOKE)
 _MAX_CAPABILITY_BITS: Final = 255
@@ -207,8 +211,9 @@ def _encode_body(kind: BlockKind, key: bytes, name: str, r: Restrictions) -> byt
     )
 
 
+@lru_cache(maxsize=MAX_DECODED)
 def decode_block_untrusted(raw: bytes) -> Block:
-    """Give the block that ``raw`` holds, its signature not verified.
+    """Give the block that ``raw`` holds, its signature not verified. A token's blocks are in every chain of it.
 
     Raises:
         RemoteProtocolError: ``chain.malformed``, for any other bytes.

@@ -243,7 +243,25 @@ def _decode_address(item: object) -> Address:
     packed = fields.binary(4, 16)
     if len(packed) not in (4, 16):
         raise RemoteProtocolError(MALFORMED, "an IP address is 4 or 16 bytes")
+    if not _is_a_hosts(packed):
+        raise RemoteProtocolError(
+            MALFORMED, "a link-local, multicast or unspecified address, or a mapped one"
+        )
     return Address.from_packed(packed, fields.integer(0, 65_535))
+
+
+def _is_a_hosts(packed: bytes) -> bool:
+    """Tell whether an address can be one host's, the same for everybody in the mesh.
+
+    A record makes all members send to its addresses. Link-local ones mean another host to each of them, and the one
+    that tells virtual machines their secrets (169.254.169.254); multicast ones mean many hosts at once.
+    """
+    if len(packed) == 4:
+        return packed[0] not in (0, *range(224, 256)) and packed[:2] != b"\xa9\xfe"
+    link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+    # Of 0::/96 and ::ffff:0:0/96 only the loopback address is not an IPv4 address in another spelling.
+    spelt_otherwise = packed[:10] == bytes(10) and packed[10:12] in (b"\0\0", b"\xff\xff")
+    return packed[0] != 0xFF and not link_local and (not spelt_otherwise or packed == bytes(15) + b"\1")
 
 
 def _decode_service(item: object) -> Service:

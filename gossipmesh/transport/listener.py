@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
@@ -26,7 +27,7 @@ from gossipmesh.transport.secure_stream import (
 MAX_HALF_OPEN: Final = 256
 """Connections whose other side is not authenticated yet."""
 MAX_HALF_OPEN_PER_SOURCE: Final = 16
-"""The same, of one IP address: one loud host must not keep the others out."""
+"""The same, of one source: one loud host must not keep the others out."""
 MAX_CHANNELS: Final = 2_048
 """Authenticated connections."""
 MAX_CHANNELS_PER_PEER: Final = 16
@@ -38,8 +39,6 @@ ACCEPT_RETRY_S: Final = 0.1
 
 Handler = Callable[[SecureStream], Awaitable[None]]
 """Serves one authenticated channel until it ends."""
-
-KeyT = TypeVar("KeyT", str, NodeId)
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -58,7 +57,8 @@ class Listener:
         identity: who we are.
         serve_hop: serves channels for requests.
         serve_sync: serves channels for anti-entropy and the like.
-        count: is told ``listener.half-open``, ``listener.half-open-source``, ``listener.channels``,
+        count: is told ``listener.half-open``, ``listener.half-open-source``,
+            ``listener.half-open-cut`` (a loud source's oldest, for a newcomer), ``listener.channels``,
             ``listener.channels-peer``, ``listener.timeout``, ``listener.no-purpose``, ``listener.exhausted``, and the
             codes of all errors that peers made.
     """
@@ -76,13 +76,13 @@ class Listener:
         self._identity = identity
         self._handlers = {HOP: serve_hop, SYNC: serve_sync}
         self._count = count
-        self._half_open: Counter[str] = Counter()
+        self._half_open: dict[str, dict[trio.CancelScope, None]] = {}  # the oldest first
         self._channels: Counter[NodeId] = Counter()
 
     @property
     def half_open(self) -> int:
         """Connections whose other side is not known yet."""
-        return self._half_open.total()
+        return sum(map(len, self._half_open.values()))
 
     async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept until cancelled; starts with the bound address.
@@ -107,36 +107,57 @@ class Listener:
                 self._count("listener.exhausted")
                 await trio.sleep(ACCEPT_RETRY_S)
             return
-        source = from_sockaddr(sockaddr).host
+        source = source_of(from_sockaddr(sockaddr).host)
         refusal = self._refusal(source)
         if refusal is not None:
             self._count(refusal)
             accepted.close()
             return
-        self._half_open[source] += 1
-        nursery.start_soon(self._serve, accepted, source)
+        scope = trio.CancelScope()
+        self._half_open.setdefault(source, {})[scope] = None
+        nursery.start_soon(self._serve, accepted, source, scope)
 
     def _refusal(self, source: str) -> str | None:
-        if self.half_open >= MAX_HALF_OPEN:
+        mine = len(self._half_open.get(source, ()))
+        if self.half_open >= MAX_HALF_OPEN and not self._make_room(mine):
             return "listener.half-open"
-        if self._half_open[source] >= MAX_HALF_OPEN_PER_SOURCE:
+        if mine >= MAX_HALF_OPEN_PER_SOURCE:
             return "listener.half-open-source"
         if self._channels.total() >= MAX_CHANNELS:
             return "listener.channels"
         return None
 
-    async def _serve(self, accepted: trio.socket.SocketType, source: str) -> None:
+    def _make_room(self, mine: int) -> bool:
+        """Close the oldest of whoever has most, unless the newcomer would then have as many; tell whether it was."""
+        loudest = max(self._half_open.values(), key=len)
+        if len(loudest) <= mine + 1:
+            return False
+        oldest = next(iter(loudest))
+        del loudest[oldest]
+        oldest.cancel()
+        self._count("listener.half-open-cut")
+        return True
+
+    async def _serve(self, accepted: trio.socket.SocketType, source: str, scope: trio.CancelScope) -> None:
         with accepted:
             try:
+                handler = None
                 try:
-                    stream = SecureStream(trio.SocketStream(accepted), Role.RESPONDER, self._identity)
-                    handler = await self._greet(stream)
+                    with scope:
+                        stream = SecureStream(trio.SocketStream(accepted), Role.RESPONDER, self._identity)
+                        handler = await self._greet(stream)
                 finally:
-                    _release(self._half_open, source)
+                    self._known(source, scope)
                 if handler is not None:
                     await self._hand_over(stream, handler)
             except (RemoteProtocolError, ChannelClosed) as error:
                 self._count(error.code)
+
+    def _known(self, source: str, scope: trio.CancelScope) -> None:
+        scopes = self._half_open[source]
+        scopes.pop(scope, None)
+        if not scopes:
+            del self._half_open[source]
 
     async def _greet(self, stream: SecureStream) -> Handler | None:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
@@ -160,8 +181,18 @@ class Listener:
             _release(self._channels, peer)
 
 
-def _release(counter: Counter[KeyT], key: KeyT) -> None:
-    # A Counter keeps its zeroes, and sources come without end.
+def source_of(host: str) -> str:
+    """Give what counts as one source: an IPv4 address, or the 64 bits of an IPv6 one that name a network.
+
+    Whoever has one IPv6 address mostly has all 2**64 of its network (RFC 4291, section 2.5.1; RFC 6177).
+    """
+    if ":" not in host:
+        return host
+    return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+
+
+def _release(counter: Counter[NodeId], key: NodeId) -> None:
+    # A Counter keeps its zeroes, and peers come without end.
     counter[key] -= 1
     if not counter[key]:
         del counter[key]

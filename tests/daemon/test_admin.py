@@ -18,6 +18,7 @@ from gossipmesh.daemon.admin import (
     serve_tcp,
     serve_unix,
 )
+from gossipmesh.daemon.answers import PATHS
 from gossipmesh.daemon.identities import Identities, Revocations
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
@@ -179,16 +180,46 @@ async def test_a_browser_page_that_calls_us_by_its_own_name_is_refused(host: str
         assert (await asked(address, get("/v1/status", host)))[0] == 421
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Origin: https://evil.example",
+        "Origin: http://127.0.0.1:1",
+        "Origin: null",
+        "Origin: http://localhost\r\nOrigin: https://evil.example",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+        "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site",
+    ],
+)
+async def test_a_page_of_another_origin_is_refused_though_it_calls_us_by_our_address(more: str) -> None:
+    """A browser sends such a GET under our own Host, and only keeps its answer from the page."""
+    async with over_tcp(Node()) as address:
+        raw = get("/v1/status", str(address), more=f"{more}\r\nConnection: close\r\n")
+        assert (await asked(address, raw))[0] == 403
+        assert (await asked(address, get("/v1/status", str(address))))[0] == 200
+
+
+async def test_what_a_browser_says_of_a_person_who_typed_our_address_is_let_in() -> None:
+    async with over_tcp(Node()) as address:
+        for more in (f"Origin: http://{address}", "Sec-Fetch-Site: none", "Sec-Fetch-Site: same-origin"):
+            raw = get("/v1/status", str(address), more=f"{more}\r\nConnection: close\r\n")
+            assert (await asked(address, raw))[0] == 200
+
+
 async def test_a_request_without_a_host_is_refused() -> None:
     async with over_tcp(Node()) as address:
         assert (await asked(address, b"GET /healthz HTTP/1.0\r\n\r\n"))[0] == 421
 
 
 async def test_nothing_can_be_changed_over_tcp() -> None:
+    """Whatever the API lists: a change that somebody adds is tried here too."""
+    changes = {line.split()[1] for line in PATHS.splitlines() if line.startswith("POST ")}
+    assert changes >= {"/v1/drain", "/v1/leave"}
     node = Node()
     async with over_tcp(node) as address:
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "CONNECT"):
-            for change in ("/v1/drain", "/v1/leave"):
+            for change in changes:
                 assert (await asked(address, get(change, str(address), method=method)))[0] == 405
     assert not node.drained
     assert not node.left

@@ -8,7 +8,8 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from gossipmesh.daemon.control import MAX_INBOX, Control
+from gossipmesh.daemon.control import ANSWERING_S, MAX_INBOX, Control
+from gossipmesh.membership.messages import Ping, encode_messages
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Level, Notice, Output, Refused, SendDatagram
@@ -79,6 +80,37 @@ async def test_a_question_is_answered_in_its_turn(mock_clock: trio.testing.MockC
         assert await control.ask(lambda now, wall: (b"answer", [HELLO])) == b"answer"
         await trio.testing.wait_all_tasks_blocked()
         assert HELLO in performed.outputs
+        nursery.cancel_scope.cancel()
+
+
+async def test_between_questions_that_cost_much_datagrams_are_taken_and_orders_are_carried_out(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Each question takes as long as a turn may; whoever asks many of them at once delays nobody else's probe."""
+    world, alice, bob = two_who_know_each_other()
+    mock_clock.jump(world.now)
+    performed = Performed()
+    seen: list[str] = []
+    async with trio.open_nursery() as nursery:
+        udp = UdpSocket(Address("127.0.0.1", 0), count=count_nothing)
+        bound = await nursery.start(udp.run)
+        control = Control(alice, udp, performed)
+        await nursery.start(control.run)
+        ping = bob._secrecy.seal(alice.id, encode_messages([Ping(1, alice.id, bytes(16))]))
+
+        def dear(now: float, wall: float) -> tuple[bytes, list[Output]]:
+            if not seen:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as network:
+                    network.sendto(ping, (bound.host, bound.port))
+                control.post(lambda now, wall: seen.append("order") or [])
+            seen.append("answered" if performed.datagrams else "question")
+            mock_clock.jump(ANSWERING_S)
+            return b"", []
+
+        async with trio.open_nursery() as askers:
+            for _ in range(8):
+                askers.start_soon(control.ask, dear)
+        assert seen == ["question", "order", *["answered"] * 7]
         nursery.cancel_scope.cancel()
 
 

@@ -105,9 +105,16 @@ SERVICES = st.lists(
     max_size=5,
     unique_by=lambda service: service.name,
 ).map(tuple)
-ADDRESSES = st.lists(
-    st.builds(Address, st.ip_addresses().map(str), st.integers(0, 65_535)), min_size=1, max_size=4
-).map(tuple)
+HOSTS = st.ip_addresses().filter(
+    lambda ip: (
+        not (ip.is_multicast or ip.is_link_local or ip.is_unspecified)
+        and not (ip.version == 4 and (ip.packed[0] == 0 or ip.packed[0] >= 240))
+        and not (ip.version == 6 and ip.packed[:10] == bytes(10))
+    )
+)
+ADDRESSES = st.lists(st.builds(Address, HOSTS.map(str), st.integers(0, 65_535)), min_size=1, max_size=4).map(
+    tuple
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -174,6 +181,20 @@ def test_a_record_that_does_not_fit_is_a_configuration_error_with_the_byte_count
         {"zone": "EU"},
         {"addresses": ()},
         {"addresses": (Address("192.0.2.7", 1),) * 5},
+        {"addresses": (Address("192.0.2.7", 1), Address("169.254.169.254", 80))},
+        *(
+            {"addresses": (Address(host, 80),)}
+            for host in (
+                "0.0.0.0",
+                "224.0.0.1",
+                "255.255.255.255",
+                "::",
+                "::127.0.0.1",
+                "::ffff:169.254.169.254",
+                "fe80::1",
+                "ff02::1",
+            )
+        ),
         {"boot": 2**32},
         {"incarnation": -1},
         {"dh_key": b"short"},
@@ -191,6 +212,11 @@ def test_what_others_would_refuse_is_never_signed_out(changes: dict[str, Any]) -
     with pytest.raises(ConfigError) as caught:
         record(**changes)
     assert caught.value.code == "record.invalid"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "10.0.0.1", "fd00::1", "100.64.0.1", "223.255.255.255"])
+def test_addresses_of_this_host_and_of_private_networks_are_addresses(host: str) -> None:
+    assert record(addresses=(Address(host, 7_946),)).addresses[0].host == host
 
 
 def test_a_record_that_lives_too_long_or_not_at_all_is_malformed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -17,7 +17,13 @@ from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.dial import dial
-from gossipmesh.transport.listener import MAX_CHANNELS_PER_PEER, MAX_HALF_OPEN_PER_SOURCE, Listener
+from gossipmesh.transport.listener import (
+    MAX_CHANNELS_PER_PEER,
+    MAX_HALF_OPEN,
+    MAX_HALF_OPEN_PER_SOURCE,
+    Listener,
+    source_of,
+)
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 
 
@@ -134,6 +140,30 @@ async def test_one_source_has_few_half_open_connections_and_gets_them_back() -> 
         await settled()
         assert host.served == [("hop", b"web")]
         await stream.finish()
+
+
+async def test_sources_that_fill_all_places_keep_no_newcomer_out() -> None:
+    """Sixteen hosts that say nothing take every place; whoever has none yet gets that of the loudest."""
+    async with running() as (host, address), AsyncExitStack() as stack:
+        for number in range(MAX_HALF_OPEN):
+            source = f"127.0.0.{2 + number % (MAX_HALF_OPEN // MAX_HALF_OPEN_PER_SOURCE)}"
+            idle = await trio.open_tcp_stream(address.host, address.port, local_address=source)
+            await stack.enter_async_context(idle)
+        await settled()
+        assert host.listener.half_open == MAX_HALF_OPEN
+        stream = await join(address, HOP)
+        await settled()
+        assert host.served == [("hop", b"web")]
+        assert host.counters["listener.half-open-cut"] == 1
+        assert host.listener.half_open == MAX_HALF_OPEN - 1
+        await stream.finish()
+
+
+def test_an_ipv6_network_counts_as_one_source() -> None:
+    assert source_of("192.0.2.1") == "192.0.2.1"
+    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1") == "2001:db8::/64"
+    assert source_of("2001:db8:0:1::1") != source_of("2001:db8::1")
+    assert source_of("fe80::1%eth0") == "fe80::/64"
 
 
 async def test_whoever_does_not_say_who_it_is_or_what_for_is_closed_after_five_seconds(
