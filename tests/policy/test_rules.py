@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gossipmesh.model import NodeId
 from gossipmesh.policy.decision import DEFAULT_RULE, Decision, Source
 from gossipmesh.policy.paths import ambiguous_path, folded
-from gossipmesh.policy.rules import MAX_MEMO, Kind, Policy, Rule, Subject
+from gossipmesh.policy.rules import MAX_MEMO, MAX_WEIGHT, Kind, Policy, Rule, Subject
 
 NODE = NodeId(b"w" * 32)
 WEB = Source(NODE, "web", frozenset({"web", "cron"}), frozenset({"ops"}))
@@ -257,3 +257,21 @@ def test_what_a_caller_may_choose_freely_fills_no_memory() -> None:
 def test_two_policies_are_equal_if_they_say_the_same() -> None:
     assert Policy((Rule(True, "x"),), version=3) == Policy((Rule(True, "x"),), version=3)
     assert Policy((Rule(True, "x"),)) != Policy((Rule(True, "y"),))
+
+
+def test_callers_that_each_match_other_rules_with_many_paths_fill_no_memory() -> None:
+    many = tuple(b"/%d" % number for number in range(256))
+    rules = tuple(
+        Rule(True, f"rule {n}", (Subject(Kind.SERVICE, f"s{n}"), Subject(Kind.GROUP, "ops")), paths=many)
+        for n in range(64)
+    )
+    policy = Policy(rules)
+    for number in range(64):
+        asked = Source(NODE, f"s{number}", frozenset({f"s{number}"}))
+        assert policy.decide(asked, "orders", b"GET", b"/255").allow
+    assert policy.remembered == 64
+    heavy = MAX_WEIGHT // (64 * 257)
+    for number in range(4 * heavy):
+        names = frozenset(f"s{number}-{each}" for each in range(64 * 64))
+        policy.decide(Source(NODE, f"x{number}", names, frozenset({"ops"})), "orders", b"GET", b"/255")
+        assert policy.remembered <= 64 + MAX_WEIGHT // (64 * 64)
