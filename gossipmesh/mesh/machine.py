@@ -172,6 +172,10 @@ class Mesh:
             self._routes.due,
         )
 
+    def knows_sender(self, payload: bytes) -> bool:
+        """Tell, at the cost of a look-up, whether a UDP payload may be a member's; nothing proves that it is."""
+        return self._secrecy.knows_sender(payload)
+
     # --- inputs ---
 
     def start(self, *, now: float, wall: float) -> list[Output]:
