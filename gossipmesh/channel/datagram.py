@@ -56,6 +56,9 @@ MAX_COUNTER: Final = 2**64 - 1
 MAX_TAGS: Final = 16_384
 """Tags of peers that are remembered and need not be hashed again."""
 
+TAG_AT: Final = slice(4, 4 + SENDER_TAG)
+"""Where a sealed datagram and a hint show their sender's tag."""
+
 _CONTEXT: Final = b"gossipmesh/datagram/1\0"
 _VERSION: Final = 1
 _SEALED: Final = _VERSION << 4 | 1

@@ -69,6 +69,7 @@ class Control:
     def __init__(self, mesh: Mesh, udp: UdpSocket, performer: Performer) -> None:
         self._mesh = mesh
         self._udp = udp
+        udp.knows = mesh.knows_sender
         self._performer = performer
         self._orders: deque[Input] = deque()
         self._questions: deque[_Asked] = deque()

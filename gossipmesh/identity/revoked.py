@@ -30,6 +30,7 @@ class Revocations:
     def __init__(self) -> None:
         self._entries: dict[bytes, Revocation] = {}
         self._by_target: dict[bytes, tuple[Revocation, ...]] = {}
+        self._raws: set[bytes] = set()
         self._digest: bytes | None = None
 
     def __len__(self) -> int:
@@ -54,6 +55,10 @@ class Revocations:
         """Give the entry of this key."""
         return self._entries.get(key)
 
+    def holds(self, raw: bytes) -> bool:
+        """Tell whether these very bytes were verified and are held: then they need not be looked at."""
+        return raw in self._raws
+
     def offer(self, entry: Revocation) -> bool:
         """Take a verified entry; tell whether the set is another one now.
 
@@ -67,6 +72,7 @@ class Revocations:
             self._make_room(entry)
         self._take_out(entry.key)
         self._entries[entry.key] = entry
+        self._raws.add(entry.raw)
         self._by_target[entry.target] = (*self._by_target.get(entry.target, ()), entry)
         self._digest = None
         return True
@@ -75,6 +81,7 @@ class Revocations:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
+        self._raws.discard(entry.raw)
         left = tuple(each for each in self._by_target[entry.target] if each.key != key)
         if left:
             self._by_target[entry.target] = left

@@ -183,6 +183,8 @@ class Charter:
             RemoteProtocolError: as :func:`~gossipmesh.identity.revocation.verify_revocation_untrusted`.
             TrustError: ``revocation.full``.
         """
+        if self.revocations.holds(raw):
+            return []
         entry = verify_revocation_untrusted(raw, self._trust, wall=wall, retired=retired)
         if not self.revocations.offer(entry):
             return []

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from gossipmesh import crypto
 from gossipmesh.channel.datagram import (
+    TAG_AT,
     DatagramOpener,
     DatagramSealer,
     Hint,
@@ -206,6 +207,10 @@ class Secrecy:
                 entropy=self._entropy,
             )
         return link.sealer.seal(plaintext)
+
+    def knows_sender(self, datagram: bytes) -> bool:
+        """Tell whether a datagram, or a hint, names a known peer as its sender."""
+        return datagram[TAG_AT] in self._by_tag
 
     def open_untrusted(self, datagram: bytes) -> tuple[NodeId, bytes]:
         """Give the sender and the plaintext of a sealed datagram.

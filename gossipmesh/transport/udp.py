@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -19,7 +20,9 @@ MAX_INBOX: Final = 1_024
 """Datagrams that were received and not handled yet."""
 MAX_BATCH: Final = 64
 """Datagrams read before other tasks have their turn: a flood must not keep the probes' answers waiting."""
-SOCKET_BUFFER: Final = 1_048_576
+MAX_STRANGERS: Final = 64
+"""Of those received and not handled yet, from nobody that is known: they are worth a hint each, at most."""
+SOCKET_BUFFER: Final = 4 * 1_048_576
 """What we ask the system to keep for us, in bytes, while we are busy; it may give less."""
 
 
@@ -39,7 +42,8 @@ class UdpSocket:
 
     Args:
         bind: the address to bind; ``::`` serves IPv4 as well, port 0 lets the system choose.
-        count: is told ``udp.inbox-full``, ``udp.oversized``, ``udp.send-full`` and ``udp.send-failed``.
+        count: is told ``udp.inbox-full``, ``udp.strangers``, ``udp.oversized``, ``udp.send-full`` and
+            ``udp.send-failed``.
     """
 
     def __init__(self, bind: Address, *, count: Count) -> None:
@@ -48,6 +52,10 @@ class UdpSocket:
         self._inbox: FairInbox[str, Datagram] = FairInbox(MAX_INBOX)
         self._waiting = Parking()
         self._socket: socket.socket | None = None
+        self._strangers = 0
+        self.knows: Callable[[bytes], bool] = lambda payload: True
+        """Tells, at a glance, whether a payload may be from somebody known. Where it is not, few are kept: junk must
+        cost less than to be looked at by the one who answers probes."""
 
     async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
         """Receive until cancelled; starts with the bound address.
@@ -83,6 +91,7 @@ class UdpSocket:
         deadline has passed, and must not be taken for silence.
         """
         self._receive(MAX_INBOX - len(self._inbox))
+        self._strangers = 0
         return self._inbox.take_all()
 
     def send(self, payload: bytes, target: Address) -> None:
@@ -111,6 +120,11 @@ class UdpSocket:
             if len(payload) > MAX_DATAGRAM:
                 self._count("udp.oversized")
                 continue
+            if not self.knows(payload):
+                if self._strangers >= MAX_STRANGERS:
+                    self._count("udp.strangers")
+                    continue
+                self._strangers += 1
             source = from_sockaddr(sockaddr)
             if not self._inbox.put(source.host, Datagram(payload, source)):
                 self._count("udp.inbox-full")

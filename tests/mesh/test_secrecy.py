@@ -71,6 +71,19 @@ def test_what_one_seals_the_other_opens_once() -> None:
     assert alice.open_untrusted(bob.seal(ALICE.id, b"there")) == (BOB.id, b"there")
 
 
+def test_at_a_glance_a_members_datagram_and_hint_are_told_from_junk() -> None:
+    alice, bob = pair()
+    datagram = alice.seal(BOB.id, b"hello")
+    assert bob.knows_sender(datagram)
+    hint = alice.hint_for(bob.seal(ALICE.id, b"x"), AT, now=0.0)
+    assert hint is not None
+    assert bob.knows_sender(hint)
+    for junk in (b"", datagram[:4], bytes(1_200), datagram[:4] + bytes(40)):
+        assert not bob.knows_sender(junk)
+    bob.forget(ALICE.id)
+    assert not bob.knows_sender(datagram)
+
+
 def test_nothing_is_sealed_to_a_stranger() -> None:
     with pytest.raises(LocalProtocolError):
         keyring(ALICE).seal(BOB.id, b"hello")

@@ -11,7 +11,7 @@ import trio.testing
 from gossipmesh.channel.datagram import MAX_DATAGRAM
 from gossipmesh.model import Address
 from gossipmesh.transport.counters import Counters
-from gossipmesh.transport.udp import MAX_BATCH, MAX_INBOX, Datagram, UdpSocket
+from gossipmesh.transport.udp import MAX_BATCH, MAX_INBOX, MAX_STRANGERS, Datagram, UdpSocket
 
 ANY = Address("127.0.0.1", 0)
 
@@ -48,6 +48,22 @@ async def test_a_batch_arrives_whole_and_in_order(nursery: trio.Nursery) -> None
         alice.send(payload, bob_at)
     assert [datagram.payload for datagram in await received(bob, len(sent))] == sent
     assert counters.values == {}
+
+
+async def test_of_strangers_few_are_kept_and_of_others_all(nursery: trio.Nursery) -> None:
+    alice, _, _ = await started(nursery)
+    bob, bob_at, counters = await started(nursery)
+    bob.knows = lambda payload: payload.startswith(b"known")
+    for number in range(MAX_STRANGERS + 36):
+        alice.send(b"junk %d" % number, bob_at)
+        alice.send(b"known %d" % number, bob_at)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    payloads = [datagram.payload for datagram in bob.take_all()]
+    assert sum(payload.startswith(b"known") for payload in payloads) == MAX_STRANGERS + 36
+    assert sum(payload.startswith(b"junk") for payload in payloads) == MAX_STRANGERS
+    assert counters.values == {"udp.strangers": 36}
+    alice.send(b"junk again", bob_at)
+    assert [datagram.payload for datagram in await received(bob, 1)] == [b"junk again"]
 
 
 async def test_a_datagram_that_is_too_long_is_dropped_and_counted(nursery: trio.Nursery) -> None:
