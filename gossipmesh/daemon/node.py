@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import trio
+from attrs import evolve
 
 import gossipmesh
 from gossipmesh.config.load import HOST_NAME, Loaded
@@ -24,6 +25,7 @@ from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
 from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
 from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
@@ -205,7 +207,10 @@ class Node:
         await nursery.start(effects.run)
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
-        self._listening = Listening(bound, proxy)
+        dns = await start_dns(
+            config.dns, self._mesh, plane, proxy=proxy, metrics=self._metrics, nursery=nursery
+        )
+        self._listening = Listening(bound, proxy, dns=dns)
         await self._start_admin()
         nursery.start_soon(self._ending.watch_signals)
         nursery.start_soon(self._keep_peers)
@@ -280,7 +285,7 @@ class Node:
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
-        self._listening = Listening(self._listening.mesh, self._listening.proxy, bound)
+        self._listening = evolve(self._listening, admin=bound)
         await self._nursery.start(serve_unix, report, self._state.admin_socket)
 
     def _say_hello(self) -> None:
