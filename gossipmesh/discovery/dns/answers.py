@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gossipmesh.routing.snapshot import Snapshot
 
 MAX_REMEMBERED: Final = 4_096
-"""Answers in memory; one more, and all are forgotten."""
+"""Answers in memory, by UDP and by TCP each; one more, and all are forgotten."""
 REMEMBERED_S: Final = 0.5
 """For how long at most, so that what only time tells (an ejection that ends) shows too."""
 MAX_KEY: Final = 320
@@ -134,16 +134,18 @@ class Answers:
         self._random = rng.random
         self._count = count
         self._recursion = recursion
-        self._remembered: dict[bytes, _Remembered] = {}
+        self._by_udp: dict[bytes, _Remembered] = {}
+        self._by_tcp: dict[bytes, _Remembered] = {}
 
-    def remembered_untrusted(self, payload: bytes, snapshot: Snapshot, *, now: float) -> bytes | None:
-        """Give the answer to a packet that came by UDP, if it is in memory."""
+    def remembered_untrusted(
+        self, payload: bytes, snapshot: Snapshot, *, now: float, tcp: bool = False
+    ) -> bytes | None:
+        """Give the answer to a packet, if it is in memory; arguments as of :meth:`answer_untrusted`."""
+        known = self._by_tcp if tcp else self._by_udp
         end = payload.find(b"\0", HEADER_BYTES)
         # The length of a label is no letter, so lower case changes nothing but names; and what no answer was made for
         # is not found. So nothing of this has to be looked at any closer.
-        entry = self._remembered.get(
-            payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:]
-        )
+        entry = known.get(payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:])
         if entry is None or entry.snapshot is not snapshot or now >= entry.until:
             return None
         entry.count.value += 1
@@ -179,8 +181,10 @@ class Answers:
         reply = write_reply(query, result, ttl=self._domain.ttl, limit=limit, recursion=self._recursion)
         count = self._tally(query, dns.rcode.Rcode(reply[3] & 0xF))
         count.value += 1
-        if not tcp:
-            self._remember(payload, query, reply, picture.snapshot, count, now=now)
+        # Not all at once, so that they are not made anew all at once.
+        until = now + REMEMBERED_S * (1 + self._random()) / 2
+        made = partial(_Remembered, reply, query, snapshot=picture.snapshot, until=until, count=count)
+        self._remember(self._by_tcp if tcp else self._by_udp, payload, reply, made)
         return reply
 
     def _counted(self, query: Query, rcode: dns.rcode.Rcode) -> None:
@@ -198,19 +202,18 @@ class Answers:
         name = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(query.rdtype))
         return self._count(name if name in TYPE_LABELS else OTHER, rcode.name)
 
+    @staticmethod
     def _remember(
-        self, payload: bytes, query: Query, reply: bytes, snapshot: Snapshot, count: Tally, *, now: float
+        known: dict[bytes, _Remembered], payload: bytes, reply: bytes, make: Callable[[int], _Remembered]
     ) -> None:
         end = payload.find(b"\0", HEADER_BYTES)
         behind = end + 5
-        # Options (cookies, for one) are different each time, and nothing that a caller made up may fill the memory.
+        # Options (cookies, for one) are different each time, and would only push out what is asked again.
         if len(payload) not in (behind, behind + OPT_BYTES) or len(payload) > MAX_KEY:
             return
+        # A name that was written in an odd way is not given back as it was written.
         if reply[HEADER_BYTES:behind].lower() != payload[HEADER_BYTES:behind].lower():
             return
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        key = payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:]
-        # Not all at once, so that they are not made anew all at once.
-        until = now + REMEMBERED_S * (1 + self._random()) / 2
-        self._remembered[key] = _Remembered(reply, query, behind, snapshot=snapshot, until=until, count=count)
+        if len(known) >= MAX_REMEMBERED:
+            known.clear()
+        known[payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:]] = make(behind)

@@ -153,7 +153,12 @@ class DnsServer:
 
     async def _serve(self, accepted: trio.socket.SocketType, host: str) -> None:
         def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
-            found = self._answers.answer_untrusted(payload, self._picture(), now=self._reactor.now, tcp=True)
+            now = self._reactor.now
+            found: bytes | Forward | None = self._answers.remembered_untrusted(
+                payload, self._snapshot(), now=now, tcp=True
+            )
+            if found is None:
+                found = self._answers.answer_untrusted(payload, self._picture(), now=now, tcp=True)
             if isinstance(found, Forward):
                 self._forward(found, host, deliver, tcp=True)
             elif found is not None:
