@@ -174,10 +174,10 @@ class Answers:
         if refusal is not None:
             self._counted(query, refusal)
             return write_refusal(query, refusal, recursion=self._recursion)
-        result = look_up(query.name, query.rdtype, picture, self._domain, rng=self._rng)
+        limit = MAX_TCP if tcp else query.limit
+        result = look_up(query.name, query.rdtype, picture, self._domain, rng=self._rng, room=limit)
         if isinstance(result, Elsewhere) and self._recursion and query.flags & RD:
             return Forward(query, partial(self._counted, query))
-        limit = MAX_TCP if tcp else query.limit
         reply = write_reply(query, result, ttl=self._domain.ttl, limit=limit, recursion=self._recursion)
         count = self._tally(query, dns.rcode.Rcode(reply[3] & 0xF))
         count.value += 1

@@ -32,7 +32,7 @@ class Connection:
         answer: makes answers.
     """
 
-    def __init__(self, stream: trio.SocketStream, answer: Answer) -> None:
+    def __init__(self, stream: trio.abc.Stream, answer: Answer) -> None:
         self._stream = stream
         self._answer = answer
         self._buffer = bytearray()

@@ -12,6 +12,7 @@ and then nothing exists below them (RFC 2308, RFC 8020).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 import dns.name
@@ -51,8 +52,11 @@ from gossipmesh.model import Endpoint
 if TYPE_CHECKING:
     import random
 
-MAX_LISTED: Final = 1_024
-"""Services or members in one listing; those that are left out are counted in its last line."""
+MAX_ANSWERS: Final = 256
+"""Records in one answer, also by TCP: making them takes some 15 us each, and probes wait meanwhile. Of more endpoints,
+as many at random."""
+SMALLEST: Final = 16
+"""Bytes of the shortest record, an IPv4 address."""
 MAX_TEXT: Final = 255
 """Bytes of one string of a TXT record (RFC 1035, section 3.3)."""
 REFRESH_S: Final = 3_600
@@ -116,9 +120,12 @@ class Elsewhere:
 
 Result = Found | Missing | Elsewhere
 RdataT = TypeVar("RdataT", bound=dns.rdata.Rdata)
+ItemT = TypeVar("ItemT")
 
 
-def look_up(name: Name, rdtype: int, picture: Picture, domain: Domain, *, rng: random.Random) -> Result:
+def look_up(
+    name: Name, rdtype: int, picture: Picture, domain: Domain, *, rng: random.Random, room: int
+) -> Result:
     """Answer a question of class IN.
 
     Args:
@@ -127,6 +134,7 @@ def look_up(name: Name, rdtype: int, picture: Picture, domain: Domain, *, rng: r
         picture: what is known.
         domain: what the mesh is called.
         rng: dice, for the order of answers.
+        room: how many bytes the answer may have; rather one record too many is given than one too few.
     """
     asked = read_name(name.labels[:-1], domain.labels)
     match asked:
@@ -143,12 +151,22 @@ def look_up(name: Name, rdtype: int, picture: Picture, domain: Domain, *, rng: r
         return Missing(authority)
     if rdtype == ANY:
         return Found((Record(name, _make(HINFORecord, HINFO, b"RFC8482", b"")),))
-    rdatas = _rdatas(asked, rdtype, picture, domain)
+    pick = _Pick(rng, min(MAX_ANSWERS, room // SMALLEST + 1))
+    rdatas, additional = _rdatas(asked, rdtype, picture, domain, pick)
     if not rdatas:
         return Found(authority=authority)
-    if not isinstance(asked, Listing):
-        rng.shuffle(rdatas)
-    return Found(tuple(Record(name, each) for each in rdatas), _additional(asked, rdtype, picture, domain))
+    return Found(tuple(Record(name, each) for each in rdatas), additional)
+
+
+@frozen
+class _Pick:
+    """Takes some of many, at random and in any order: so nobody makes a thousand records of which seventy fit."""
+
+    rng: random.Random
+    most: int
+
+    def __call__(self, many: Sequence[ItemT]) -> list[ItemT]:
+        return self.rng.sample(many, min(self.most, len(many)))
 
 
 def _make(kind: Callable[..., RdataT], rdtype: RdataType, *values: object) -> RdataT:
@@ -177,31 +195,35 @@ def _exists(asked: Asked, picture: Picture) -> bool:
             assert_never(asked)
 
 
-def _rdatas(asked: Asked, rdtype: int, picture: Picture, domain: Domain) -> list[dns.rdata.Rdata]:
-    """Give the records of a name that exists."""
+def _rdatas(
+    asked: Asked, rdtype: int, picture: Picture, domain: Domain, pick: _Pick
+) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
+    """Give the records of a name that exists, and what is said with them."""
     match asked:
         case Apex():
             return _of_apex(rdtype, picture, domain)
         case OfService(service, tag, zone):
             ends = [each for each in picture.in_rotation(service) if _fits(each, tag, zone)]
-            return _addresses((host for each in ends for host in picture.hosts_of(each)), rdtype)
+            return _addresses((host for each in ends for host in picture.hosts_of(each)), rdtype, pick), ()
         case WithPorts(service):
-            return _services(picture.in_rotation(service), picture, domain) if rdtype == SRV else []
+            if rdtype != SRV:
+                return [], ()
+            return _ports(pick(picture.in_rotation(service)), picture, domain, pick)
         case Proxy():
             proxy = picture.proxy
             hosts = () if proxy is None else UNSPECIFIED.get(proxy.host, (proxy.host,))
-            return _addresses(hosts, rdtype)
+            return _addresses(hosts, rdtype, pick), ()
         case OfNode(label, kind):
-            return _addresses(_hosts(picture.by_label[label, kind]), rdtype)
+            return _addresses(_hosts(picture.by_label[label, kind]), rdtype, pick), ()
         case Listing(what):
             if rdtype != TXT:
-                return []
-            return _members(picture) if what == MEMBERS else _listed_services(picture)
+                return [], ()
+            return (_members if what == MEMBERS else _services)(picture, pick.most), ()
         case Reverse(host):
-            nodes = picture.by_host[host] if rdtype == PTR else ()
-            return [_make(PTRRecord, PTR, domain.below(*node.labels)) for node in nodes]
+            nodes = pick(picture.by_host[host] if rdtype == PTR else ())
+            return [_make(PTRRecord, PTR, domain.below(*node.labels)) for node in nodes], ()
         case Zone() | Branch() | Nothing() | Outside():
-            return []
+            return [], ()
         case _:
             assert_never(asked)
 
@@ -214,47 +236,42 @@ def _hosts(node: NodeEntry) -> list[str]:
     return [address.host for address in node.addresses]
 
 
-def _addresses(hosts: Iterable[str], rdtype: int) -> list[dns.rdata.Rdata]:
-    """Give each address of the family that ``rdtype`` asks for, once: nodes of one host share theirs."""
+def _addresses(hosts: Iterable[str], rdtype: int, pick: _Pick) -> list[dns.rdata.Rdata]:
+    """Give addresses of the family that ``rdtype`` asks for, each once: nodes of one host share theirs."""
     if rdtype == A:
-        return [_make(ARecord, A, host) for host in dict.fromkeys(hosts) if ":" not in host]
+        return [_make(ARecord, A, each) for each in pick([*dict.fromkeys(h for h in hosts if ":" not in h)])]
     if rdtype == AAAA:
-        return [_make(AAAARecord, AAAA, host) for host in dict.fromkeys(hosts) if ":" in host]
+        return [
+            _make(AAAARecord, AAAA, each) for each in pick([*dict.fromkeys(h for h in hosts if ":" in h)])
+        ]
     return []
 
 
-def _services(ends: Sequence[Endpoint], picture: Picture, domain: Domain) -> list[dns.rdata.Rdata]:
-    return [
-        _make(SRVRecord, SRV, 0, each.service.weight, each.service.port, _target(each, picture, domain))
-        for each in ends
-    ]
+def _ports(
+    ends: Sequence[Endpoint], picture: Picture, domain: Domain, pick: _Pick
+) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
+    """Give SRV records, and the addresses of their targets, so that nobody has to ask for these (RFC 2782)."""
+    rdatas: list[dns.rdata.Rdata] = []
+    additional: list[Record] = []
+    for each in ends:
+        # What it is shown as may be newer than the endpoint.
+        node = picture.node_of(each.id) or NodeEntry(each.node, each.id, (each.address,))
+        target = domain.below(*node.labels)
+        rdatas.append(_make(SRVRecord, SRV, 0, each.service.weight, each.service.port, target))
+        additional += _addresses_of(target, picture.hosts_of(each), pick)
+    return rdatas, tuple(additional)
 
 
-def _target(endpoint: Endpoint, picture: Picture, domain: Domain) -> Name:
-    node = picture.node_of(endpoint.id) or NodeEntry(endpoint.node, endpoint.id, (endpoint.address,))
-    return domain.below(*node.labels)
+def _addresses_of(owner: Name, hosts: Sequence[str], pick: _Pick) -> list[Record]:
+    return [Record(owner, rdata) for kind in (A, AAAA) for rdata in _addresses(hosts, kind, pick)]
 
 
-def _additional(asked: Asked, rdtype: int, picture: Picture, domain: Domain) -> tuple[Record, ...]:
-    """Give the addresses of the nodes that the answers name, so that nobody has to ask for them (RFC 2782)."""
-    named: list[tuple[Name, Sequence[str]]] = []
-    if rdtype == SRV and isinstance(asked, WithPorts):
-        ends = picture.in_rotation(asked.service)
-        named = [(_target(each, picture, domain), picture.hosts_of(each)) for each in ends]
-    elif rdtype == NS:
-        named = [(domain.below(*picture.own.labels), _hosts(picture.own))]
-    return tuple(
-        Record(owner, rdata)
-        for owner, hosts in named
-        for kind in (A, AAAA)
-        for rdata in _addresses(hosts, kind)
-    )
-
-
-def _of_apex(rdtype: int, picture: Picture, domain: Domain) -> list[dns.rdata.Rdata]:
+def _of_apex(
+    rdtype: int, picture: Picture, domain: Domain
+) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
     if rdtype == SOA:
-        return [_soa(picture, domain)]
-    return [_make(NSRecord, NS, domain.below(*picture.own.labels))] if rdtype == NS else []
+        return [_soa(picture, domain)], ()
+    return ([_make(NSRecord, NS, domain.below(*picture.own.labels))] if rdtype == NS else []), ()
 
 
 def _soa(picture: Picture, domain: Domain) -> SOARecord:
@@ -268,9 +285,10 @@ def _soa(picture: Picture, domain: Domain) -> SOARecord:
 # --- listings, for people with only dig -----------------------------------------------------------------------------
 
 
-def _listed_services(picture: Picture) -> list[dns.rdata.Rdata]:
-    lines = []
-    for name, found in picture.snapshot.services.items():
+def _services(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
+    services = picture.snapshot.services
+    lines = _more(len(services) - most)
+    for name, found in islice(services.items(), most):
         one = found[0].service
         tags = sorted({tag for each in found for tag in each.service.tags})
         lines.append(
@@ -283,30 +301,29 @@ def _listed_services(picture: Picture) -> list[dns.rdata.Rdata]:
                 f"tags={','.join(tags)}" if tags else "",
             )
         )
-        if len(lines) == MAX_LISTED:
-            break
-    return _with_rest(lines, len(picture.snapshot.services))
+    return lines
 
 
-def _members(picture: Picture) -> list[dns.rdata.Rdata]:
-    lines = [
-        _line(
-            node.name,
-            f"id={node.id[:4].hex()}",
-            f"state={node.state.value}",
-            f"serving={node.serving.value}",
-            f"address={node.addresses[0]}",
-            f"zone={node.zone}" if node.zone else "",
-            f"services={','.join(node.services)}" if node.services else "",
+def _members(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
+    lines = _more(len(picture.nodes) - most)
+    for node in picture.nodes[:most]:
+        lines.append(
+            _line(
+                node.name,
+                f"id={node.id[:4].hex()}",
+                f"state={node.state.value}",
+                f"serving={node.serving.value}",
+                f"address={node.addresses[0]}",
+                f"zone={node.zone}" if node.zone else "",
+                f"services={','.join(node.services)}" if node.services else "",
+            )
         )
-        for node in picture.nodes[:MAX_LISTED]
-    ]
-    return _with_rest(lines, len(picture.nodes))
+    return lines
 
 
-def _with_rest(lines: list[dns.rdata.Rdata], total: int) -> list[dns.rdata.Rdata]:
-    more = total - len(lines)
-    return [*lines, _line(f"and {more} more: gossipmesh services, gossipmesh members")] if more else lines
+def _more(count: int) -> list[dns.rdata.Rdata]:
+    # First, as what does not fit is cut at the end.
+    return [_line(f"and {count} more, see `gossipmesh members` and `services`")] if count > 0 else []
 
 
 def _line(*texts: str) -> dns.rdata.Rdata:
