@@ -207,10 +207,8 @@ class Node:
         await nursery.start(effects.run)
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
-        dns = await start_dns(
-            config.dns, self._mesh, plane, proxy=proxy, metrics=self._metrics, nursery=nursery
-        )
-        self._listening = Listening(bound, proxy, dns=dns)
+        self._listening = Listening(bound, proxy)
+        await self._start_dns(proxy)
         await self._start_admin()
         nursery.start_soon(self._ending.watch_signals)
         nursery.start_soon(self._keep_peers)
@@ -266,6 +264,11 @@ class Node:
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
         )
+
+    async def _start_dns(self, proxy: Address) -> None:
+        config, mesh, plane = self._config.dns, self._mesh, self._plane
+        dns = await start_dns(config, mesh, plane, proxy=proxy, metrics=self._metrics, nursery=self._nursery)
+        self._listening = evolve(self._listening, dns=dns)
 
     async def _start_admin(self) -> None:
         report = NodeReport(
