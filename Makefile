@@ -95,6 +95,10 @@ bench-membership: $(STAMP) ## measure membership of eight processes, beside serf
 bench-failover: $(STAMP) ## measure what callers see of kills and restarts, beside HAProxy
 	@$(BIN)/python tests/bench/failover.py $(ARGS)
 
+.PHONY: bench-dns
+bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
+	@$(BIN)/python tests/bench/dnsload.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json failover.json idle.json membership*.json
