@@ -7,7 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import dns.resolver
+import dns.message
+import dns.query
+import dns.rcode
 import pytest
 
 from conftest import Five
@@ -24,20 +26,14 @@ def split(node: Node) -> tuple[str, int]:
     return host, int(port)
 
 
-def resolver(node: Node) -> dns.resolver.Resolver:
-    found = dns.resolver.Resolver(configure=False)
-    host, found.port = split(node)
-    found.nameservers = [host]
-    found.lifetime = 5.0
-    return found
+def asked(node: Node, name: str, rdtype: str = "A", *, tcp: bool = False) -> dns.message.Message:
+    host, port = split(node)
+    query = dns.message.make_query(name, rdtype, use_edns=0)
+    return (dns.query.tcp if tcp else dns.query.udp)(query, host, port=port, timeout=10.0)
 
 
 def rows(node: Node, name: str, rdtype: str = "A", *, tcp: bool = False) -> list[str]:
-    try:
-        answer = resolver(node).resolve(name, rdtype, tcp=tcp)
-    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-        return []
-    return sorted(rdata.to_text() for rdata in answer)
+    return sorted(rdata.to_text() for rrset in asked(node, name, rdtype, tcp=tcp).answer for rdata in rrset)
 
 
 def tool(name: str, package: str) -> str:
@@ -64,8 +60,7 @@ def test_an_endpoint_that_leaves_is_out_of_the_answers(mesh: Mesh) -> None:
         eventually(lambda: rows(first, "web-2.node.mesh") == [])
         one.close()
         eventually(lambda: rows(first, "hello.mesh") == [])
-        with pytest.raises(dns.resolver.NoAnswer):
-            resolver(first).resolve("hello.mesh")
+        assert asked(first, "hello.mesh").rcode() == dns.rcode.NOERROR
         assert first.metric("gossipmesh_dns_answers_total") > 5
 
 

@@ -12,6 +12,7 @@ Pure, from bytes to bytes:
 Shells:
 
 - ``server``: the sockets
+- ``datagrams``: a UDP socket that answers from the address that was asked
 - ``connection``: one TCP connection of a caller
 - ``forward``: what is outside the mesh, asked of other resolvers
 """

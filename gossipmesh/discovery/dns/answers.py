@@ -65,11 +65,8 @@ class Tally(Protocol):
     value: int
 
 
-class Count(Protocol):
-    """Gives the series of a type and a response code, both of them from small sets."""
-
-    def __call__(self, rdtype: str, rcode: str, /) -> Tally:
-        """Give it."""
+Count = Callable[[str, str], Tally]
+"""Gives the series of a type and a response code, both of them from small sets."""
 
 
 @frozen

@@ -8,22 +8,22 @@ is lost there.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import select
 import socket
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import dns.rcode
 import trio
 
 from gossipmesh.discovery.dns.answers import Answers, Forward
 from gossipmesh.discovery.dns.connection import Connection
+from gossipmesh.discovery.dns.datagrams import Datagrams, Where
 from gossipmesh.discovery.dns.forward import Forwarder
-from gossipmesh.discovery.dns.messages import MAX_UDP, write_refusal
+from gossipmesh.discovery.dns.messages import write_refusal
 from gossipmesh.discovery.dns.picture import Picture
 from gossipmesh.model import Address
 from gossipmesh.routing.snapshot import Snapshot
@@ -73,7 +73,7 @@ class DnsServer:
         self._picture = picture
         self._forwarder = forwarder
         self._connections = 0
-        self._udp: socket.socket | None = None
+        self._datagrams: Datagrams | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; starts with the bound address.
@@ -87,7 +87,8 @@ class DnsServer:
         ):
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
             tcp.listen(BACKLOG)
-            self._udp = udp
+            everywhere = ipaddress.ip_address(self._listen.host).is_unspecified
+            self._datagrams = Datagrams(udp, everywhere=everywhere)
             self._reactor.watch(udp.fileno(), self._receive, select.EPOLLIN)
             try:
                 async with trio.open_nursery() as nursery:
@@ -95,46 +96,44 @@ class DnsServer:
                     while True:
                         await self._accept(tcp, nursery)
             finally:
-                self._udp = None
+                self._datagrams = None
                 self._reactor.forget(udp.fileno())
 
     # --- UDP ---
 
     def _receive(self, _: int) -> None:
-        sock = self._udp
-        if sock is None:
+        datagrams = self._datagrams
+        if datagrams is None:
             return
         remembered, snapshot, now = self._answers.remembered_untrusted, self._snapshot(), self._reactor.now
         until = perf_counter() + BATCH_S
         for _ in range(MAX_BATCH):
             try:
-                payload, source = sock.recvfrom(MAX_UDP + 1)
+                payload, where = datagrams.receive()
             except BlockingIOError:
                 return
             except OSError:
                 continue  # An ICMP error for an answer sent earlier, and now cleared.
             reply = remembered(payload, snapshot, now=now)
             if reply is None:
-                self._answer(payload, source)
+                self._answer(datagrams, payload, where)
             else:
-                self._send(reply, source)
+                datagrams.send(reply, where)
             if perf_counter() >= until:
                 return
 
-    def _answer(self, payload: bytes, source: Any) -> None:
+    def _answer(self, datagrams: Datagrams, payload: bytes, where: Where) -> None:
         # One byte too many was read of what is longer than any question: it cannot be read as one, and is told so.
         found = self._answers.answer_untrusted(payload, self._picture(), now=self._reactor.now)
         if isinstance(found, Forward):
-            self._forward(found, from_sockaddr(source).host, partial(self._send, source=source), tcp=False)
+            self._forward(found, datagrams.host_of(where), partial(self._send, where), tcp=False)
         elif found is not None:
-            self._send(found, source)
+            datagrams.send(found, where)
 
-    def _send(self, reply: bytes, source: Any) -> None:
-        if self._udp is None:
-            return
-        # No room now, or port 0: as if the network had lost it.
-        with contextlib.suppress(OSError):
-            self._udp.sendto(reply, source)
+    def _send(self, where: Where, reply: bytes) -> None:
+        # The server may have ended before the answer of another one came.
+        if self._datagrams is not None:
+            self._datagrams.send(reply, where)
 
     # --- TCP ---
 
