@@ -99,6 +99,10 @@ bench-failover: $(STAMP) ## measure what callers see of kills and restarts, besi
 bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without number, and a flood
 	@$(BIN)/python tests/bench/trust.py $(ARGS)
 
+.PHONY: bench-dns
+bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
+	@$(BIN)/python tests/bench/dnsload.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* bench.json forwarding.json failover.json idle.json membership*.json

@@ -104,6 +104,7 @@ class LocalMesh:
         arguments += ["--state", str(node.state), "--token-file", str(token_file)]
         # Port 0: the system chooses one, and `gossipmesh status` tells which.
         arguments += ["--bind", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        arguments += ["--dns", "127.0.0.1:0"]
         if join:
             arguments += ["--join", join]
         if service:

@@ -48,6 +48,9 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
     "--upstream", multiple=True, metavar="NAME=[HOST:]PORT", help="A port of its own for one service."
 )
 @click.option("--admin", metavar="A", help="The read-only admin API and metrics. [127.0.0.1:4191]")
+@click.option(
+    "--dns", metavar="A", help="Where the names of the mesh are asked for, or off. [127.0.0.1:8600]"
+)
 @click.option("--zone", metavar="Z", help="Where this node stands.")
 @click.option("--state", type=SomePath(), metavar="DIR", help="The state directory.")
 def up(file: Path | None, token: str | None, **flags: object) -> None:

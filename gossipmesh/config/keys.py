@@ -20,6 +20,7 @@ from gossipmesh.config.model import (
     READER,
     AdminConfig,
     Config,
+    DnsConfig,
     LogConfig,
     NodeConfig,
     ProxyConfig,
@@ -103,6 +104,7 @@ PARTS: Final[dict[type, tuple[Key, ...]]] = {
     ProxyConfig: keys_of(ProxyConfig, without=("limits",)),
     ProxyLimits: keys_of(ProxyLimits),
     AdminConfig: keys_of(AdminConfig),
+    DnsConfig: keys_of(DnsConfig),
     Parameters: keys_of(Parameters),
     LogConfig: keys_of(LogConfig),
 }
@@ -121,6 +123,7 @@ KEYS: Final[dict[str, Placed]] = {
         *_placed("proxy", ProxyConfig, "proxy"),
         *_placed("proxy", ProxyLimits, "proxy", "limits"),
         *_placed("admin", AdminConfig, "admin"),
+        *_placed("dns", DnsConfig, "dns"),
         Placed("gossip.profile", _key_of(fields(Config).gossip_profile).reader, ("gossip_profile",)),
         *_placed("gossip", Parameters, "gossip"),
         *_placed("log", LogConfig, "log"),
@@ -144,6 +147,7 @@ FLAGS: Final[dict[str, str]] = {
     "node.advertise": "--advertise",
     "proxy.listen": "--proxy",
     "admin.listen": "--admin",
+    "dns.listen": "--dns",
     "service": "--service",
     "upstream": "--upstream",
 }

@@ -22,6 +22,7 @@ from gossipmesh.config.keys import KEYS, LISTS, PARTS, TRAFFIC
 from gossipmesh.config.model import (
     AdminConfig,
     Config,
+    DnsConfig,
     LogConfig,
     NodeConfig,
     ProxyConfig,
@@ -123,6 +124,7 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
         ),
         proxy=evolve(bind(ProxyConfig, "proxy", tables["proxy"]), limits=bind(ProxyLimits, "proxy", limits)),
         admin=bind(AdminConfig, "admin", tables["admin"]),
+        dns=bind(DnsConfig, "dns", tables["dns"]),
         gossip_profile=gossip_profile,
         gossip=_overridden(PROFILES[gossip_profile], tables["gossip"]),
         log=bind(LogConfig, "log", tables["log"]),
@@ -132,6 +134,7 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
     config = _with_the_only_service(config, origins)
     _check_services(config, origins)
     _check_external(config, origins)
+    _check_dns(config, origins)
     _check_gossip(config, origins)
     return Loaded(config, origins)
 
@@ -186,9 +189,10 @@ def _check_services(config: Config, origins: Mapping[str, str]) -> None:
     if (name := _twice(names)) is not None:
         raise ConfigError("config.service", f"{origins['service']}: service {name} is there twice; keep one")
     listens = [config.proxy.listen, config.admin.listen, *(upstream.listen for upstream in config.upstreams)]
+    listens += [config.dns.listen] if config.dns.listen is not None else []
     if (listen := _twice(address for address in listens if address.port)) is not None:
         text = (
-            f"{listen} is to be listened on twice (proxy, admin and upstreams); give each a port of its own"
+            f"{listen} is to be listened on twice (proxy, admin, dns, upstreams); give each a port of its own"
         )
         raise ConfigError("config.address", text)
     speaker = config.proxy.as_service
@@ -209,6 +213,19 @@ def _check_external(config: Config, origins: Mapping[str, str]) -> None:
     if proxy.external == "direct" and not proxy.allow:
         text = 'proxy.external is "direct", but proxy.allow names nothing; list what may be gone to'
         raise ConfigError("config.value", f"{origins['proxy.external']}: {text}")
+
+
+def _check_dns(config: Config, origins: Mapping[str, str]) -> None:
+    """Refuse to ask ourselves about what we do not know."""
+    listen = config.dns.listen
+    for resolver in config.dns.forward:
+        if (
+            listen is not None
+            and resolver.port == listen.port
+            and resolver.host in (listen.host, readers.LOOPBACK)
+        ):
+            text = f"dns.forward: {resolver} is where this node listens itself; name another resolver"
+            raise ConfigError("config.value", f"{origins['dns.forward']}: {text}")
 
 
 def _check_gossip(config: Config, origins: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
-from gossipmesh.config import readers
+from gossipmesh.config import dns, readers
 from gossipmesh.config.health import HEALTH
 from gossipmesh.config.readers import Reader
 from gossipmesh.membership.parameters import LAN, PROFILES, Parameters
@@ -107,6 +107,20 @@ class AdminConfig:
 
 
 @frozen
+class DnsConfig:
+    """``[dns]``: where this host asks for the names of the mesh."""
+
+    listen: Address | None = field(default=Address(readers.LOOPBACK, 8600), metadata=_is(dns.LISTEN))
+    """None: nowhere."""
+    domain: str = field(default="mesh", metadata=_is(dns.DOMAIN))
+    """Below it all names are ours; in lower case, without dots at its ends."""
+    ttl_s: float = field(default=1.0, metadata=_is(dns.TTL, key="ttl"))
+    """How long answers, also those of nothing, may be kept: whole seconds, 0 and above."""
+    forward: tuple[Address, ...] = field(default=(), metadata=_is(dns.RESOLVERS))
+    """Who is asked about all other names, in this order; without them, such questions are refused."""
+
+
+@frozen
 class LogConfig:
     """``[log]``: how events and requests are written."""
 
@@ -126,6 +140,7 @@ class Config:
     upstreams: tuple[UpstreamConfig, ...] = ()
     proxy: ProxyConfig = ProxyConfig()
     admin: AdminConfig = AdminConfig()
+    dns: DnsConfig = DnsConfig()
     gossip_profile: str = field(default="lan", metadata=_is(readers.choice(*PROFILES), key="profile"))
     gossip: Parameters = LAN
     """The profile with single values overridden."""

@@ -24,6 +24,7 @@
 ``remembered.py``   whom a node remembers from one start to the next
 ``report.py``       a running node, as the admin API sees it
 ``explaining.py``   why a request would go, or went, where it did
+``naming.py``       DNS: pictures of the mesh for it, and its server
 ``files.py``        secrets read and files written so that a power cut leaves the old one or the new one
 ``root.py``         the root key of a mesh and its trust bundles, in a directory
 ``state.py``        the state directory: lock, node key, boot counter, chain, bundles, last members

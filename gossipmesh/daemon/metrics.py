@@ -137,6 +137,9 @@ class Metrics:
         self._members = _Children(gauge("members", "Members, this node included.", "state"))
         self._datagrams = _Children(counter("gossip_datagrams", "Gossip datagrams.", "direction", "kind"))
         self._bytes = _Children(counter("gossip_bytes", "Bytes of gossip datagrams.", "direction"))
+        self.dns = Counts("gossipmesh_dns_answers", "Questions answered in DNS.", ("type", "rcode"))
+        """By type and response code; the server takes both from small sets."""
+        registry.register(self.dns)
         self._errors = _Children(counter("gossip_errors", "Gossip refused, by error code.", "code"))
         self._probe_rtt = histogram(
             "probe_rtt_seconds", "From a ping to its answer, by the target itself.", PROBE_BUCKETS_S

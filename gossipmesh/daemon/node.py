@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 import trio
+from attrs import evolve
 
 import gossipmesh
 from gossipmesh.config.load import HOST_NAME, Loaded
@@ -26,6 +27,7 @@ from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
 from gossipmesh.daemon.health import HealthChecks
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
@@ -217,6 +219,7 @@ class Node:
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
         self._listening = Listening(bound, proxy)
+        await self._start_dns(proxy)
         await self._start_admin()
         nursery.start_soon(self._policies.run)
         nursery.start_soon(self._ending.watch_signals)
@@ -287,6 +290,11 @@ class Node:
             entropy=os.urandom,
         )
 
+    async def _start_dns(self, proxy: Address) -> None:
+        config, mesh, plane = self._config.dns, self._mesh, self._plane
+        dns = await start_dns(config, mesh, plane, proxy=proxy, metrics=self._metrics, nursery=self._nursery)
+        self._listening = evolve(self._listening, dns=dns)
+
     async def _start_admin(self) -> None:
         report = NodeReport(
             self._loaded,
@@ -308,7 +316,7 @@ class Node:
         )
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
-        self._listening = Listening(self._listening.mesh, self._listening.proxy, bound)
+        self._listening = evolve(self._listening, admin=bound)
         await self._nursery.start(serve_unix, report, self._state.admin_socket)
 
     def _say_hello(self) -> None:

@@ -42,6 +42,7 @@ from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.proxy.sweep import Sweep
 from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
@@ -266,6 +267,16 @@ class DataPlane:
     def why_ejected(self, service: str, node: NodeId) -> str:
         """Say why this node leaves an endpoint out for what its requests came to; empty if it does not."""
         return self._upstreams.why_ejected(service, node, now=self._reactor.now)
+
+    def in_rotation(self, service: str) -> Candidates:
+        """Give the endpoints of a service that the next request could go to."""
+        eligible, upstream = self._mesh.snapshot.eligible(service), self._upstreams.get(service)
+        return eligible if upstream is None else upstream.outliers.fit(eligible, now=self._reactor.now)
+
+    @property
+    def reactor(self) -> Reactor:
+        """The event loop of all this."""
+        return self._reactor
 
     @property
     def in_flight(self) -> int:

@@ -44,6 +44,7 @@ class Listening:
     mesh: Address
     proxy: Address | None = None
     admin: Address | None = None
+    dns: Address | None = None
 
 
 class NodeReport:
@@ -125,7 +126,7 @@ class NodeReport:
                 mesh=str(listening.mesh),
                 proxy=_shown(listening.proxy),
                 admin=_shown(listening.admin),
-                dns=None,
+                dns=_shown(listening.dns),
             ),
             address=str(mesh.own.addresses[0]),
             members=MemberCounts(

@@ -4,6 +4,7 @@
 ``GET http://hello/x``                    what a client sends with ``http_proxy`` set; the target's authority
                                           wins over Host (RFC 9112, section 3.2.2), which is rewritten to it
 ``GET /x`` and ``Host: hello.mesh``       to the proxy's own port, also as plain ``hello``
+``GET http://hello.proxy.mesh:4140/x``      the same; what the mesh's DNS calls this proxy
 ``GET /x`` on an upstream's own port      the port says which service; Host is passed on as it came
 ``CONNECT db:5432``                       a service that speaks tcp, and the port that it declares
 ========================================  ==================================================================
@@ -23,6 +24,8 @@ from gossipmesh.model import Endpoint, Protocol, Service, is_name, value
 from gossipmesh.proxy.outside import MAX_PORT, REFUSED, External, outside
 
 DOMAIN: Final = ".mesh"
+PROXY_DOMAIN: Final = ".proxy.mesh"
+"""Names below it are this proxy's in DNS."""
 MAX_AUTHORITIES: Final = 1_024
 """Authorities whose service is remembered; one more, and all are forgotten."""
 MAX_AUTHORITY: Final = 128
@@ -221,7 +224,7 @@ def _service_of(authority: bytes) -> str:
     if match is None:
         raise RequestError("DPE", 400, "Host is not a host name with an optional port")
     host = match[1].decode("ascii").lower().removesuffix(".")
-    name = host.removesuffix(DOMAIN)
+    name = host.removesuffix(PROXY_DOMAIN).removesuffix(DOMAIN)
     if "." in name or name.startswith("["):
         name = ""
     elif not is_name(name):

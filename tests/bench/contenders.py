@@ -92,7 +92,7 @@ class Gossipmesh:
         command = [COMMAND, "up", "--name", name, "--state", str(self.home / name)]
         command += ["-c", str(self.home / "mesh.toml"), "--token-file", str(self.home / "token")]
         command += ["--bind", f"127.0.0.1:{self.ports[number]}"]
-        command += ["--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        command += ["--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dns", "127.0.0.1:0"]
         return command + (["--join", f"127.0.0.1:{self.ports[0]}"] if number else [])
 
     def heard(self, line: str) -> Heard | None:

@@ -220,6 +220,15 @@ async def test_a_service_that_nobody_offers_becomes_no_label() -> None:
         assert 'service=""' in sample
 
 
+async def test_the_endpoints_in_rotation_are_those_that_a_request_could_go_to() -> None:
+    async with running(lambda hello: life(new_root(), 1, hello)) as node:
+        (endpoint,) = node.plane.in_rotation("hello")
+        assert endpoint.id == KEY.id
+        assert node.plane.in_rotation("nobody") == ()
+        await node.get("http://hello/")
+        assert [each.id for each in node.plane.in_rotation("hello")] == [KEY.id]
+
+
 async def test_a_node_that_cannot_be_reached_is_evidence_for_the_control_plane() -> None:
     root = new_root()
     async with running(lambda hello: life(root, 1, hello), listens=False) as node:

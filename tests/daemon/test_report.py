@@ -121,6 +121,12 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
     }
 
 
+async def test_where_dns_is_asked_is_said(world: World) -> None:
+    dns = Address("127.0.0.1", 8_600)
+    status = Around(evolve(EVERYWHERE, dns=dns)).report(mesh_of(world)).status()
+    assert status["listen"]["dns"] == "127.0.0.1:8600"
+
+
 async def test_what_does_not_listen_yet_has_no_address(world: World) -> None:
     status = Around(Listening(Address("::", 7_946))).report(mesh_of(world)).status()
     assert status["listen"] == {"mesh": "[::]:7946", "proxy": None, "admin": None, "dns": None}

@@ -226,7 +226,7 @@ class Mesh:
     ) -> Node:
         """Make a node on loopback, every port chosen by the system; it is not started yet."""
         arguments = ["-c", str(self.config), "--bind", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]
-        arguments += ["--admin", "127.0.0.1:0"]
+        arguments += ["--admin", "127.0.0.1:0", "--dns", "127.0.0.1:0"]
         if token:
             arguments += ["--token-file", str(self.token_file)]
         if join is not None:

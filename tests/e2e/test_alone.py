@@ -17,7 +17,7 @@ from harness import COMMAND, COMMAND_S, Mesh, Node, environment, eventually, gos
 from webapp import WebApp
 from webclient import request
 
-PORTS: Final = ["--bind", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+PORTS: Final = ["--bind", "127.0.0.1:0", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dns", "off"]
 WIDE: Final = {"COLUMNS": "2000", "TERM": "dumb", "NO_COLOR": "1"}
 
 

@@ -25,6 +25,8 @@ from gossipmesh.proxy.names import Named, name_request, service_of_authority
         (b"/x", b"hello.mesh:80", Named("hello", b"/x", b"hello.mesh:80")),
         (b"/x", b"hello.mesh:4140", Named("hello", b"/x", b"hello.mesh:4140")),
         (b"/x", b"hello.mesh.", Named("hello", b"/x", b"hello.mesh.")),
+        (b"/x", b"hello.proxy.mesh:4140", Named("hello", b"/x", b"hello.proxy.mesh:4140")),
+        (b"/x", b"proxy.mesh", Named("proxy", b"/x", b"proxy.mesh")),
         (b"//x", b"hello", Named("hello", b"//x", b"hello")),
         (b"/http://other/", b"hello", Named("hello", b"/http://other/", b"hello")),
     ],
@@ -93,7 +95,16 @@ def test_what_is_not_valid_is_refused(target: bytes, host: bytes | None) -> None
 
 
 @pytest.mark.parametrize(
-    "host", [b"www.example.com", b"127.0.0.1:4140", b"[::1]:4140", b"hello.mesh.local", b"a.b.mesh"]
+    "host",
+    [
+        b"www.example.com",
+        b"127.0.0.1:4140",
+        b"[::1]:4140",
+        b"hello.mesh.local",
+        b"a.b.mesh",
+        b"a.b.proxy.mesh",
+        b"hello.proxy",
+    ],
 )
 def test_a_name_outside_the_mesh_is_refused_with_what_to_do_about_it(host: bytes) -> None:
     with pytest.raises(RequestError, match="no_proxy") as raised:

@@ -1,0 +1,216 @@
+"""A whole packet in, a whole packet out. Pure.
+
+dnspython takes some 0.3 ms for one answer, and what is asked in DNS is the same again and again. So an answer is
+remembered by all bytes of its question but the id and the case of the name, until the picture of the mesh is another
+one, and for half a second at most. What is given from memory has the caller's own id, his name as he wrote it (many mix
+the case at random to know their answer again), and the addresses in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+from attrs import frozen
+from dns.rdatatype import AAAA, AXFR, IXFR, A
+
+from gossipmesh.discovery.dns.messages import (
+    HEADER_BYTES,
+    MAX_TCP,
+    NO_QUERY,
+    RCODES,
+    RD,
+    Query,
+    read_query_untrusted,
+    write_bare,
+    write_refusal,
+    write_reply,
+)
+from gossipmesh.discovery.dns.picture import Picture
+from gossipmesh.discovery.dns.zone import Domain, Elsewhere, look_up
+from gossipmesh.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    import random
+
+    from gossipmesh.routing.snapshot import Snapshot
+
+MAX_REMEMBERED: Final = 4_096
+"""Answers in memory, by UDP and by TCP each; one more, and all are forgotten."""
+REMEMBERED_S: Final = 0.5
+"""For how long at most, so that what only time tells (an ejection that ends) shows too."""
+MAX_KEY: Final = 320
+"""Bytes of a question that is remembered: a name has 255 at most."""
+POINTER: Final = b"\xc0\x0c"
+"""The name of the question, as the owner of a record."""
+SIZES: Final = {int(A): 16, int(AAAA): 28}
+"""Bytes of an address record whose owner is written so."""
+OPT_BYTES: Final = 11
+"""Of an OPT record without options, behind a question (RFC 6891)."""
+TYPE_LABELS: Final = frozenset(
+    {"A", "AAAA", "ANY", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT"}
+)
+OTHER: Final = "OTHER"
+MALFORMED_TYPE: Final = "none"
+"""The type of what held no question that could be read."""
+
+
+class Tally(Protocol):
+    """One series of the counter of answers."""
+
+    value: int
+
+
+Count = Callable[[str, str], Tally]
+"""Gives the series of a type and a response code, both of them from small sets."""
+
+
+@frozen
+class Forward:
+    """Somebody else is to be asked."""
+
+    query: Query
+    count: Callable[[dns.rcode.Rcode], None]
+    """Is told what the answer was."""
+
+
+class _Remembered:
+    """One answer: what comes before its question, its addresses twice over, and what follows."""
+
+    __slots__ = ("addresses", "count", "end", "head", "single", "size", "snapshot", "tail", "until")
+
+    def __init__(
+        self, reply: bytes, query: Query, end: int, *, snapshot: Snapshot, until: float, count: Tally
+    ) -> None:
+        self.head = reply[2:HEADER_BYTES]
+        self.end = end
+        self.snapshot = snapshot
+        self.until = until
+        self.count = count
+        single, records = SIZES.get(query.rdtype, 0), int.from_bytes(reply[6:8])
+        size = single * records
+        area = reply[end : end + size]
+        if (
+            records < 2
+            or len(area) < size
+            or any(area[at : at + 2] != POINTER for at in range(0, size, single or 1))
+        ):
+            single = size = 0
+        self.single = single
+        self.size = size
+        self.addresses = reply[end : end + size] * 2
+        self.tail = reply[end + size :]
+
+    def reply(self, payload: bytes, dice: float) -> bytes:
+        """Give it to the question in ``payload``, its addresses turned by a share of 0 to 1."""
+        size, end = self.size, self.end
+        if not size:
+            return payload[:2] + self.head + payload[HEADER_BYTES:end] + self.tail
+        start = int(dice * size) // self.single * self.single
+        turned = self.addresses[start : start + size]
+        return payload[:2] + self.head + payload[HEADER_BYTES:end] + turned + self.tail
+
+
+class Answers:
+    """Answers questions about the mesh.
+
+    Args:
+        domain: what the mesh is called.
+        rng: dice, for the order of answers.
+        count: gives the counter of each answer.
+        recursion: whether somebody else is asked about names outside the mesh; they are refused else.
+    """
+
+    def __init__(self, domain: Domain, *, rng: random.Random, count: Count, recursion: bool) -> None:
+        self._domain = domain
+        self._rng = rng
+        self._random = rng.random
+        self._count = count
+        self._recursion = recursion
+        self._by_udp: dict[bytes, _Remembered] = {}
+        self._by_tcp: dict[bytes, _Remembered] = {}
+
+    def remembered_untrusted(
+        self, payload: bytes, snapshot: Snapshot, *, now: float, tcp: bool = False
+    ) -> bytes | None:
+        """Give the answer to a packet, if it is in memory; arguments as of :meth:`answer_untrusted`."""
+        known = self._by_tcp if tcp else self._by_udp
+        end = payload.find(b"\0", HEADER_BYTES)
+        # The length of a label is no letter, so lower case changes nothing but names; and what no answer was made for
+        # is not found. So nothing of this has to be looked at any closer.
+        entry = known.get(payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:])
+        if entry is None or entry.snapshot is not snapshot or now >= entry.until:
+            return None
+        entry.count.value += 1
+        return entry.reply(payload, self._random())
+
+    def answer_untrusted(
+        self, payload: bytes, picture: Picture, *, now: float, tcp: bool = False
+    ) -> bytes | Forward | None:
+        """Answer a packet, whatever it holds; None: it gets no answer.
+
+        Args:
+            payload: as it came, without the length that precedes it in TCP.
+            picture: what is known.
+            now: monotonic seconds.
+            tcp: whether it came by TCP, where answers may be long.
+        """
+        try:
+            query = read_query_untrusted(payload)
+        except RemoteProtocolError as error:
+            if error.code == NO_QUERY:
+                return None
+            rcode = RCODES[error.code]
+            self._count(MALFORMED_TYPE, rcode.name).value += 1
+            return write_bare(payload, rcode)
+        refusal = self._why_not(query)
+        if refusal is not None:
+            self._counted(query, refusal)
+            return write_refusal(query, refusal, recursion=self._recursion)
+        limit = MAX_TCP if tcp else query.limit
+        result = look_up(query.name, query.rdtype, picture, self._domain, rng=self._rng, room=limit)
+        if isinstance(result, Elsewhere) and self._recursion and query.flags & RD:
+            return Forward(query, partial(self._counted, query))
+        reply = write_reply(query, result, ttl=self._domain.ttl, limit=limit, recursion=self._recursion)
+        count = self._tally(query, dns.rcode.Rcode(reply[3] & 0xF))
+        count.value += 1
+        # Not all at once, so that they are not made anew all at once.
+        until = now + REMEMBERED_S * (1 + self._random()) / 2
+        made = partial(_Remembered, reply, query, snapshot=picture.snapshot, until=until, count=count)
+        self._remember(self._by_tcp if tcp else self._by_udp, payload, reply, made)
+        return reply
+
+    def _counted(self, query: Query, rcode: dns.rcode.Rcode) -> None:
+        self._tally(query, rcode).value += 1
+
+    def _why_not(self, query: Query) -> dns.rcode.Rcode | None:
+        if query.edns > 0:
+            return dns.rcode.BADVERS
+        if query.rdclass != dns.rdataclass.IN or query.rdtype in (AXFR, IXFR):
+            return dns.rcode.REFUSED
+        return None
+
+    def _tally(self, query: Query, rcode: dns.rcode.Rcode) -> Tally:
+        """Give the counter of an answer."""
+        name = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(query.rdtype))
+        return self._count(name if name in TYPE_LABELS else OTHER, rcode.name)
+
+    @staticmethod
+    def _remember(
+        known: dict[bytes, _Remembered], payload: bytes, reply: bytes, make: Callable[[int], _Remembered]
+    ) -> None:
+        end = payload.find(b"\0", HEADER_BYTES)
+        behind = end + 5
+        # Options (cookies, for one) are different each time, and would only push out what is asked again.
+        if len(payload) not in (behind, behind + OPT_BYTES) or len(payload) > MAX_KEY:
+            return
+        # A name that was written in an odd way is not given back as it was written.
+        if reply[HEADER_BYTES:behind].lower() != payload[HEADER_BYTES:behind].lower():
+            return
+        if len(known) >= MAX_REMEMBERED:
+            known.clear()
+        known[payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:]] = make(behind)
