@@ -9,6 +9,7 @@
 ``up.py``        run the daemon
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows
+``service.py``   add, change, renew, remove and list this node's services
 ``explain.py``   why a request would go, or went, where it did
 ``trace.py``     save the flight recorder
 ``replay.py``    the part of ``sim`` that runs a saved one again

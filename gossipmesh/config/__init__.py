@@ -11,7 +11,9 @@
 ``sources.py``        what a file, the environment and flags say, all in one shape
 ``bind.py``           from given values to frozen parts, strictly (cattrs)
 ``traffic.py``        ``[traffic.NAME]``: how the requests to a service are spread and tried
+``services.py``       a service that is declared at run time
 ``load.py``           flag, then variable, then file, then default; origins; what must fit together
+``changes.py``        what a configuration that is read again may change in a running daemon
 ====================  =====================================================================================
 
 Law: a key that has no effect is not accepted. Whatever is wrong is one :class:`~gossipmesh.errors.ConfigError`

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
 from gossipmesh.daemon.view import Explained, NodeView
@@ -31,6 +31,9 @@ PATHS: Final = """\
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
 /v1/explain?url=U      where a request would go, and why; method=M, header=Name: value
 /v1/explain/ID         what became of the request with this x-request-id or trace id
+                       members, services and readyz wait for changes: ?index=N&wait=30s, N being X-Gossipmesh-Index
+/v1/events             what changes, as server-sent events; types=services,members
+/v1/own-services       this node's services; on the unix socket PUT, PATCH and DELETE /v1/own-services/NAME
 /v1/config             the effective configuration and where each value came from
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
@@ -45,6 +48,8 @@ class Answer:
     status: HTTPStatus
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     content_type: str = _TEXT
+    more: tuple[tuple[str, str], ...] = ()
+    """Headers beside those that every answer has."""
 
     @classmethod
     def of_json(cls, document: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Answer:
@@ -56,8 +61,13 @@ class Answer:
         """Give an error that says in words what is wrong."""
         return cls.of_json({"error": text}, status)
 
+    def with_header(self, name: str, value: str) -> Answer:
+        """Give this with one header more."""
+        return evolve(self, more=(*self.more, (name, value)))
 
-Mutation = Callable[[], Awaitable[None]]
+
+Mutation = Callable[[], Awaitable[Mapping[str, object] | None]]
+"""Does something, and gives the document to answer with; None: that it is done."""
 
 
 def answer(view: NodeView, method: str, target: str) -> Answer | Mutation:

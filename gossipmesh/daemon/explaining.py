@@ -37,7 +37,7 @@ class Explainer:
         outbound: where requests of local apps are decided.
         upstreams: how services are treated.
         history: the requests that are over.
-        source_service: the service that local apps speak as, or empty.
+        source_service: gives the service that local apps speak as, or empty.
         default_allow: the decision where no policy rule matches.
         now: gives monotonic seconds.
     """
@@ -49,7 +49,7 @@ class Explainer:
         upstreams: Upstreams,
         history: History,
         *,
-        source_service: str,
+        source_service: Callable[[], str],
         default_allow: bool,
         now: Callable[[], float],
     ) -> None:
@@ -66,7 +66,7 @@ class Explainer:
         mesh = self._mesh
         grants = mesh.chain.grants
         spoken = frozenset(each.name for each in mesh.own.services if grants.allows_service(each.name))
-        source = Source(mesh.id, self._source_service, spoken, grants.groups)
+        source = Source(mesh.id, self._source_service(), spoken, grants.groups)
         decision = decide(source, service, method, target, self._default_allow)
         return VerdictEntry(version=0, rule=decision.rule, verdict="allow" if decision.allow else "deny")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId, Service
@@ -25,9 +25,9 @@ from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 
 
-@frozen
+@define(eq=False)
 class OutboundPorts:
-    """Around requests of local apps."""
+    """Around requests of local apps. ``source_service`` and ``external`` may change between two requests."""
 
     node: str
     """This node's name, for Via."""

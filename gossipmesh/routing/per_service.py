@@ -42,6 +42,10 @@ class PerService(Generic[MachineT]):
             machine = self._machines[service] = self._make(service)
         return machine
 
+    def forget(self, service: str) -> None:
+        """Have the machine of ``service`` made anew when it is next asked for."""
+        self._machines.pop(service, None)
+
     def get(self, service: str) -> MachineT | None:
         """Give the machine of ``service`` if there is one, and make none: for reports."""
         return self._machines.get(service)

@@ -179,6 +179,16 @@ class Upstreams:
         """Give what holds for ``service``."""
         return self._traffic.get(service) or self._traffic.get(EVERY) or DEFAULT
 
+    def set_traffic(self, traffic: Mapping[str, Traffic]) -> None:
+        """Treat requests as ``traffic`` says from now on.
+
+        Services for which that is something else begin anew, as after a start; requests on their way end as they began.
+        """
+        self._traffic = traffic
+        for upstream in self:
+            if upstream.traffic != self.traffic_of(upstream.service):
+                self._upstreams.forget(upstream.service)
+
     def handle_timer(self, *, now: float) -> set[tuple[NodeId, str]]:
         """Look at all services with requests in flight; to be called every 0.1 s or so.
 

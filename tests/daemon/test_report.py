@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
-from gossipmesh.daemon.view import Explained, OwnService, Readiness
+from gossipmesh.daemon.view import Explained, OwnService, Readiness, ServiceBook
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
@@ -53,7 +54,7 @@ class Around:
     def report(self, mesh: Mesh, *, seeds: tuple[str, ...] = ()) -> NodeReport:
         flags: Mapping[str, object] = {"node.name": mesh.own.name, "node.join": list(seeds)}
         return NodeReport(
-            load(None, {}, flags, root=False),
+            lambda: load(None, {}, flags, root=False),
             mesh,
             Metrics(),
             listening=lambda: self.listening,
@@ -66,6 +67,8 @@ class Around:
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
+            book=cast("ServiceBook", None),
+            rng=random.Random(1),
         )
 
 
