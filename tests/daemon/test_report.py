@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,6 +14,7 @@ from attrs import define, evolve, field
 
 import gossipmesh
 from gossipmesh.config.load import load
+from gossipmesh.daemon.changes import FOLLOWED, MEMBERS, READY, SERVICES
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
@@ -302,3 +304,24 @@ async def test_requests_are_explained_by_whoever_knows_them(world: World) -> Non
         "asked": ("GET", "http://hello/", [("a", "b")])
     }
     assert report.explain_past("r-1") == {"asked": "r-1"}
+
+
+async def test_what_changes_in_the_mesh_changes_the_index_of_what_is_about_it(world: World) -> None:
+    alice = mesh_of(world)
+    report = Around().report(alice)
+    about = [(SERVICES, "hello"), (SERVICES, ""), (MEMBERS, ""), (READY, "")]
+    before = [report.news.index(topic) for topic in about]
+    world.crash("bob")
+    world.run_until(lambda: not alice.members[world.nodes["bob"].key.id].routable, within=30)
+    report.news.touch()
+    after = [report.news.index(topic) for topic in about]
+    assert [now > then for now, then in zip(after, before, strict=True)] == [True, True, True, False]
+    kinds = {SERVICES: {"name": "hello", "endpoints": 2, "healthy": 1}}
+    events = report.news.after(before[0], frozenset(FOLLOWED))
+    assert events is not None
+    assert {event.kind: json.loads(event.data) for event in events if event.kind == SERVICES} == kinds
+    assert {json.loads(event.data)["name"] for event in events if event.kind == MEMBERS} == {"bob"}
+    # An ejection is this node's own word, and no snapshot's.
+    report.rotation_changed("hello")
+    assert report.news.index(about[0]) > after[0]
+    assert report.news.index(about[2]) == after[2]
