@@ -9,6 +9,7 @@
 ``up.py``        run the daemon
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows
+``service.py``   add, change, renew, remove and list this node's services
 ``explain.py``   why a request would go, or went, where it did
 ``can.py``       whether a member may send a request, and which rule says so
 ``policy.py``    show, compare and list policies

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ TIMEOUT_S: Final = 10.0
 MAX_BODY: Final = 64 * 1024 * 1024
 OK: Final = 200
 BAD_REQUEST: Final = 400
+TOO_MANY: Final = 429
+INDEX_HEADER: Final = "X-Gossipmesh-Index"
 NOT_FOUND: Final = 404
 
 
@@ -57,7 +60,7 @@ class AdminClient:
         """
         status, body = self.get(path)
         if status != OK:
-            _document(status, body)
+            document_of(status, body)
         return body
 
     def document(self, path: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ class AdminClient:
             MeshError: ``admin.refused``, with what the daemon says.
         """
         status, body = self.get(path)
-        return _document(status, body)
+        return document_of(status, body)
 
     def post(self, path: str, *, timeout_s: float) -> dict[str, Any]:
         """Have something done, and give what the daemon says of it.
@@ -78,7 +81,33 @@ class AdminClient:
             UnreachableError: nobody answers in time.
             MeshError: ``admin.refused``, with what the daemon says.
         """
-        return _document(*self._request("POST", path, timeout_s))
+        return document_of(*self._request("POST", path, timeout_s))
+
+    def change(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Have something changed to what ``fields`` say, and give what the daemon says of it.
+
+        Raises:
+            UnreachableError: nobody answers in time.
+            ConfigError: the daemon says that this cannot be meant.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        body = None if fields is None else json.dumps(fields).encode()
+        status, answer, _ = self._exchange(method, path, TIMEOUT_S, body)
+        return document_of(status, answer)
+
+    def wait(self, path: str, index: str, *, wait_s: float) -> tuple[int, bytes, str]:
+        """Give status, body and index of a GET, as soon as the index is another one, or after ``wait_s`` seconds.
+
+        Args:
+            path: of what can be waited for.
+            index: as the answer before gave it; empty: this is the first question, to be answered at once.
+            wait_s: at most 600; the daemon may take a sixteenth longer.
+
+        Raises:
+            UnreachableError: nobody answers.
+        """
+        query = f"?index={index}&wait={max(1, round(wait_s * 1_000))}ms" if index else ""
+        return self._exchange("GET", path + query, TIMEOUT_S + 1.1 * wait_s)
 
     def offer(self, kind: str, raw: bytes) -> str:
         """Hand in something signed for the whole mesh; give ``taken`` or ``stale``.
@@ -87,15 +116,20 @@ class AdminClient:
             UnreachableError: nobody answers.
             MeshError: ``admin.refused``, with why the daemon refuses it.
         """
-        answer = _document(*self._request("POST", f"/v1/charter/{kind}", TIMEOUT_S, raw))
+        answer = document_of(*self._exchange("POST", f"/v1/charter/{kind}", TIMEOUT_S, raw)[:2])
         return str(answer.get("answer", ""))
 
-    def _request(self, method: str, path: str, timeout_s: float, body: bytes = b"") -> tuple[int, bytes]:
+    def _request(self, method: str, path: str, timeout_s: float) -> tuple[int, bytes]:
+        return self._exchange(method, path, timeout_s)[:2]
+
+    def _exchange(
+        self, method: str, path: str, timeout_s: float, body: bytes | None = None
+    ) -> tuple[int, bytes, str]:
         connection = _UnixConnection(self._path, timeout_s)
         try:
-            connection.request(method, path, body or None, headers={"Connection": "close"})
+            connection.request(method, path, body, headers={"Connection": "close"})
             response = connection.getresponse()
-            return response.status, response.read(MAX_BODY)
+            return response.status, response.read(MAX_BODY), response.getheader(INDEX_HEADER, "")
         except (FileNotFoundError, ConnectionRefusedError):
             text = (
                 f"no daemon answers at {self._path}; start one with `gossipmesh up`, or name its --state DIR"
@@ -117,7 +151,13 @@ class AdminClient:
             connection.close()
 
 
-def _document(status: int, body: bytes) -> dict[str, Any]:
+def document_of(status: int, body: bytes) -> dict[str, Any]:
+    """Give the document that an answer holds.
+
+    Raises:
+        ConfigError: the daemon says that what was asked is no question.
+        MeshError: ``admin.refused``, with what the daemon says.
+    """
     try:
         document = json.loads(body)
     except ValueError:

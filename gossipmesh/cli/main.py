@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "status": "gossipmesh.cli.reading:status",
     "members": "gossipmesh.cli.reading:members",
     "services": "gossipmesh.cli.reading:services",
+    "service": "gossipmesh.cli.service:service",
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "explain": "gossipmesh.cli.explain:explain",
     "can": "gossipmesh.cli.can:can",

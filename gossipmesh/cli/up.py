@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -58,20 +59,22 @@ def up(file: Path | None, token: str | None, **flags: object) -> None:
 
     With no token and no --join it starts a mesh of its own and prints the line that adds a node; with a token and
     no --join it is the first node of that token's mesh; with both it joins, and goes on trying until a seed
-    answers. SIGTERM drains, leaves and exits 0.
+    answers. SIGTERM drains, leaves and exits 0; SIGHUP reads the file again.
     """
     # `up --help` need not wait for these to load, nor a mistake in the configuration for the daemon.
     from gossipmesh.config.keys import FLAGS
     from gossipmesh.config.load import load
 
     by_path = {path: flags[flag.removeprefix("--").replace("-", "_")] for path, flag in FLAGS.items()}
-    loaded = load(file, os.environ, by_path)
+    environ = dict(os.environ)
+    loaded = load(file, environ, by_path)
     node = loaded.config.node
     from_flag = loaded.origins["node.token_file"] == FLAGS["node.token_file"]
     text = token_text(token, os.environ, node.token_file, file_from_flag=from_flag, state=node.state)
     from gossipmesh.daemon.node import run
 
-    run(loaded, token=text, announce=announcer(sys.stderr, node.state))
+    again = partial(load, file, environ, by_path)
+    run(loaded, token=text, announce=announcer(sys.stderr, node.state), again=again)
 
 
 def token_text(

@@ -15,7 +15,9 @@
 ``policy_text.py``    the text of a mesh's policy: rules, and traffic for all
 ``policy_diff.py``    how two policies differ, in words
 ``lines.py``            in which line of a TOML text a key stands
+``services.py``       a service that is declared at run time
 ``load.py``           flag, then variable, then file, then default; origins; what must fit together
+``changes.py``        what a configuration that is read again may change in a running daemon
 ====================  =====================================================================================
 
 Law: a key that has no effect is not accepted. Whatever is wrong is one :class:`~gossipmesh.errors.ConfigError`

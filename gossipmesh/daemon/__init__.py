@@ -22,6 +22,11 @@
 ``identities.py``   who may be revoked and who is, as the admin API shows it
 ``ports.py``        binding what is listened on, with errors that name the flag
 ``remembered.py``   whom a node remembers from one start to the next
+``keeping.py``      keeps them on the disk
+``hello.py``        what a daemon says when it is up
+``offering.py``     which services this node offers: the configuration's, and those added at run time
+``registrar.py``    takes changes of them, and has everything that depends on them follow
+``reloading.py``    reading the configuration again, on SIGHUP
 ``report.py``       a running node, as the admin API sees it
 ``explaining.py``   why a request would go, or went, where it did
 ``naming.py``       DNS: pictures of the mesh for it, and its server
@@ -30,7 +35,15 @@
 ``state.py``        the state directory: lock, node key, boot counter, chain, bundles, last members
 ``view.py``         what the admin API asks of a node, and the shapes of the answers
 ``admin.py``        the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
+``places.py``       its connections' places, and the share of them that may wait for changes
+``receiving.py``    one request, with its body
+``desk.py``         where a request goes: to one of the next four
 ``answers.py``      what it answers, from memory
+``registering.py``  how apps and scripts register their services
+``watching.py``     blocking queries: what is waited for, and how long
+``event_stream.py`` server-sent events
+``changes.py``      what has changed in a node's picture of the mesh, numbered
+``news.py``         waiting for that
 ``metrics.py``      the metrics, with bounded labels
 ``upstreams.py``    what the proxies' machines have counted and found
 ``counts.py``       counters for what happens with every request

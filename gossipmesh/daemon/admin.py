@@ -4,8 +4,9 @@ The TCP one is for reading. Any program of this host may use it, a browser too, 
 ours: a page that made its own name resolve to 127.0.0.1 still sends its own name. The unix socket lies in the
 state directory, mode 0600, and also takes what changes something.
 
-Law: an answer is made at once from memory by :func:`answer`; only the loop around it waits, and every wait, size
-and number of connections has a limit.
+Law: an answer is made at once from memory (:mod:`.desk`); only the loop around it waits, for requests, for changes that
+somebody wants to hear of, and for readers. Every wait, size and number of connections has a limit, and those who wait
+for changes never have all of the places.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -23,15 +23,18 @@ import h11
 import trio
 from attrs import frozen
 
-from gossipmesh.daemon.answers import CHARTER, READING, Answer, answer
+from gossipmesh.daemon.answers import READING, Answer
+from gossipmesh.daemon.desk import answered, wanted
+from gossipmesh.daemon.event_stream import CONTENT_TYPE as STREAM_TYPE
+from gossipmesh.daemon.event_stream import parts_of
+from gossipmesh.daemon.places import MAX_WAITING, Places
+from gossipmesh.daemon.receiving import CHUNK, MAX_HEAD, Asked, receive_request
+from gossipmesh.daemon.registering import refused
 from gossipmesh.daemon.view import NodeView
-from gossipmesh.errors import StateError
+from gossipmesh.daemon.watching import Follow, Wait, topic_of
+from gossipmesh.errors import MeshError, StateError
 from gossipmesh.model import Address
 
-MAX_HEAD: Final = 16 * 1024
-MAX_CONNECTIONS: Final = 64
-"""Per listener, so that whoever fills the TCP one does not lock its owner out of the unix socket."""
-CHUNK: Final = 4 * 1024
 BACKLOG: Final = 64
 FIRST_REQUEST_TIMEOUT_S: Final = 3.0
 """From a connection's beginning to the end of its first request; who connects has something to ask."""
@@ -39,8 +42,6 @@ REQUEST_TIMEOUT_S: Final = 15.0
 """From an answer to the end of the next request."""
 WRITE_TIMEOUT_S: Final = 10.0
 ACCEPT_PAUSE_S: Final = 0.1
-MAX_OFFERED: Final = 64 * 1024
-"""Bytes of a body, for the few requests that have one."""
 OWNERS_ONLY: Final = frozenset({"/v1/trace"})
 """Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
 _FROM_HERE: Final = frozenset({"none", "same-origin"})
@@ -99,6 +100,7 @@ def door_of(address: Address) -> Door:
     return Door(frozenset(names) | {f"{name}:{address.port}" for name in names}, mutations=False)
 
 
+_ALWAYS: Final = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 OWNER: Final = Door(hosts=None, mutations=True)
 
 
@@ -163,44 +165,8 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-class _Places:
-    """The places for connections of one listener. Whoever is idle longest goes when another needs the place."""
-
-    def __init__(self) -> None:
-        self._free: Final = trio.Semaphore(MAX_CONNECTIONS)
-        self._idle: Final[dict[trio.CancelScope, None]] = {}
-
-    async def take(self) -> None:
-        """Wait for a place; where none is free, one that waits for a request is cleared at once."""
-        if self._free.value == 0:
-            self._clear_longest_idle()
-        await self._free.acquire()
-
-    def give_back(self) -> None:
-        """Let the next one have a place."""
-        self._free.release()
-
-    @contextmanager
-    def idle(self, limit_s: float) -> Iterator[None]:
-        """Wait for a request inside of this: it ends, cancelled, after ``limit_s``, or when the place is needed."""
-        with trio.move_on_after(limit_s) as scope:
-            self._idle[scope] = None
-            if self._free.statistics().tasks_waiting:
-                self._clear_longest_idle()
-            try:
-                yield
-            finally:
-                self._idle.pop(scope, None)
-
-    def _clear_longest_idle(self) -> None:
-        if self._idle:
-            longest = next(iter(self._idle))
-            del self._idle[longest]
-            longest.cancel()
-
-
 async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | None) -> None:
-    places = _Places()
+    places = Places()
     async with listener, trio.open_nursery() as nursery:
         while True:
             try:
@@ -219,7 +185,7 @@ async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | Non
             nursery.start_soon(_connection, view, stream, door, places)
 
 
-async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | None, places: _Places) -> None:
+async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | None, places: Places) -> None:
     """Answer the requests of one connection, one after the other."""
     try:
         async with stream:
@@ -229,10 +195,12 @@ async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | No
             connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
             limit_s = FIRST_REQUEST_TIMEOUT_S
             while True:
-                request = None
+                asked = None
                 with places.idle(limit_s):
-                    request = await _receive_request(stream, connection)
-                if request is None or not await _answer_one(view, stream, connection, door, request):
+                    asked = await receive_request(stream, connection, mutations=door.mutations)
+                if asked is None or not await _answer_one(
+                    view, stream, connection, door, asked, places=places
+                ):
                     return
                 connection.start_next_cycle()
                 limit_s = REQUEST_TIMEOUT_S
@@ -247,70 +215,89 @@ async def _answer_one(
     stream: trio.SocketStream,
     connection: h11.Connection,
     door: Door,
-    received: tuple[h11.Request, bytes] | Answer,
+    asked: Asked | Answer,
+    *,
+    places: Places,
 ) -> bool:
     """Answer one request, or refuse what was none; tell whether the connection can take another."""
-    if isinstance(received, Answer):
+    if isinstance(asked, Answer):
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            await _send(stream, connection, received, last=True)
+            await _send(stream, connection, asked, last=True)
         return False
-    request, body = received
-    found = door.refusal(request) or answer(
-        view, request.method.decode("ascii"), request.target.decode("ascii"), body
-    )
+    found = door.refusal(asked.request) or wanted(asked)
+    if isinstance(found, Follow) and asked.method == "HEAD":
+        found = Answer(HTTPStatus.OK, b"", STREAM_TYPE)
+    if isinstance(found, Wait | Follow):
+        with places.waiting() as may:
+            if not may:
+                found = Answer.of_error(
+                    HTTPStatus.TOO_MANY_REQUESTS, f"{MAX_WAITING} wait here already; poll"
+                )
+            elif isinstance(found, Follow):
+                await _stream(view, stream, connection, found)
+                return False
+            elif not await _waited(view, stream, connection, asked, found):
+                return False
     if not isinstance(found, Answer):
-        found = await found() or Answer.of_json({"done": True})
-    await _send(stream, connection, found, to_head=request.method == b"HEAD")
+        found = await _found(view, asked)
+    await _send(stream, connection, found, to_head=asked.method == "HEAD")
     return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
 
-async def _receive_request(
-    stream: trio.SocketStream, connection: h11.Connection
-) -> tuple[h11.Request, bytes] | Answer | None:
-    """Give the next request and its body, the answer to what is none, or None at the end of the connection."""
-    request: h11.Request | None = None
-    body = b""
-    while True:
-        try:
-            event = connection.next_event()
-        except h11.RemoteProtocolError as error:
-            status = HTTPStatus(error.error_status_hint)
-            large = status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            text = f"a request's head has at most {MAX_HEAD} bytes here" if large else "this is not a request"
-            return Answer.of_error(status, text)
-        match event:
-            case h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(CHUNK))
-            case h11.Request():
-                if (refusal := _refusal_of_form(event)) is not None:
-                    return refusal
-                request = event
-            case h11.EndOfMessage():
-                return None if request is None else (request, body)
-            case h11.Data(data=data) if request is not None and _has_body(request):
-                body += data
-                if len(body) > MAX_OFFERED:
-                    text = f"nothing that is signed for a mesh has more than {MAX_OFFERED} bytes"
-                    return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-            case h11.Data():
-                text = "requests to this API have no body"
-                return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-            case _:
-                return None
+async def _found(view: NodeView, asked: Asked) -> Answer:
+    found = answered(view, asked)
+    if isinstance(found, Answer):
+        return found
+    try:
+        document = await found()
+    except MeshError as error:
+        return refused(error)
+    return Answer.of_json({"done": True} if document is None else document)
 
 
-def _has_body(request: h11.Request) -> bool:
-    return request.method == b"POST" and request.target.startswith(CHARTER.encode())
+async def _waited(
+    view: NodeView, stream: trio.SocketStream, connection: h11.Connection, asked: Asked, wait: Wait
+) -> bool:
+    """Wait for what a request wants to wait for; tell whether its client still wants an answer."""
+    topic = topic_of(asked.target)
+    assert topic is not None, "nothing else can be waited for"
+    listening = False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_gone, stream, connection, nursery.cancel_scope)
+        await view.news.changed(topic, wait.index, wait_s=wait.wait_s)
+        listening = True
+        nursery.cancel_scope.cancel()
+    return listening
 
 
-def _refusal_of_form(request: h11.Request) -> Answer | None:
-    """Give the answer to a request that h11 takes and that a server should not (RFC 9110, 15.6.6; RFC 9112, 6.1)."""
-    if not request.http_version.startswith(b"1."):
-        return Answer.of_error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this listener speaks HTTP/1.1")
-    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
-        text = "content-length beside transfer-encoding: where this request ends is anybody's guess"
-        return Answer.of_error(HTTPStatus.BAD_REQUEST, text)
-    return None
+async def _stream(
+    view: NodeView, stream: trio.SocketStream, connection: h11.Connection, follow: Follow
+) -> None:
+    """Send what changes until the client goes, or takes nothing for ``WRITE_TIMEOUT_S``."""
+    headers = [("content-type", STREAM_TYPE), *_ALWAYS, ("connection", "close")]
+    await stream.send_all(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
+    async with trio.open_nursery() as nursery, aclosing(parts_of(view.news, follow)) as parts:
+        nursery.start_soon(_until_gone, stream, connection, nursery.cancel_scope)
+        async for part in parts:
+            taken = False
+            with trio.move_on_after(WRITE_TIMEOUT_S):
+                await stream.send_all(connection.send(h11.Data(data=part)) or b"")
+                taken = True
+            if not taken:
+                break
+        nursery.cancel_scope.cancel()
+
+
+async def _until_gone(stream: trio.SocketStream, connection: h11.Connection, scope: trio.CancelScope) -> None:
+    """Cancel a wait when its client goes. The beginning of a next request is kept for later, and ends the watch."""
+    try:
+        data = await stream.receive_some(CHUNK)
+    except trio.BrokenResourceError:
+        data = b""
+    if data:
+        connection.receive_data(data)
+    else:
+        scope.cancel()
 
 
 async def _send(
@@ -325,8 +312,8 @@ async def _send(
     headers = [
         ("content-type", found.content_type),
         ("content-length", str(len(found.body))),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
+        *_ALWAYS,
+        *found.more,
     ]
     if last:
         headers.append(("connection", "close"))

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from gossipmesh.daemon.metrics import CONTENT_TYPE as METRICS_TYPE
 from gossipmesh.daemon.view import Explained, NodeView
@@ -41,6 +41,9 @@ PATHS: Final = """\
 /v1/policy/history     the documents that are remembered
 /v1/revocations        who is revoked, and why
 /v1/identities         what a revocation may name of each member
+                       members, services and readyz wait for changes: ?index=N&wait=30s, N being X-Gossipmesh-Index
+/v1/events             what changes, as server-sent events; types=services,members
+/v1/own-services       this node's services; on the unix socket PUT, PATCH and DELETE /v1/own-services/NAME
 /v1/config             the effective configuration and where each value came from
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
@@ -56,6 +59,8 @@ class Answer:
     status: HTTPStatus
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     content_type: str = _TEXT
+    more: tuple[tuple[str, str], ...] = ()
+    """Headers beside those that every answer has."""
 
     @classmethod
     def of_json(cls, document: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Answer:
@@ -67,8 +72,13 @@ class Answer:
         """Give an error that says in words what is wrong."""
         return cls.of_json({"error": text}, status)
 
+    def with_header(self, name: str, value: str) -> Answer:
+        """Give this with one header more."""
+        return evolve(self, more=(*self.more, (name, value)))
 
-Mutation = Callable[[], Awaitable[Answer | None]]
+
+Mutation = Callable[[], Awaitable[Mapping[str, object] | None]]
+"""Does something, and gives the document to answer with; None: that it is done."""
 
 
 def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answer | Mutation:
@@ -128,11 +138,11 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
 
 
-async def _offer(view: NodeView, kind: str, raw: bytes) -> Answer:
+async def _offer(view: NodeView, kind: str, raw: bytes) -> Mapping[str, object]:
     said = await view.offer(kind, raw)
-    if said in ("taken", "stale"):
-        return Answer.of_json({"answer": said})
-    return Answer.of_error(HTTPStatus.CONFLICT, said.removeprefix("refused: "))
+    if said not in ("taken", "stale"):
+        raise MeshError("charter.refused", said.removeprefix("refused: "))
+    return {"answer": said}
 
 
 def _explain(view: NodeView, target: str) -> Answer:

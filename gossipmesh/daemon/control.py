@@ -50,6 +50,10 @@ class Performer(Protocol):
         """Do it, without waiting."""
         ...
 
+    def turned(self) -> None:
+        """Take it that all that was there has been handed in, and performed."""
+        ...
+
 
 @define(eq=False)
 class _Asked:
@@ -115,6 +119,7 @@ class Control:
                 # buffer while its deadline has passed, and a stall of ours must not be taken for a peer's silence.
                 self._take_in()
                 self._let_deadlines_fire(late_s)
+                self._performer.turned()
                 self._turned.unpark()
 
     async def _watch_socket(self) -> None:

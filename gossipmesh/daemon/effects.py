@@ -92,7 +92,15 @@ class Effects:
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
         self._boot_turn = trio.Lock()
+        self._joined = mesh.joined
         self.control: Control | None = None
+
+    def turned(self) -> None:
+        """See whether this node has joined: that is news, and no output."""
+        joined = self._mesh.joined
+        if joined is not self._joined:
+            self._joined = joined
+            self._snapshot_changed()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep sync channels until cancelled."""

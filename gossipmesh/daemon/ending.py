@@ -16,6 +16,7 @@ from gossipmesh.config.model import Config
 from gossipmesh.daemon.control import Control
 from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.surroundings import hung_up, terminals
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Serving
 
@@ -36,6 +37,7 @@ class Ending:
         control: takes what we say of ourselves.
         plane: whose requests end.
         save: keeps what the next start wants to know.
+        reload: reads the configuration again.
         log: of the daemon.
         nursery: all of the node.
     """
@@ -48,6 +50,7 @@ class Ending:
         plane: DataPlane,
         *,
         save: Callable[[], Awaitable[None]],
+        reload: Callable[[], Awaitable[None]],
         log: Log,
         nursery: trio.Nursery,
     ) -> None:
@@ -57,16 +60,21 @@ class Ending:
         self._control = control
         self._plane = plane
         self._save = save
+        self._reload = reload
+        self._terminals = terminals()
         self._log = log
         self._nursery = nursery
         self._stopping = self._drained = False
         self._draining = trio.Lock()
 
     async def watch_signals(self) -> None:
-        """Stop when the process is told to."""
-        # A terminal that is closed (SIGHUP) ends its daemon as Ctrl-C does: in good order.
+        """Stop when the process is told to; read the configuration again on SIGHUP."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for _ in signals:
+            async for signum in signals:
+                # A terminal that is closed sends SIGHUP too, and ends its daemon as Ctrl-C does: in good order.
+                if signum == signal.SIGHUP and not hung_up(self._terminals):
+                    self._nursery.start_soon(self._reload)
+                    continue
                 if self._stopping:
                     break  # Asked twice: at once, then.
                 self._nursery.start_soon(self._stop)

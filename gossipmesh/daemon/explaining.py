@@ -40,7 +40,7 @@ class Explainer:
         outbound: where requests of local apps are decided.
         upstreams: how services are treated.
         history: the requests that are over.
-        source_service: the service that local apps speak as, or empty.
+        source_service: gives the service that local apps speak as, or empty.
         policy: gives the one in force.
         now: gives monotonic seconds.
     """
@@ -52,7 +52,7 @@ class Explainer:
         upstreams: Upstreams,
         history: History,
         *,
-        source_service: str,
+        source_service: Callable[[], str],
         policy: Callable[[], Policy],
         now: Callable[[], float],
     ) -> None:
@@ -67,7 +67,7 @@ class Explainer:
     def _policy(self, service: str, method: bytes, target: bytes) -> VerdictEntry:
         """Judge as the destination would that has the same policy, with this node as the source."""
         mesh, policy = self._mesh, self._in_force()
-        source = Caller(mesh.own, mesh.chain).speaking_as(self._source_service)
+        source = Caller(mesh.own, mesh.chain).speaking_as(self._source_service())
         if source is None:
             return VerdictEntry(version=policy.version, rule="source", verdict="deny", mode=policy.mode)
         decision = judge(policy, source, service, method, target, tcp=method == b"CONNECT")

@@ -43,10 +43,12 @@ class HealthChecks:
         checks = {each.name: each.health for each in services if each.health is not None}
         rng = random.Random(os.urandom(16))
         self._machine: Final = Health(checks, rng=rng, now=trio.current_time())
-        self._services: Final = {each.name: each for each in services}
+        self._services = {each.name: each for each in services}
+        self._running: Final[dict[str, trio.CancelScope]] = {}
         self._metrics: Final = metrics
         self._log: Final = log
         self._wake: Final = Parking()
+        self._looked = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.publish: Callable[[], Awaitable[None]] | None = None
         """Tells the mesh what :attr:`unhealthy` is; None before there is one, which begins with :meth:`offered`."""
@@ -63,6 +65,36 @@ class HealthChecks:
         return tuple(
             each.offered(healthy=each.name not in self.unhealthy) for each in self._services.values()
         )
+
+    def set_services(self, services: Sequence[ServiceConfig]) -> None:
+        """Keep watch over ``services`` from now on. What is checked as before keeps its state; all else begins anew."""
+        before, self._services = self._services, {each.name: each for each in services}
+        for name, former in before.items():
+            service = self._services.get(name)
+            if service is not None and (service.port, service.health) == (former.port, former.health):
+                continue
+            self._machine.forget(name)
+            if name in self._running:
+                self._running.pop(name).cancel()
+            if service is None:
+                self._metrics.forget_own_service(name)
+            else:
+                self._begin(service)
+        for name, service in self._services.items():
+            if name not in before:
+                self._begin(service)
+        self._wake.unpark()
+
+    def _begin(self, service: ServiceConfig) -> None:
+        if service.health is not None:
+            self._machine.watch(service.name, service.health, now=trio.current_time())
+        self._metrics.set_service_healthy(service.name, service.health is None)
+
+    async def first_looks(self) -> None:
+        """Return when every service was checked once, or after ``FIRST_S``: so the first word about it is true."""
+        with trio.move_on_after(FIRST_S):
+            while any(each.state is HealthState.UNKNOWN for each in self._machine.watched.values()):
+                await self._looked.wait()
 
     def report(self) -> list[OwnService]:
         """Give all services of this node and how they are, as ``status`` shows them."""
@@ -91,9 +123,7 @@ class HealthChecks:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._perform(self._machine.handle_timer(now=trio.current_time()))
-            with trio.move_on_after(FIRST_S):
-                while any(each.state is HealthState.UNKNOWN for each in self._machine.watched.values()):
-                    await self._wake.park()
+            await self.first_looks()
             task_status.started()
             while True:
                 if trio.current_time() < self._machine.deadline:
@@ -103,10 +133,18 @@ class HealthChecks:
                     await trio.lowlevel.checkpoint()
                 self._perform(self._machine.handle_timer(now=trio.current_time()))
 
-    async def _check(self, service: str, check: HealthCheck) -> None:
-        outcome = await check_app(service, self._services[service].port, check)
-        self._metrics.health_check(service, outcome.result.value)
-        self._perform(self._machine.receive(service, outcome, now=trio.current_time()))
+    async def _check(self, service: ServiceConfig, check: HealthCheck, scope: trio.CancelScope) -> None:
+        name = service.name
+        with scope:
+            outcome = await check_app(name, service.port, check)
+        # One that ended just when it was called off speaks of what is not offered any more.
+        if self._running.get(name) is not scope:
+            return
+        del self._running[name]
+        self._metrics.health_check(name, outcome.result.value)
+        self._perform(self._machine.receive(name, outcome, now=trio.current_time()))
+        self._looked.set()
+        self._looked = trio.Event()
         self._wake.unpark()
 
     def _perform(self, outputs: list[HealthOutput]) -> None:
@@ -114,7 +152,8 @@ class HealthChecks:
         for output in outputs:
             match output:
                 case BeginCheck(service, check):
-                    self._nursery.start_soon(self._check, service, check)
+                    scope = self._running[service] = trio.CancelScope()
+                    self._nursery.start_soon(self._check, self._services[service], check, scope)
                 case HealthChanged(service, was, now, why):
                     self._metrics.set_service_healthy(service, now is HealthState.HEALTHY)
                     self._log.info("health", service=service, was=was.value, now=now.value, why=why)

@@ -122,6 +122,10 @@ class Log:
         self._render = render
         self._sink = sink
 
+    def configure(self, config: LogConfig) -> None:
+        """Write lines of this configuration's format from now on."""
+        self._render = RENDERERS[config.format]
+
     def info(self, event: str, **fields: object) -> None:
         """Note what belongs to a daemon's life."""
         self._write("info", event, fields)
@@ -232,10 +236,14 @@ class AccessLog:
     """
 
     def __init__(self, config: LogConfig, stream: TextIO | None) -> None:
-        self._which: Final = config.access
-        self._render: Final = RENDERERS[config.format]
-        self._json: Final = JsonLines() if config.format == "json" else None
         self._batch: Final = Batch(stream)
+        self.configure(config)
+
+    def configure(self, config: LogConfig) -> None:
+        """Write what this configuration wants, in its format, from now on."""
+        self._which = config.access
+        self._render = RENDERERS[config.format]
+        self._json = JsonLines() if config.format == "json" else None
 
     def wants(self, code: int, flag: str) -> bool:
         """Tell whether a request with this status and flag is written at all."""

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from gossipmesh.daemon.counts import Count, Counts, Duration, Durations, Total
 from gossipmesh.model import MemberState
+from gossipmesh.routing.health import Result
 
 OTHER: Final = "OTHER"
 MAX_SERVICES: Final = 1_024
@@ -78,6 +79,11 @@ class _Children(Generic[MetricT]):
         if child is None:
             child = self._known[values] = self._metric.labels(*values)
         return child
+
+    def forget(self, *values: str) -> None:
+        """Show no more of what these label values stand for."""
+        if self._known.pop(values, None) is not None:
+            self._metric.remove(*values)
 
 
 class Distinct:
@@ -244,6 +250,12 @@ class Metrics:
     def set_service_healthy(self, service: str, healthy: bool) -> None:
         """Say whether one of this node's own services is in rotation."""
         self._healthy(service).set(healthy)
+
+    def forget_own_service(self, service: str) -> None:
+        """Say nothing more of a service that this node no longer offers."""
+        self._healthy.forget(service)
+        for result in Result:
+            self._checks.forget(service, result.value)
 
     def set_awareness(self, score: int) -> None:
         """Say how much this node doubts itself."""

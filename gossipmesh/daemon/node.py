@@ -16,15 +16,16 @@ from typing import Final
 import trio
 from attrs import evolve
 
-import gossipmesh
 from gossipmesh.config.load import HOST_NAME, Loaded
 from gossipmesh.config.policy_text import read_policy
 from gossipmesh.daemon.admin import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
-from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
+from gossipmesh.daemon.enrol import Enrolment, enrol
 from gossipmesh.daemon.health import HealthChecks
+from gossipmesh.daemon.hello import hello
+from gossipmesh.daemon.keeping_peers import KeepingPeers
 from gossipmesh.daemon.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.naming import start_dns
@@ -32,9 +33,10 @@ from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
 from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
+from gossipmesh.daemon.registrar import Registrar
+from gossipmesh.daemon.reloading import Again, Reloading, declared_in
 from gossipmesh.daemon.remembered import Remembered
 from gossipmesh.daemon.report import Listening, NodeReport
-from gossipmesh.daemon.root import MeshRoot
 from gossipmesh.daemon.served import ServedSync
 from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.surroundings import (
@@ -46,14 +48,13 @@ from gossipmesh.daemon.surroundings import (
 )
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
-from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
+from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
-from gossipmesh.identity.grants import Caveats
 from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, NodeId, short_id, split_host_port
+from gossipmesh.model import Address, NodeId, split_host_port
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity
 from gossipmesh.transport.udp import UdpSocket
@@ -61,17 +62,16 @@ from gossipmesh.transport.udp import UdpSocket
 FIRST_RESOLVE_S: Final = 2.0
 """How long the start waits for the seeds' names, to find out which of our addresses leads there."""
 CLOCK_RETRY_S: Final = 5.0
-FIRST_SAVE_S: Final = 2.0
-SAVE_PEERS_S: Final = 30.0
 
 
-def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
+def run(loaded: Loaded, *, token: str | None, announce: Announce, again: Again) -> None:
     """Run a daemon until it is told to stop.
 
     Args:
         loaded: the configuration.
         token: the join token's text, or None.
         announce: prints a line for whoever started the daemon.
+        again: gives the configuration as it is when it is asked for, on SIGHUP.
 
     Raises:
         ConfigError: what was asked for cannot be done; ``listen.*`` for addresses that cannot be bound.
@@ -81,19 +81,28 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
     """
     try:
         with StateDirectory(loaded.config.node.state) as state:
-            trio.run(_main, within_file_limit(loaded), state, token, quietly(announce))
+            trio.run(
+                _main,
+                within_file_limit(loaded),
+                lambda: within_file_limit(again()),
+                state,
+                token,
+                quietly(announce),
+            )
     finally:
         let_go_of_streams()
 
 
-async def _main(loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce) -> None:
+async def _main(
+    loaded: Loaded, again: Again, state: StateDirectory, token: str | None, announce: Announce
+) -> None:
     enrolment = await _enrol_when_the_clock_allows(loaded, state, token, announce)
     seeds = tuple(split_host_port(seed) for seed in loaded.config.node.join)
     resolved = Resolved((), ())
     with trio.move_on_after(FIRST_RESOLVE_S):
         resolved = await resolve(seeds)
     async with trio.open_nursery() as nursery:
-        node = Node(loaded, state, enrolment, announce, nursery)
+        node = Node(loaded, state, enrolment, announce, nursery, again=again)
         await node.start(resolved)
         if seeds:
             nursery.start_soon(keep_resolving, seeds, node.seeds_resolved)
@@ -131,8 +140,11 @@ class Node:
         enrolment: Enrolment,
         announce: Announce,
         nursery: trio.Nursery,
+        *,
+        again: Again,
     ) -> None:
         self._loaded = loaded
+        self._again = again
         self._config = loaded.config
         self._state = state
         self._enrolment = enrolment
@@ -141,11 +153,11 @@ class Node:
         self._metrics = Metrics()
         self._recorder = Recorder()
         self._log: Log = event_log(self._config.log, sys.stderr)
+        self._access = AccessLog(self._config.log, sys.stdout)
+        self._report: NodeReport | None = None
         self._health = HealthChecks(self._config.services, metrics=self._metrics, log=self._log)
         self._remembered = Remembered(())
         self._former: tuple[Address, ...] = ()
-        self._saved: tuple[bytes, ...] = ()
-        self._disk_failed = False
         self._seed_problems: tuple[str, ...] = ()
         self._listening = Listening(self._config.node.bind)
 
@@ -178,32 +190,29 @@ class Node:
             self._mesh,
             identity,
             metrics=self._metrics,
-            access=AccessLog(config.log, sys.stdout),
+            access=self._access,
             log=self._log,
             default_allow=self._enrolment.trust.default_allow,
             resolve=self._addresses_of,
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
+            rotation_changed=self._rotation_changed,
         )
         self._policies = self._make_policies()
-        effects = Effects(
+        effects = self._make_effects(udp, identity)
+        self._control = Control(self._mesh, udp, effects)
+        keeping = KeepingPeers(self._remembered, self._mesh, self._state, self._log)
+        self._registrar = self._make_registrar()
+        self._reloading = self._make_reloading()
+        self._ending = Ending(
+            config,
             self._mesh,
-            udp,
-            identity,
-            state=self._state,
-            metrics=self._metrics,
+            self._control,
+            self._plane,
+            save=keeping.save,
+            reload=self._reloading.reload,
             log=self._log,
             nursery=nursery,
-            resolve=self._addresses_of,
-            may_give_up=bool(config.node.join) and self._enrolment.fresh,
-            snapshot_changed=self._plane.snapshot_changed,
-            end_channels=self._end_channels,
-            policy_changed=self._policies.changed,
-        )
-        self._control = Control(self._mesh, udp, effects)
-        plane, save = self._plane, self._save_peers
-        self._ending = Ending(
-            config, self._mesh, self._control, plane, save=save, log=self._log, nursery=nursery
         )
         effects.control = self._control
         self._served = ServedSync(self._mesh, self._control)
@@ -223,9 +232,27 @@ class Node:
         await self._start_admin()
         nursery.start_soon(self._policies.run)
         nursery.start_soon(self._ending.watch_signals)
-        nursery.start_soon(self._keep_peers)
+        nursery.start_soon(keeping.run)
+        nursery.start_soon(self._registrar.run)
         self.seeds_resolved(resolved)
-        self._say_hello()
+        for line in hello(self._mesh, self._listening, self._state.path, self._enrolment, wall=wall_clock()):
+            self._announce(line)
+
+    def _make_effects(self, udp: UdpSocket, identity: ChannelIdentity) -> Effects:
+        return Effects(
+            self._mesh,
+            udp,
+            identity,
+            state=self._state,
+            metrics=self._metrics,
+            log=self._log,
+            nursery=self._nursery,
+            resolve=self._addresses_of,
+            may_give_up=bool(self._config.node.join) and self._enrolment.fresh,
+            snapshot_changed=self._snapshot_changed,
+            end_channels=self._end_channels,
+            policy_changed=self._policies.changed,
+        )
 
     def _make_policies(self) -> Policies:
         mesh, plane = self._mesh, self._plane
@@ -296,8 +323,8 @@ class Node:
         self._listening = evolve(self._listening, dns=dns)
 
     async def _start_admin(self) -> None:
-        report = NodeReport(
-            self._loaded,
+        self._report = report = NodeReport(
+            lambda: self._reloading.loaded,
             self._mesh,
             self._metrics,
             listening=lambda: self._listening,
@@ -313,33 +340,47 @@ class Node:
             explain_past=self._plane.explainer.past,
             policies=self._policies,
             policy=lambda: self._plane.policy,
+            book=self._registrar,
+            rng=random.Random(os.urandom(16)),
         )
+        self._nursery.start_soon(report.news.run)
         admin = self._config.admin.listen
         bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
         self._listening = evolve(self._listening, admin=bound)
+        report.news.touch()
         await self._nursery.start(serve_unix, report, self._state.admin_socket)
 
-    def _say_hello(self) -> None:
-        mesh, listening = self._mesh, self._listening
-        where = mesh.own.addresses[0]
-        self._announce(
-            f"gossipmesh {gossipmesh.__version__}: node {mesh.own.name} ({short_id(mesh.id)}) "
-            f"of mesh {mesh.trust.mesh_id[:4].hex()}, state in {self._state.path}"
+    def _make_registrar(self) -> Registrar:
+        return Registrar(
+            declared_in(self._loaded),
+            mesh=self._mesh,
+            health=self._health,
+            plane=self._plane,
+            control=self._control,
+            log=self._log,
+            gossip_period_s=self._config.gossip.gossip_period_s,
         )
-        self._announce(
-            f"mesh {where} (bound {listening.mesh}), proxy http://{listening.proxy}, admin http://{listening.admin}"
+
+    def _make_reloading(self) -> Reloading:
+        return Reloading(
+            self._loaded,
+            self._again,
+            registrar=self._registrar,
+            plane=self._plane,
+            log=self._log,
+            access=self._access,
         )
-        root_seed = self._enrolment.root_seed
-        if root_seed is None:
-            return
-        caveats = Caveats(int(wall_clock()), int(wall_clock()) + YEAR_S)
-        token = MeshRoot(root_seed, mesh.trust).mint(caveats, os.urandom)
-        if self._enrolment.founded:
-            self._announce(f"started a mesh of its own; its root key stays in {self._state.path}")
-        self._announce("to add a node, run this line there:")
-        self._announce(f"gossipmesh up --join {where} --token {token}")
 
     # --- between the parts ---
+
+    def _snapshot_changed(self) -> None:
+        self._plane.snapshot_changed()
+        if self._report is not None:
+            self._report.news.touch()
+
+    def _rotation_changed(self, service: str) -> None:
+        if self._report is not None:
+            self._report.rotation_changed(service)
 
     def _addresses_of(self, node: NodeId) -> tuple[Address, ...] | None:
         if node == self._mesh.id:
@@ -374,25 +415,6 @@ class Node:
         self._seed_problems = resolved.problems
         seeds = tuple(dict.fromkeys((*resolved.addresses, *self._former)))
         self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
-
-    async def _keep_peers(self) -> None:
-        while True:
-            # Early at first: a node that dies young must find its way back too.
-            await trio.sleep(SAVE_PEERS_S if self._saved else FIRST_SAVE_S)
-            await self._save_peers()
-
-    async def _save_peers(self) -> None:
-        raws = self._remembered.update(self._mesh)
-        if not raws or raws == self._saved:
-            return
-        try:
-            await trio.to_thread.run_sync(self._state.save_peers, raws)
-        except StateError as error:
-            if not self._disk_failed:
-                self._log.warning(error.code, detail=f"{error}; the mesh goes on, it is tried again")
-            self._disk_failed = True
-        else:
-            self._saved, self._disk_failed = raws, False
 
 
 def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ from gossipmesh.daemon.ports import listen
 from gossipmesh.daemon.upstreams import UpstreamMetrics, log_rotation
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, NodeId
+from gossipmesh.model import Address, NodeId, Service
 from gossipmesh.policy.decision import Source
 from gossipmesh.policy.rules import Policy
 from gossipmesh.policy.seen import Seen
@@ -41,8 +41,10 @@ from gossipmesh.proxy.outside import External
 from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.proxy.sweep import Sweep
 from gossipmesh.routing.budget import Inbound as RetriesServed
+from gossipmesh.routing.ejection import Ejected, Readmitted
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Candidates
+from gossipmesh.routing.traffic import Traffic
 from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
@@ -70,6 +72,7 @@ class DataPlane:
         resolve: where a node is.
         unreachable: is told of a node to which a connect failed or a channel broke, and why.
         doubt: is told the port of an app of ours that may be gone.
+        rotation_changed: is told a service of which this node leaves other endpoints out than before.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class DataPlane:
         resolve: Callable[[NodeId], tuple[Address, ...] | None],
         unreachable: Callable[[NodeId, str], None],
         doubt: Callable[[int], None],
+        rotation_changed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._rotation_changed = rotation_changed
         self._config = config
         self._mesh = mesh
         self._metrics = metrics
@@ -125,7 +130,8 @@ class DataPlane:
             lost=unreachable,
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
-        self._outbound = self._make_outbound(config, mesh)
+        self._ports = self._outbound_ports(config, mesh)
+        self._outbound = Outbound(self._ports)
         self.explainer = self._make_explainer(config)
         ports = self._inbound_ports(config)
         self._inbound = Inbound(ports)
@@ -150,26 +156,24 @@ class DataPlane:
             fast_lane=config.proxy.fast_lane,
         )
 
-    def _make_outbound(self, config: Config, mesh: Mesh) -> Outbound:
+    def _outbound_ports(self, config: Config, mesh: Mesh) -> OutboundPorts:
         reactor, retries, proxy = self._reactor, self._retries, config.proxy
-        return Outbound(
-            OutboundPorts(
-                node=mesh.own.name,
-                source_service=proxy.as_service or "",
-                snapshot=lambda: mesh.snapshot,
-                reactor=reactor,
-                pool=self._pool,
-                upstreams=self._upstreams,
-                report=self._attempted,
-                observe=self._observe,
-                entropy=os.urandom,
-                limits=proxy.limits,
-                rotated=lambda service, news: log_rotation(self._log, mesh.names, service, news),
-                is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
-                fast_lane=proxy.fast_lane,
-                external=External(proxy.external, proxy.allow),
-                dialler=self._dialler,
-            )
+        return OutboundPorts(
+            node=mesh.own.name,
+            source_service=proxy.as_service or "",
+            snapshot=lambda: mesh.snapshot,
+            reactor=reactor,
+            pool=self._pool,
+            upstreams=self._upstreams,
+            report=self._attempted,
+            observe=self._observe,
+            entropy=os.urandom,
+            limits=proxy.limits,
+            rotated=self._rotated,
+            is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
+            fast_lane=proxy.fast_lane,
+            external=External(proxy.external, proxy.allow),
+            dialler=self._dialler,
         )
 
     def _make_explainer(self, config: Config) -> Explainer:
@@ -179,7 +183,7 @@ class DataPlane:
             self._outbound,
             self._upstreams,
             self._history,
-            source_service=config.proxy.as_service or "",
+            source_service=lambda: self._ports.source_service,
             policy=lambda: self._authorization.policy,
             now=lambda: reactor.now,
         )
@@ -238,6 +242,29 @@ class DataPlane:
     def seen(self) -> Seen:
         """What this node's services were asked for."""
         return self._authorization.seen
+
+    def set_services(self, services: Iterable[Service], *, speaker: str) -> None:
+        """Take requests for ``services`` from now on, and no others; those that were taken already end as they would.
+
+        Args:
+            services: of this node.
+            speaker: the service that local apps speak as, or empty.
+        """
+        former = {each.port for each in self._services.values()}
+        self._services = {each.name: each for each in services}
+        for port in former - {each.port for each in self._services.values()}:
+            self._apps.forget(port)
+        renew_rates(self._rates, self._services, self._upstreams.traffic_of)
+        self._ports.source_service = speaker
+
+    def set_external(self, external: External) -> None:
+        """Treat requests for names outside the mesh so from now on."""
+        self._ports.external = external
+
+    def set_traffic(self, traffic: Mapping[str, Traffic]) -> None:
+        """Spread, try and bound requests so from now on; whatever that does not change stays as it is."""
+        let_go(self._reactor, self._upstreams.set_traffic(traffic))
+        renew_rates(self._rates, self._services, self._upstreams.traffic_of)
 
     def snapshot_changed(self) -> None:
         """Have the newest picture of the mesh looked at, once for all that changes meanwhile.
@@ -339,6 +366,10 @@ class DataPlane:
         return caller.speaking_as(service)
 
     # --- what is told about requests ---
+
+    def _rotated(self, service: str, news: Ejected | Readmitted) -> None:
+        log_rotation(self._log, self._mesh.names, service, news)
+        self._rotation_changed(service)
 
     def _attempted(self, node: NodeId, outcome: AttemptOutcome) -> None:
         self._metrics.attempt()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import trio
 from attrs import frozen
@@ -11,9 +13,11 @@ from attrs import frozen
 import gossipmesh
 from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.can import Judge
+from gossipmesh.daemon.changes import Picture
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.news import News
 from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
 from gossipmesh.daemon.recorder import Recorder
@@ -27,6 +31,7 @@ from gossipmesh.daemon.view import (
     Members,
     OwnService,
     Readiness,
+    ServiceBook,
     ServiceEntry,
     Services,
     Status,
@@ -51,7 +56,7 @@ class NodeReport:
     """Answers for one node; a :class:`~gossipmesh.daemon.view.NodeView`.
 
     Args:
-        loaded: the configuration with its origins.
+        loaded: gives the configuration with its origins.
         mesh: the control plane.
         metrics: what is counted.
         listening: gives where the node listens now.
@@ -67,11 +72,13 @@ class NodeReport:
         explain_past: gives what became of one, by its id or trace.
         policies: the mesh's policy at this node.
         policy: gives the policy in force.
+        book: this node's own services.
+        rng: dice for waits.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: Callable[[], Loaded],
         mesh: Mesh,
         metrics: Metrics,
         *,
@@ -88,6 +95,8 @@ class NodeReport:
         explain_past: Callable[[str], Explained],
         policies: Policies,
         policy: Callable[[], Policy],
+        book: ServiceBook,
+        rng: random.Random,
     ) -> None:
         self._loaded = loaded
         self._mesh = mesh
@@ -107,6 +116,37 @@ class NodeReport:
         self._policy = policy
         self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
+        self._rotations: Counter[str] = Counter()
+        self.book: Final = book
+        # Milliseconds since 1970: whatever index a client has of an earlier life of this daemon, it is lower.
+        self.news: Final = News(self._picture, first=int(wall_clock() * 1_000), rng=rng)
+
+    def rotation_changed(self, service: str) -> None:
+        """Take it that this node leaves other endpoints of a service out than before."""
+        self._rotations[service] += 1
+        self.news.touch()
+
+    def _picture(self) -> Picture:
+        mesh, services = self._mesh, self._mesh.snapshot.services
+        turns = self._rotations = Counter({n: turn for n, turn in self._rotations.items() if n in services})
+        known = {node.hex(): (each.state, each.record) for node, each in mesh.members.items()}
+        known[mesh.id.hex()] = MemberState.ALIVE, mesh.own
+        return Picture(
+            members={node: (*each, mesh.names.get(each[1].id)) for node, each in known.items()},
+            services=services
+            if not turns
+            else {name: (turns[name], each) for name, each in services.items()},
+            ready=self.ready(),
+            member=self._member,
+            service=self._service,
+        )
+
+    def _member(self, node: str) -> Mapping[str, object] | None:
+        mesh, offset = self._mesh, wall_clock() - trio.current_time()
+        if node == mesh.id.hex():
+            return self._entry(mesh.own, MemberState.ALIVE, self._started + offset)
+        member = mesh.members.get(NodeId(bytes.fromhex(node)))
+        return None if member is None else self._entry(member.record, member.state, member.since + offset)
 
     def _counts(self) -> Counter[MemberState]:
         counts = Counter(member.state for member in self._mesh.members.values())
@@ -184,11 +224,11 @@ class NodeReport:
 
     def services(self) -> Services:
         """Give all services with the number of their endpoints."""
-        entries = [
-            ServiceEntry(name=name, endpoints=len(found), healthy=sum(e.eligible for e in found))
-            for name, found in sorted(self._mesh.snapshot.services.items())
-        ]
-        return Services(services=entries)
+        return Services(services=[self._service(name) for name in sorted(self._mesh.snapshot.services)])
+
+    def _service(self, name: str) -> ServiceEntry:
+        found = self._mesh.snapshot.endpoints(name)
+        return ServiceEntry(name=name, endpoints=len(found), healthy=sum(e.eligible for e in found))
 
     def endpoints(self, name: str) -> Endpoints | None:
         """Give a service's endpoints, or None for a service that nobody offers."""
@@ -232,7 +272,7 @@ class NodeReport:
 
     def config(self) -> Mapping[str, object]:
         """Give the effective configuration."""
-        return self._loaded.describe()
+        return self._loaded().describe()
 
     def ready(self) -> Readiness:
         """Tell whether the node has joined, is in step, listens, and does not drain."""
@@ -240,7 +280,7 @@ class NodeReport:
         if (serving := self._mesh.own.serving) is not Serving.SERVING:
             return Readiness(False, f"this node is {serving.value}")
         if not self._mesh.joined:
-            seeds = ", ".join(self._loaded.config.node.join)
+            seeds = ", ".join(self._loaded().config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")
         if listening.proxy is None or listening.admin is None:
             return Readiness(False, "not everything listens yet")

@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -19,6 +19,7 @@ from gossipmesh.daemon.logs import ExhaustionHandler, Log
 FILES_KEPT: Final = 256
 """File descriptors that the proxy's connections leave to channels, apps and disk."""
 TELL_EXHAUSTION_S: Final = 60.0
+STANDARD: Final = (0, 1, 2)
 EXHAUSTED: Final = "proxy.exhausted"
 
 Announce = Callable[[str], None]
@@ -52,6 +53,20 @@ def let_go_of_streams() -> None:
                 stream.flush()
         except ValueError:
             pass  # It is closed: nothing is left to be written.
+
+
+def terminals() -> tuple[int, ...]:
+    """Give those of the standard descriptors that are a terminal now."""
+    return tuple(descriptor for descriptor in STANDARD if os.isatty(descriptor))
+
+
+def hung_up(descriptors: Sequence[int]) -> bool:
+    """Tell whether one of the terminals that ``descriptors`` were has been closed.
+
+    Linux takes a terminal away before it sends SIGHUP for it, so that this tells that signal from one which somebody
+    sends to have a configuration read again.
+    """
+    return not all(os.isatty(descriptor) for descriptor in descriptors)
 
 
 def within_file_limit(loaded: Loaded) -> Loaded:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypedDict
 from attrs import frozen
 
 from gossipmesh.daemon.identities import Identities, Revocations
+from gossipmesh.daemon.news import News
 from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
 
 
@@ -51,6 +52,53 @@ class OwnService(TypedDict):
     """What the last check found; empty where all is well."""
     check: str
     """How it is checked, in words; ``off``: not at all."""
+
+
+class OwnServiceEntry(OwnService):
+    """One of ``/v1/own-services``."""
+
+    protocol: str
+    weight: int
+    tags: list[str]
+    origin: str
+    """Where it comes from: a file, variable or flag, or ``run time``."""
+    changed: bool
+    """Whether it was changed at run time from what its origin says; a reload or a restart changes it back."""
+    ttl_s: float | None
+    """How long it stays without being renewed; None: until it is removed."""
+    expires_in_s: float | None
+
+
+class OwnServices(TypedDict):
+    """``/v1/own-services``."""
+
+    services: list[OwnServiceEntry]
+    speaker: str
+    """The service that local apps speak as; empty: none."""
+
+
+class ServiceBook(Protocol):
+    """This node's own services, to be looked at and changed. What is refused raises MeshError and changes nothing."""
+
+    def listing(self) -> OwnServices:
+        """Give all of them."""
+        ...
+
+    async def add(self, name: str, fields: Mapping[str, object], *, ttl_s: float) -> None:
+        """Offer a service, anew or in the place of what was added before; ``ttl_s`` seconds, or for ever."""
+        ...
+
+    async def change(self, name: str, fields: Mapping[str, object]) -> None:
+        """Change what ``fields`` name."""
+        ...
+
+    async def renew(self, name: str) -> None:
+        """Begin the time to live of a service again."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Offer a service no more."""
+        ...
 
 
 class Status(TypedDict):
@@ -264,6 +312,16 @@ class Explained(TypedDict):
 
 class NodeView(Protocol):
     """A running node, as the admin API sees it. All but ``drain``, ``leave`` and ``offer`` answer from memory."""
+
+    @property
+    def book(self) -> ServiceBook:
+        """This node's own services."""
+        ...
+
+    @property
+    def news(self) -> News:
+        """What has changed."""
+        ...
 
     def status(self) -> Status:
         """Give the node in short."""

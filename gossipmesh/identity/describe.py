@@ -26,8 +26,8 @@ def describe(grants: Grants, token_ids: Sequence[bytes] = ()) -> list[str]:
     may = [words for capability, words in _CAPABILITIES.items() if grants.allows(capability)]
     lines = [
         f"may: {', '.join(may) or 'nothing beyond being a member'}",
-        f"node names: {_globs_in_words(grants.names)}",
-        f"services: {_globs_in_words(grants.services)}",
+        f"node names: {globs_in_words(grants.names)}",
+        f"services: {globs_in_words(grants.services)}",
         f"groups: {', '.join(sorted(grants.groups)) or 'none'}",
         f"valid: {day(grants.not_before)} to {day(grants.expires_at)}",
     ]
@@ -36,7 +36,8 @@ def describe(grants: Grants, token_ids: Sequence[bytes] = ()) -> list[str]:
     return lines
 
 
-def _globs_in_words(lists: Sequence[Globs]) -> str:
+def globs_in_words(lists: Sequence[Globs]) -> str:
+    """Give what one list of globs for each block that restricts something leaves allowed: ``web-* and also *-1``."""
     if not lists:
         return "any"
     return ", and also ".join(" or ".join(globs) or "none" for globs in lists)

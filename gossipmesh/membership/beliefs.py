@@ -135,7 +135,7 @@ class Beliefs:
         self._prober.add(record.id, now=now)
         self._ask_holders(record)
         why = "joined" if state is MemberState.ALIVE else "its owner says that it leaves"
-        return [StateChanged(record.id, None, state, why)]
+        return [StateChanged(record.id, None, state, why), *(self._cap(state) if why != "joined" else [])]
 
     def _ask_holders(self, record: MemberRecord) -> None:
         for holder in self._table.holders(record):

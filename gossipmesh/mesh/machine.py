@@ -24,7 +24,7 @@ from gossipmesh.mesh.exchanges import encode_refusal
 from gossipmesh.mesh.outputs import BundlesChanged, Output, PolicyChanged, Refused, RevocationsChanged
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, NodeId, Serving
+from gossipmesh.model import Address, NodeId, Service, Serving
 from gossipmesh.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class Mesh:
             self._reconciling.deadline,
             self._reach.deadline,
             self._pulling.deadline,
+            self._standing.deadline,
             self._housekeeping_at,
             self._routes.due,
         )
@@ -224,6 +225,7 @@ class Mesh:
         outputs += self._reach.handle_timer(now=now)
         told, asked = self._pulling.handle_timer(now=now)
         effects, outputs = [*effects, *told], [*outputs, *asked]
+        effects += self._standing.tell_offer(now=now, wall=wall)
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             outputs += self._keep_house(effects, now=now, wall=wall)
@@ -301,6 +303,15 @@ class Mesh:
         """Say that this node drains, or leaves, or serves again."""
         self._now, self._wall = now, wall
         return self._carry(self._standing.serve(serving, now=now, wall=wall))
+
+    def check_services(self, services: Sequence[Service]) -> None:
+        """Check that this node's record has room for ``services``; a ConfigError says what is wrong."""
+        self._own.check(services)
+
+    def set_services(self, services: Sequence[Service], *, now: float, wall: float) -> list[Output]:
+        """Say that this node offers ``services``; a ConfigError, as :meth:`check_services`, changes nothing."""
+        self._now, self._wall = now, wall
+        return self._carry(self._standing.offer(services, now=now, wall=wall))
 
     def set_health(self, unhealthy: frozenset[str], *, now: float, wall: float) -> list[Output]:
         """Say that all of this node's services but ``unhealthy`` work; what is known already is not signed again."""

@@ -6,6 +6,7 @@ boot; no clock is in it. Records live 24 hours and are refreshed at half their l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,7 @@ from gossipmesh.identity.record import (
 from gossipmesh.identity.signed import MAX_WALL
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import NodeId, Serving
+from gossipmesh.model import NodeId, Service, Serving
 from gossipmesh.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Own:
     Attributes:
         chain: as last renewed.
         serving: what the next record says.
-        unhealthy: services that the next record says do not work.
+        services: what the next record says is offered here; :meth:`offer` changes it.
+        unhealthy: those of them that the next record says do not work.
         refresh_wall: when the record has to be signed again, in Unix seconds.
     """
 
@@ -58,18 +60,40 @@ class Own:
         self._incarnation = -1
         self.chain = setup.chain
         self.serving = Serving.SERVING
-        self.unhealthy = frozenset(service.name for service in setup.services if not service.healthy)
+        self.services = setup.services
+        self.unhealthy = _unhealthy(setup.services)
         self.refresh_wall = 0.0
         self.shown = (MAX_COUNTER, bytes(POLICY_PREFIX), MAX_GATE)
         """Which policy the next record says is in effect here."""
         self.refused: frozenset[str] = frozenset()
         """Services that we declare and our chain does not allow: no route leads to them, ours neither."""
-        # Counters take more bytes as they rise. What is too long for the highest ones is refused here, at the start,
-        # and not by a running daemon that has to refute something.
-        self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, wall=MAX_WALL - RECORD_LIFETIME_S)
+        self.check(setup.services)
         self.shown = NO_POLICY
 
-    def _record(self, boot: int, incarnation: int, generation: int, *, wall: float) -> MemberRecord:
+    def check(self, services: Sequence[Service]) -> None:
+        """Check that a record that offers ``services`` would be accepted, whatever else becomes of it.
+
+        Raises:
+            ConfigError: ``record.too-long`` or ``record.invalid``; nothing has changed.
+        """
+        # Counters take more bytes as they rise. What is too long for the highest ones is refused here, when somebody
+        # asks for it, and not by a running daemon that has to refute something.
+        wall = MAX_WALL - RECORD_LIFETIME_S
+        self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, services, wall=wall)
+
+    def offer(self, services: Sequence[Service]) -> None:
+        """Have the next record offer ``services``, in the place of what was offered before.
+
+        Raises:
+            ConfigError: as :meth:`check`.
+        """
+        self.check(services)
+        self.services = tuple(services)
+        self.unhealthy = _unhealthy(services)
+
+    def _record(
+        self, boot: int, incarnation: int, generation: int, services: Sequence[Service], *, wall: float
+    ) -> MemberRecord:
         return sign_record(
             seed=self._setup.key.seed,
             mesh_id=self._setup.trust.mesh_id,
@@ -80,7 +104,7 @@ class Own:
             dh_key=self._secrecy.public,
             dh_generation=generation,
             zone=self._setup.zone,
-            services=[evolve(each, healthy=each.name not in self.unhealthy) for each in self._setup.services],
+            services=services,
             serving=self.serving,
             chain_hash=self.chain.hash,
             issued_at=int(wall),
@@ -97,7 +121,8 @@ class Own:
         # higher one can be heard.
         last = (self._boot, self._incarnation)
         boot, incarnation = _next(last if above is None else max(last, above))
-        record = self._record(boot, incarnation, self._secrecy.generation, wall=wall)
+        offered = [evolve(each, healthy=each.name not in self.unhealthy) for each in self.services]
+        record = self._record(boot, incarnation, self._secrecy.generation, offered, wall=wall)
         self._boot, self._incarnation = boot, incarnation
         self.refused = frozenset(refused_services(record, self.chain))
         self.refresh_wall = wall + RECORD_LIFETIME_S * (
@@ -134,6 +159,10 @@ class Own:
             incarnation=incarnation,
             issued_at=int(wall),
         )
+
+
+def _unhealthy(services: Sequence[Service]) -> frozenset[str]:
+    return frozenset(service.name for service in services if not service.healthy)
 
 
 def _next(version: tuple[int, int]) -> tuple[int, int]:

@@ -78,7 +78,7 @@ class Parts:
             sign_accusation=lambda *subject: self.own.accuse(*subject, wall=wall()),
             root=lambda: self.registry.digest.root,
         )
-        self.standing = Standing(self.own, self.membership, gap_s=setup.parameters.refute_gap_s)
+        self.standing = Standing(self.own, self.membership, setup.parameters)
         self.admission = Admission(
             setup.key.id,
             mesh_id=setup.trust.mesh_id,

@@ -2,26 +2,34 @@
 
 Law: for others' sake (they accuse us, bury us, or hold a record of ours that we did not sign) the version rises at
 most once in ``Parameters.refute_gap_s``, and only above what our own key has signed. So a liar can neither make us
-flood the mesh nor drive the version to its end.
+flood the mesh nor drive the version to its end. What we offer may change as often as somebody likes; it is told at
+most once a gossip period, and in the long run no oftener than others pass our records on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.record import MAX_COUNTER
 from gossipmesh.identity.signed import SKEW_S
 from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.parameters import Parameters
 from gossipmesh.mesh.effects import Effect, RecordTaken
 from gossipmesh.mesh.outputs import BootRaised, Level, Notice
 from gossipmesh.mesh.own import Own
-from gossipmesh.model import Serving
+from gossipmesh.mesh.pace import RELAYED_PER_S
+from gossipmesh.model import Service, Serving
 
 MAX_SHOWN_AT_ONCE: Final = 64
 """Members; with more of them a record that shows a new policy waits for the next look at everything."""
 NOTICE_GAP_S: Final = 60.0
 """The same trouble with our own key is said again after this long."""
+CHANGES: Final = 5
+"""Changes of what we offer that are told at once, one a gossip period: half of what others pass on of one member, so
+that health, refutations and a goodbye always find room. Past that they are told as fast as others pass them on."""
 CLONE_NOTICE: Final = "another holder of this node's key, or an older copy of its state directory, is at work"
 
 
@@ -31,13 +39,20 @@ class Standing:
     Args:
         own: what it says, and its key.
         membership: of the same node.
-        gap_s: its version rises for others' sake at most this often.
+        parameters: how often its version rises for others' sake, and how fast news travels.
+
+    Attributes:
+        deadline: when a change of what we offer may be told, in monotonic seconds; infinity: none waits.
     """
 
-    def __init__(self, own: Own, membership: Membership, *, gap_s: float) -> None:
+    def __init__(self, own: Own, membership: Membership, parameters: Parameters) -> None:
         self._own = own
         self._membership = membership
-        self._gap_s = gap_s
+        self._gap_s = parameters.refute_gap_s
+        self._period_s = parameters.gossip_period_s
+        self.deadline = inf
+        self._told_offer_at = -inf
+        self._whole_at = -inf  # when all of CHANGES may be told at once again
         self._boot = membership.own.boot  # as it is on the disk
         self._rose_at = -float("inf")
         self._told_at = -float("inf")
@@ -51,6 +66,7 @@ class Standing:
     def resign(self, *, now: float, wall: float, above: tuple[int, int] | None = None) -> list[Effect]:
         """Sign again, and tell."""
         record = self._own.sign(wall=wall, above=above)
+        self.deadline = inf
         if self._waiting is not None and self._waiting < record.version:
             self._waiting = None
         raised: list[Effect] = []
@@ -83,6 +99,8 @@ class Standing:
 
     def set_health(self, unhealthy: frozenset[str], *, now: float, wall: float) -> list[Effect]:
         """Say which of our services do not work; whoever calls this sees to it that it is not done too often."""
+        # Of one that is not offered yet, or not any more, there is nothing to tell.
+        unhealthy &= {service.name for service in self._own.services}
         if unhealthy == self._own.unhealthy:
             return []
         self._own.unhealthy = unhealthy
@@ -98,6 +116,28 @@ class Standing:
         self._own.shown = shown
         at_once = len(self._membership.members) < MAX_SHOWN_AT_ONCE
         return self.resign(now=now, wall=wall) if at_once else []
+
+    def offer(self, services: Sequence[Service], *, now: float, wall: float) -> list[Effect]:
+        """Say that we offer ``services``, and which of them work: now, or when it is time again.
+
+        Raises:
+            ConfigError: ``record.too-long`` or ``record.invalid``; nothing has changed.
+        """
+        before = self._own.services, self._own.unhealthy
+        self._own.offer(services)
+        if before == (self._own.services, self._own.unhealthy):
+            return []
+        recovered = max(self._whole_at, now) + 1 / RELAYED_PER_S
+        self.deadline = max(now, self._told_offer_at + self._period_s, recovered - CHANGES / RELAYED_PER_S)
+        return self.tell_offer(now=now, wall=wall)
+
+    def tell_offer(self, *, now: float, wall: float) -> list[Effect]:
+        """Sign what we offer, if that has changed and its time has come."""
+        if now < self.deadline:
+            return []
+        self._told_offer_at = now
+        self._whole_at = max(self._whole_at, now) + 1 / RELAYED_PER_S
+        return self.resign(now=now, wall=wall)
 
     def rise_above_buried_untrusted(self, raw: bytes, *, now: float, wall: float) -> list[Effect]:
         """Rise above a record that a peer holds for dead, if it is ours and not outdated already.

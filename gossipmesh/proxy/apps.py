@@ -250,6 +250,11 @@ class AppPool:
             self._expiry_due = expires
             self._expiry.set(expires)
 
+    def forget(self, port: int) -> None:
+        """Close what is idle to an app that is not asked any more; requests that are on their way end as they would."""
+        for _, connection in self._idle.pop(port, ()):
+            connection.close()
+
     def _drop(self, connection: AppConnection) -> None:
         self._doubt(connection.port)
         queue = self._idle.get(connection.port, deque())

@@ -112,7 +112,13 @@ class Inbound:
             connection = ports.apps.take(service.port, certain=certain)
             if connection is not None:
                 quick = QuickDelivery(
-                    ports, stream, connection, load=self._load, over=self._over, general=self._general
+                    ports,
+                    stream,
+                    service,
+                    connection,
+                    load=self._load,
+                    over=self._over,
+                    general=self._general,
                 )
                 quick.start(self._added(stream))
                 return
@@ -122,10 +128,8 @@ class Inbound:
         return Delivery(self._ports, stream, load=self._load, switched=self._switched, over=self._over)
 
     def _general(self, quick: QuickDelivery, connection: AppConnection) -> Delivery:
-        service = self._ports.service(quick.stream.request.service)
-        assert service is not None, "a request was delivered to a service that is not here"
         delivery = self._delivery(quick.stream)
-        delivery.take_over(service, connection, quick.started)
+        delivery.take_over(quick.service, connection, quick.started)
         return delivery
 
     def _added(self, stream: HopStream) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.identity.credentials import Peer
@@ -30,9 +30,9 @@ Decided = Callable[[Source, RequestHead, Service, Decision, Policy], None]
 """Who asked for what of which service, what was decided, and by which policy."""
 
 
-@frozen
+@define(eq=False)
 class OutboundPorts:
-    """Around requests of local apps."""
+    """Around requests of local apps. ``source_service`` and ``external`` may change between two requests."""
 
     node: str
     """This node's name, for Via."""

@@ -46,18 +46,20 @@ class QuickDelivery:
     Args:
         ports: what surrounds it.
         stream: the request's, checked and allowed.
+        service: what it is for, as it was offered when it came.
         connection: to its app, idle until now.
         load: gives how many requests this daemon is delivering.
         over: is told once, when the request is over.
         general: makes a delivery that goes on with the request on this connection.
     """
 
-    __slots__ = ("_connection", "_general_of", "_load", "_over", "_ports", "_started", "stream")
+    __slots__ = ("_connection", "_general_of", "_load", "_over", "_ports", "_started", "service", "stream")
 
     def __init__(
         self,
         ports: InboundPorts,
         stream: HopStream,
+        service: Service,
         connection: AppConnection,
         *,
         load: Callable[[], int],
@@ -66,6 +68,7 @@ class QuickDelivery:
     ) -> None:
         self._ports = ports
         self.stream = stream
+        self.service = service
         self._connection = connection
         self._load = load
         self._over = over

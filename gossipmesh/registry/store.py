@@ -21,7 +21,7 @@ from gossipmesh.identity.chain import VerifiedChain, chain_hash
 from gossipmesh.identity.checks import CHECKS, Checks
 from gossipmesh.identity.record import MemberRecord, refused_services
 from gossipmesh.identity.signed import SKEW_S
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, Serving
 from gossipmesh.registry.digest import Digest, Entry, entry_of
 from gossipmesh.registry.pool import MAX_WAITING, Waiting, WaitingPool
 
@@ -324,7 +324,8 @@ class Registry:
         self._spare.pop(chain.hash, None)
         self._records[record.id] = record
         self._held_bytes.add(record.signed.raw)
-        self._per_token[token_of(chain)] += 1
+        if _has_a_place(record):
+            self._per_token[token_of(chain)] += 1
         self.digest.put(entry_of(record))
 
     def _release(self, held: MemberRecord, *, keep_chain: VerifiedChain | None = None) -> None:
@@ -332,9 +333,10 @@ class Registry:
         chain = self._chains[held.chain_hash]
         del self._records[held.id]
         self._held_bytes.discard(held.signed.raw)
-        self._per_token[token_of(chain)] -= 1
-        if not self._per_token[token_of(chain)]:
-            del self._per_token[token_of(chain)]
+        if _has_a_place(held):
+            self._per_token[token_of(chain)] -= 1
+            if not self._per_token[token_of(chain)]:
+                del self._per_token[token_of(chain)]
         if chain is not keep_chain:
             del self._chains[chain.hash]
 
@@ -387,3 +389,11 @@ class Registry:
 
     def _valid_until(self, record: MemberRecord) -> int:
         return min(record.expires_at, self._chains[record.chain_hash].grants.expires_at)
+
+
+def _has_a_place(record: MemberRecord) -> bool:
+    """Tell whether a record takes one of its token's places: containers leave, and come back under new keys.
+
+    Membership bounds how many of those that left are remembered, whatever token they had.
+    """
+    return record.serving is not Serving.LEAVING

@@ -124,14 +124,16 @@ class Health:
     """Decides on the health of one node's services.
 
     Args:
-        checks: by service.
+        checks: by service, as :meth:`watch` takes them.
         rng: dice for the intervals.
-        now: monotonic seconds; every service is checked for the first time at once.
+        now: monotonic seconds.
     """
 
     def __init__(self, checks: Mapping[str, HealthCheck], *, rng: random.Random, now: float) -> None:
         self._rng = rng
-        self._watched = {name: Watched(check, due=now, since=now) for name, check in checks.items()}
+        self._watched: dict[str, Watched] = {}
+        for service, check in checks.items():
+            self.watch(service, check, now=now)
         self._told = self.unhealthy
         self._tell_at = -inf  # the earliest moment of the next Publish
 
@@ -160,6 +162,17 @@ class Health:
                 begun.append(BeginCheck(name, each.check))
         return [*begun, *self._tell(now=now)]
 
+    def watch(self, service: str, check: HealthCheck, *, now: float) -> None:
+        """Check ``service`` from now on, for the first time at once; nothing that was known of it counts any more.
+
+        Whoever calls this hands in no outcome of a check that was begun before.
+        """
+        self._watched[service] = Watched(check, due=now, since=now)
+
+    def forget(self, service: str) -> None:
+        """Check ``service`` no more, if it is checked; an outcome that is still to come may be handed in."""
+        self._watched.pop(service, None)
+
     def look_again(self, service: str, *, now: float) -> None:
         """Take a sign that an app may be gone, such as a connection that broke: it is checked soon, not judged.
 
@@ -176,7 +189,9 @@ class Health:
 
     def receive(self, service: str, outcome: Outcome, *, now: float) -> list[HealthOutput]:
         """Take how the check of ``service`` ended that :class:`BeginCheck` asked for."""
-        each = self._watched[service]
+        each = self._watched.get(service)
+        if each is None:
+            return []
         was = each.state
         if outcome.result is not Result.UNKNOWN:
             self._judge(each, outcome, now=now)

@@ -223,6 +223,14 @@ class Upstreams:
             Who waits for its turn, and goes now.
         """
         self._policy = traffic
+        return self._renew()
+
+    def set_traffic(self, traffic: Mapping[str, Traffic]) -> list[Waiter]:
+        """Take what this node's own file says now, likewise."""
+        self._traffic = traffic
+        return self._renew()
+
+    def _renew(self) -> list[Waiter]:
         go: list[Waiter] = []
         for upstream in self._upstreams:
             settings = self.traffic_of(upstream.service)

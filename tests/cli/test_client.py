@@ -3,12 +3,15 @@ from __future__ import annotations
 import socket
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.changes import Picture
+from gossipmesh.daemon.news import News
 from gossipmesh.errors import MeshError, StateError, UnreachableError
 
 
@@ -17,6 +20,7 @@ class Node:
 
     def __init__(self) -> None:
         self.left = False
+        self.news = News(lambda: Picture({}, {}, "", lambda _: None, lambda _: {}), first=1, rng=Random(1))
 
     def status(self) -> dict[str, object]:
         return {"name": "web-1"}

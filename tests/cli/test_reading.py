@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -13,6 +14,8 @@ from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.changes import Picture
+from gossipmesh.daemon.news import News
 from gossipmesh.daemon.view import Endpoints, Members, Services, Status
 
 STATUS: Status = {
@@ -65,8 +68,14 @@ ENDPOINTS: Endpoints = {
 CONFIG: dict[str, object] = {"node.zone": {"value": "eu", "origin": "--zone"}}
 
 
+NOTHING = Picture({}, {}, "", lambda _: None, lambda _: {})
+
+
 class Node:
     """A node that always knows the same."""
+
+    def __init__(self) -> None:
+        self.news = News(lambda: NOTHING, first=1, rng=Random(1))
 
     def status(self) -> Status:
         return STATUS

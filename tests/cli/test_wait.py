@@ -1,52 +1,91 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from random import Random
+from typing import cast
 
 import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.view import Readiness, Services
+from gossipmesh.daemon.changes import Picture
+from gossipmesh.daemon.news import News
+from gossipmesh.daemon.view import Endpoints, Readiness
 
 
 class Node:
-    """A node that becomes ready after it was asked ``after`` times."""
+    """A node that is not ready while it ``lacks`` something."""
 
-    def __init__(self, *, after: int = 0, healthy: int = 1) -> None:
-        self.after = after
+    def __init__(self, *, lacks: str = "", healthy: int = 1) -> None:
+        self.lacks = lacks
         self.healthy = healthy
+        self.asked = trio.Event()
+        self.questions = 0
+        self.news = News(self._picture, first=1, rng=Random(1))
+
+    def _picture(self) -> Picture:
+        return Picture({}, {"hello": self.healthy}, self.lacks, lambda _: None, lambda _: {})
+
+    def becomes(self, *, lacks: str = "", healthy: int = 1) -> None:
+        self.lacks, self.healthy, self.asked = lacks, healthy, trio.Event()
+        self.news.touch()
 
     def ready(self) -> Readiness:
-        self.after -= 1
-        return Readiness(self.after < 0, "" if self.after < 0 else "no seed answered yet")
+        self._is_asked()
+        return Readiness(not self.lacks, self.lacks)
 
-    def services(self) -> Services:
-        return {"services": [{"name": "hello", "endpoints": 1, "healthy": self.healthy}]}
+    def endpoints(self, name: str) -> Endpoints | None:
+        self._is_asked()
+        if name != "hello":
+            return None
+        return cast("Endpoints", {"service": name, "endpoints": [{"healthy": bool(self.healthy)}]})
+
+    def _is_asked(self) -> None:
+        self.questions += 1
+        self.asked.set()
 
 
 def run(state: Path, *args: str) -> Result:
     return CliRunner().invoke(cli, ["wait", "--state", str(state), *args])
 
 
-async def waited(node: Node, state: Path, *args: str) -> Result:
+async def nothing(_: Node) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def waited(
+    node: Node, state: Path, *args: str, meanwhile: Callable[[Node], Awaitable[None]] = nothing
+) -> Result:
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(serve_unix, node, state / "admin.sock"))
+        nursery.start_soon(node.news.run)
+        nursery.start_soon(meanwhile, node)
         result = await trio.to_thread.run_sync(run, state, *args)
         nursery.cancel_scope.cancel()
     return result
 
 
-async def test_it_ends_as_soon_as_node_and_service_are_ready(tmp_path: Path) -> None:
-    node = Node(after=2)
-    result = await waited(node, tmp_path, "--service", "hello")
+async def test_it_ends_as_soon_as_node_and_service_are_ready_and_asks_only_when_something_has_changed(
+    tmp_path: Path,
+) -> None:
+    async def mend(node: Node) -> None:
+        await node.asked.wait()
+        node.becomes(healthy=0)
+        await node.asked.wait()
+        node.becomes(healthy=1)
+
+    node = Node(lacks="no seed answered yet")
+    result = await waited(node, tmp_path, "--service", "hello", meanwhile=mend)
     assert (result.exit_code, result.output) == (0, "")
-    assert node.after == -1
+    # Each change makes the answer that waited for it, and one more look at everything.
+    assert node.questions <= 8
 
 
 async def test_when_the_time_is_over_it_says_what_is_missing(tmp_path: Path) -> None:
-    result = await waited(Node(after=1_000), tmp_path, "--timeout", "1ms")
+    result = await waited(Node(lacks="no seed answered yet"), tmp_path, "--timeout", "1ms")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "gossipmesh: not ready after 1ms: no seed answered yet\n"
 

@@ -5,25 +5,29 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 
 from gossipmesh.daemon.admin import (
     FIRST_REQUEST_TIMEOUT_S,
-    MAX_CONNECTIONS,
-    MAX_HEAD,
-    MAX_OFFERED,
     REQUEST_TIMEOUT_S,
     serve_tcp,
     serve_unix,
 )
 from gossipmesh.daemon.answers import PATHS
+from gossipmesh.daemon.changes import Picture
 from gossipmesh.daemon.identities import Identities, Revocations
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.news import News
+from gossipmesh.daemon.places import MAX_CONNECTIONS
+from gossipmesh.daemon.receiving import MAX_HEAD, MAX_OFFERED
 from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
 from gossipmesh.errors import MeshError, StateError
 from gossipmesh.model import Address
+
+NOTHING = Picture({}, {}, "", lambda _: None, lambda _: {})
 
 
 class Node:
@@ -34,6 +38,7 @@ class Node:
         self.drained = self.left = False
         self.recorded = True
         self.offered: list[tuple[str, bytes]] = []
+        self.news = News(lambda: NOTHING, first=1, rng=Random(1))
 
     async def offer(self, kind: str, raw: bytes) -> str:
         await trio.lowlevel.checkpoint()

@@ -34,6 +34,9 @@ class Performed:
     def perform(self, output: Output) -> None:
         self.outputs.append(output)
 
+    def turned(self) -> None:
+        pass
+
 
 def two_who_know_each_other() -> tuple[World, Mesh, Mesh]:
     world = World(7)

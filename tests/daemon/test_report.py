@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,11 +14,12 @@ from attrs import define, evolve, field
 
 import gossipmesh
 from gossipmesh.config.load import load
+from gossipmesh.daemon.changes import FOLLOWED, MEMBERS, READY, SERVICES
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
-from gossipmesh.daemon.view import Explained, OwnService, Readiness
+from gossipmesh.daemon.view import Explained, OwnService, Readiness, ServiceBook
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
@@ -59,7 +62,7 @@ class Around:
     def report(self, mesh: Mesh, *, seeds: tuple[str, ...] = ()) -> NodeReport:
         flags: Mapping[str, object] = {"node.name": mesh.own.name, "node.join": list(seeds)}
         return NodeReport(
-            load(None, {}, flags, root=False),
+            lambda: load(None, {}, flags, root=False),
             mesh,
             Metrics(),
             listening=lambda: self.listening,
@@ -74,6 +77,8 @@ class Around:
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
             policy=lambda: self.policy,
+            book=cast("ServiceBook", None),
+            rng=random.Random(1),
         )
 
 
@@ -328,3 +333,24 @@ async def test_what_is_signed_for_the_mesh_is_handed_on_and_identities_say_what_
     mine = next(each for each in shown if each["id"] == mesh.id.hex())
     assert mine["token_ids"] == [token_id.hex() for token_id in mesh.chain.token_ids]
     assert mine["expires_at"] == mesh.chain.grants.expires_at
+
+
+async def test_what_changes_in_the_mesh_changes_the_index_of_what_is_about_it(world: World) -> None:
+    alice = mesh_of(world)
+    report = Around().report(alice)
+    about = [(SERVICES, "hello"), (SERVICES, ""), (MEMBERS, ""), (READY, "")]
+    before = [report.news.index(topic) for topic in about]
+    world.crash("bob")
+    world.run_until(lambda: not alice.members[world.nodes["bob"].key.id].routable, within=30)
+    report.news.touch()
+    after = [report.news.index(topic) for topic in about]
+    assert [now > then for now, then in zip(after, before, strict=True)] == [True, True, True, False]
+    kinds = {SERVICES: {"name": "hello", "endpoints": 2, "healthy": 1}}
+    events = report.news.after(before[0], frozenset(FOLLOWED))
+    assert events is not None
+    assert {event.kind: json.loads(event.data) for event in events if event.kind == SERVICES} == kinds
+    assert {json.loads(event.data)["name"] for event in events if event.kind == MEMBERS} == {"bob"}
+    # An ejection is this node's own word, and no snapshot's.
+    report.rotation_changed("hello")
+    assert report.news.index(about[0]) > after[0]
+    assert report.news.index(about[2]) == after[2]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
 from attrs import evolve
 
 from gossipmesh.config.load import load
-from gossipmesh.daemon.surroundings import FILES_KEPT, quietly, within_file_limit
+from gossipmesh.daemon.surroundings import FILES_KEPT, hung_up, quietly, terminals, within_file_limit
 
 
 def test_whoever_started_us_may_be_gone() -> None:
@@ -33,3 +34,16 @@ def test_connections_stay_below_the_files_that_may_be_open() -> None:
     modest = evolve(proxy, limits=evolve(proxy.limits, connections=3))
     kept = within_file_limit(evolve(loaded, config=evolve(loaded.config, proxy=modest)))
     assert kept.config.proxy.limits.connections == 3
+
+
+def test_a_terminal_that_is_closed_is_told_from_what_never_was_one() -> None:
+    ours, theirs = os.openpty()
+    reader, writer = os.pipe()
+    assert not hung_up(())
+    assert not hung_up((theirs,))
+    assert hung_up((reader,))
+    os.close(ours)
+    assert hung_up((theirs,))
+    for each in (theirs, reader, writer):
+        os.close(each)
+    assert set(terminals()) <= {0, 1, 2}

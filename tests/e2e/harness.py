@@ -79,7 +79,7 @@ def unused_port() -> int:
         return port
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +120,7 @@ class Node:
 
     def fetch(self, path: str) -> tuple[int, bytes]:
         """Get ``path`` from the admin socket; status 0 while the daemon does not answer there."""
-        connection = _UnixConnection(self.state / "admin.sock")
+        connection = UnixConnection(self.state / "admin.sock")
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -69,9 +70,31 @@ def test_a_daemon_outlives_the_reader_of_its_log(mesh: Mesh) -> None:
     assert first.terminate() == 0
 
 
+class OnATerminal(Node):
+    """A daemon whose standard input is a terminal of its own."""
+
+    terminal = -1
+
+    def start(self) -> OnATerminal:
+        self.terminal, theirs = pty.openpty()
+        with self.out.open("ab") as out, self.err.open("ab") as err:
+            self.process = subprocess.Popen(
+                [COMMAND, "up", "--name", self.name, "--state", str(self.state), *self.arguments],
+                stdin=theirs,
+                stdout=out,
+                stderr=err,
+                env=environment() | self.variables,
+                start_new_session=True,
+            )
+        os.close(theirs)
+        return self
+
+
 def test_a_closed_terminal_is_a_goodbye_and_no_crash(mesh: Mesh) -> None:
     first = mesh.node("first").start().ready()
-    second = mesh.node("second", join=first).start().ready()
+    second = as_kind(OnATerminal, mesh, mesh.node("second", join=first))
+    second.start().ready()
+    os.close(second.terminal)
     assert second.terminate(signal.SIGHUP) == 0
     eventually(lambda: first.members().get("second") == "left")
 

@@ -53,7 +53,7 @@ def node(boot: int = 1, services: tuple[Service, ...] = ()) -> tuple[Standing, M
         root=lambda: bytes(16),
         sign_accusation=lambda *subject: own.accuse(*subject, wall=WALL),
     )
-    return Standing(own, membership, gap_s=LAN.refute_gap_s), membership, own
+    return Standing(own, membership, LAN), membership, own
 
 
 def codes(effects: list[Effect]) -> list[str]:

@@ -92,3 +92,17 @@ def test_only_services_with_requests_under_way_are_looked_at() -> None:
     assert known.handle_timer(now=3.0) == known.handle_timer(now=3.1) == {(A.id, "hello")}
     hello.outliers.progressed(A.id, now=3.2)
     assert known.handle_timer(now=3.2) == set()
+
+
+def test_new_settings_begin_anew_what_they_change_and_nothing_else() -> None:
+    known = upstreams({"hello": Traffic(balancer="random")})
+    hello, other = known.of("hello"), known.of("other")
+    known.set_traffic({"hello": Traffic(balancer="random")})
+    assert (known.of("hello"), known.of("other")) == (hello, other)
+    known.set_traffic({"hello": Traffic(balancer="ewma")})
+    assert known.of("other") is other
+    assert known.of("hello") is not hello
+    assert known.of("hello").traffic.balancer == "ewma"
+    # What is on its way ends where it began.
+    fail(hello, A, picture(A, B))
+    assert known.why_ejected("hello", A.id, now=0.0) == ""
