@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -59,9 +60,9 @@ def by_itself() -> None:
     print("taken", len(held))
 
 
-def in_little_memory(what: str) -> subprocess.CompletedProcess[str]:
+def in_little_memory(what: Callable[[], None]) -> subprocess.CompletedProcess[str]:
     """Run a function of this file in a process that may map little more than it has mapped."""
-    program = f"import test_bombs; test_bombs.limit(); test_bombs.{what}()"
+    program = f"import test_bombs; test_bombs.limit(); test_bombs.{what.__name__}()"
     return subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -79,12 +80,12 @@ def limit() -> None:
 
 
 def test_no_bomb_takes_more_memory_than_a_message_may() -> None:
-    done = in_little_memory("take_all")
+    done = in_little_memory(take_all)
     assert (done.stdout, done.returncode) == ("taken\n", 0), done.stderr[-2_000:]
 
 
 def test_without_limits_a_mebibyte_becomes_more_than_there_is() -> None:
-    done = in_little_memory("by_itself")
+    done = in_little_memory(by_itself)
     assert done.returncode != 0
     assert "MemoryError" in done.stderr
 
