@@ -12,6 +12,7 @@ from gossipmesh.config.places import admin_socket
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 
 TIMEOUT_S: Final = 10.0
+TRIAL_TIMEOUT_S: Final = 60.0
 MAX_BODY: Final = 64 * 1024 * 1024
 OK: Final = 200
 BAD_REQUEST: Final = 400
@@ -89,6 +90,17 @@ class AdminClient:
         """
         answer = _document(*self._request("POST", f"/v1/charter/{kind}", TIMEOUT_S, raw))
         return str(answer.get("answer", ""))
+
+    def try_policy(self, body: bytes, *, signed: bool) -> dict[str, Any]:
+        """Give what a policy would have decided: its text, asked of this node, or a signed question to all members.
+
+        Raises:
+            UnreachableError: nobody answers.
+            ConfigError: the policy is not valid.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        path = "/v1/policy/seen/mesh" if signed else "/v1/policy/seen"
+        return _document(*self._request("POST", path, TRIAL_TIMEOUT_S, body))
 
     def _request(self, method: str, path: str, timeout_s: float, body: bytes = b"") -> tuple[int, bytes]:
         connection = _UnixConnection(self._path, timeout_s)

@@ -23,7 +23,7 @@ import h11
 import trio
 from attrs import frozen
 
-from gossipmesh.daemon.answers import CHARTER, READING, Answer, answer
+from gossipmesh.daemon.answers import CHARTER, READING, TRIALS, Answer, answer
 from gossipmesh.daemon.view import NodeView
 from gossipmesh.errors import StateError
 from gossipmesh.model import Address
@@ -280,7 +280,7 @@ async def _receive_request(
 
 
 def _has_body(request: h11.Request) -> bool:
-    return request.method == b"POST" and request.target.startswith(CHARTER.encode())
+    return request.method == b"POST" and request.target.startswith((CHARTER.encode(), TRIALS.encode()))
 
 
 def _refusal_of_form(request: h11.Request) -> Answer | None:

@@ -42,6 +42,7 @@ from gossipmesh.daemon.surroundings import (
     watch_exhaustion,
     within_file_limit,
 )
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
 from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
@@ -204,7 +205,8 @@ class Node:
             config, self._mesh, self._control, plane, save=save, log=self._log, nursery=nursery
         )
         effects.control = self._control
-        self._served = ServedSync(self._mesh, self._control)
+        self._trials = Trials(self._mesh, self._plane.seen, effects.ask)
+        self._served = ServedSync(self._mesh, self._control, self._trials.answer_untrusted)
         self._health.publish = self._publish_health
         listener = Listener(
             bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._served.serve, count=count
@@ -304,6 +306,7 @@ class Node:
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
             policies=self._policies,
+            trials=self._trials,
             policy=lambda: self._plane.policy,
         )
         admin = self._config.admin.listen

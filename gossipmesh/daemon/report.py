@@ -15,8 +15,9 @@ from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.policies import Policies
-from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
 from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.daemon.view import (
     EndpointEntry,
     Endpoints,
@@ -65,6 +66,7 @@ class NodeReport:
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
         policies: the mesh's policy at this node.
+        trials: tries policies on.
         policy: gives the policy in force.
     """
 
@@ -86,6 +88,7 @@ class NodeReport:
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
         policies: Policies,
+        trials: Trials,
         policy: Callable[[], Policy],
     ) -> None:
         self._loaded = loaded
@@ -103,6 +106,7 @@ class NodeReport:
         self._explain = explain
         self._explain_past = explain_past
         self._policies = policies
+        self._trials = trials
         self._policy = policy
         self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
@@ -279,6 +283,12 @@ class NodeReport:
     async def leave(self) -> None:
         """Leave the mesh."""
         await self._leave()
+
+    async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
+        """Try a policy on."""
+        if signed:
+            return await self._trials.show_everywhere(body)
+        return await self._trials.show_here(body.decode("utf-8", "replace"))
 
     async def offer(self, kind: str, raw: bytes) -> str:
         """Take something signed for the whole mesh."""

@@ -14,8 +14,10 @@ import gossipmesh
 from gossipmesh.config.load import load
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.daemon.view import Explained, OwnService, Readiness
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
@@ -52,6 +54,10 @@ class Around:
         await trio.lowlevel.checkpoint()
         self.left += 1
 
+    async def offer(self, kind: str, raw: bytes) -> str:
+        await trio.lowlevel.checkpoint()
+        return f"{kind} {raw!r}"
+
     def report(self, mesh: Mesh, *, seeds: tuple[str, ...] = ()) -> NodeReport:
         flags: Mapping[str, object] = {"node.name": mesh.own.name, "node.join": list(seeds)}
         return NodeReport(
@@ -64,10 +70,13 @@ class Around:
             ejected=lambda service, node: "silence of 1 s" if (service, node) in self.ejected else "",
             drain=self.drain,
             leave=self.leave,
+            offer=self.offer,
             recorder=self.recorder,
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
+            policies=cast("Policies", self),
+            trials=cast("Trials", self),
             policy=lambda: self.policy,
         )
 
@@ -157,6 +166,7 @@ async def test_members_are_all_shown_with_this_node_among_them_by_name(
         "incarnation": 1 << 32 | alice.members[world.nodes["carol"].key.id].record.incarnation,
         "zone": "",
         "services": ["hello"],
+        "policy_version": 0,
     }
 
 
