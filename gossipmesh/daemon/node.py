@@ -156,13 +156,7 @@ class Node:
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
         watch_exhaustion(count, self._log)
-        damaged = self._state.path / PEERS_DAMAGED
-        damaged.unlink(missing_ok=True)
-        self._remembered = Remembered(self._state.load_peers())
-        if damaged.exists():
-            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
-            self._log.warning("state.peers-damaged", detail=text)
-        self._former = self._remembered.addresses
+        self._recall_peers()
         try:
             bind = pick_mesh_address(config.node.bind)
         except OSError as error:
@@ -184,21 +178,8 @@ class Node:
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
         )
-        self._policies = self._make_policies()
-        effects = Effects(
-            self._mesh,
-            udp,
-            identity,
-            state=self._state,
-            metrics=self._metrics,
-            log=self._log,
-            nursery=nursery,
-            resolve=self._addresses_of,
-            may_give_up=bool(config.node.join) and self._enrolment.fresh,
-            snapshot_changed=self._plane.snapshot_changed,
-            end_channels=self._end_channels,
-            policy_changed=self._policies.changed,
-        )
+        self._policies = Policies(self._mesh, self._plane, publish=self._publish_policy, log=self._log)
+        effects = self._make_effects(udp, identity)
         self._control = Control(self._mesh, udp, effects)
         plane, save = self._plane, self._save_peers
         self._ending = Ending(
@@ -226,13 +207,30 @@ class Node:
         self.seeds_resolved(resolved)
         self._say_hello()
 
-    def _make_policies(self) -> Policies:
-        mesh, plane = self._mesh, self._plane
+    def _make_effects(self, udp: UdpSocket, identity: ChannelIdentity) -> Effects:
+        return Effects(
+            self._mesh,
+            udp,
+            identity,
+            state=self._state,
+            metrics=self._metrics,
+            log=self._log,
+            nursery=self._nursery,
+            resolve=self._addresses_of,
+            may_give_up=bool(self._config.node.join) and self._enrolment.fresh,
+            snapshot_changed=self._plane.snapshot_changed,
+            end_channels=self._end_channels,
+            policy_changed=self._policies.changed,
+        )
 
-        def publish(version: int, tag: bytes, gate: int) -> None:
-            self._control.post(lambda now, wall: mesh.show_policy(version, tag, gate, now=now, wall=wall))
-
-        return Policies(mesh, plane, publish=publish, log=self._log)
+    def _recall_peers(self) -> None:
+        damaged = self._state.path / PEERS_DAMAGED
+        damaged.unlink(missing_ok=True)
+        self._remembered = Remembered(self._state.load_peers())
+        if damaged.exists():
+            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
+            self._log.warning("state.peers-damaged", detail=text)
+        self._former = self._remembered.addresses
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
@@ -344,6 +342,9 @@ class Node:
 
     def _note_unreachable(self, node: NodeId, why: str) -> None:
         self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
+
+    def _publish_policy(self, version: int, tag: bytes, gate: int) -> None:
+        self._control.post(lambda now, wall: self._mesh.show_policy(version, tag, gate, now=now, wall=wall))
 
     async def _publish_health(self) -> None:
         # What holds when it is read, so that of two that overtake each other both say the same.
