@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from gossipmesh.policy.decision import DEFAULT_RULE, Decision, Source
 from gossipmesh.policy.paths import NONE, PathIndex
@@ -229,6 +229,10 @@ class _Compiled:
         )
 
 
+def _services_with_paths(rules: Sequence[Rule]) -> frozenset[str]:
+    return frozenset(name for rule in rules if rule.paths for name in rule.services)
+
+
 @frozen
 class Policy:
     """Who may call what: rules and the default, of one version."""
@@ -239,16 +243,18 @@ class Policy:
     """``audit``: what is denied is counted and told, and let through by the shell."""
     version: int = 0
     """Of the document that says it; 0: there is none."""
-    _compiled: _Compiled = field(init=False, eq=False, repr=False)
-    _with_paths: frozenset[str] = field(init=False, eq=False, repr=False)
-
-    @_compiled.default
-    def _compile(self) -> _Compiled:
-        return _Compiled(self.rules, self.default_allow)
-
-    @_with_paths.default
-    def _find_paths(self) -> frozenset[str]:
-        return frozenset(name for rule in self.rules if rule.paths for name in rule.services)
+    _compiled: _Compiled = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda policy: _Compiled(policy.rules, policy.default_allow), takes_self=True),
+    )
+    _with_paths: frozenset[str] = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda policy: _services_with_paths(policy.rules), takes_self=True),
+    )
 
     @classmethod
     def of_default(cls, allow: bool) -> Policy:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.model import NodeId
 from gossipmesh.policy.decision import DEFAULT_RULE, Decision, Source
 from gossipmesh.policy.paths import ambiguous_path, folded
-from gossipmesh.policy.rules import MAX_MEMO, Kind, Policy, Rule, Subject
+from gossipmesh.policy.rules import MAX_MEMO, MAX_WEIGHT, Kind, Policy, Rule, Subject
 
 NODE = NodeId(b"w" * 32)
 WEB = Source(NODE, "web", frozenset({"web", "cron"}), frozenset({"ops"}))
@@ -123,6 +123,7 @@ def naive(policy: Policy, asked: tuple[Source, str, bytes, bytes], tcp: bool) ->
     return policy.default_allow, {DEFAULT_RULE}
 
 
+@settings(deadline=None)
 @given(RULES, st.booleans(), st.lists(ASKED, min_size=1, max_size=20), st.booleans())
 def test_the_compiled_decision_is_the_naive_one(
     rules: tuple[Rule, ...], default: bool, asked: list[tuple[Source, str, bytes, bytes]], tcp: bool
@@ -136,6 +137,7 @@ def test_the_compiled_decision_is_the_naive_one(
         assert decision.rule in labels
 
 
+@settings(deadline=None)
 @given(RULES, ASKED, st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_rules_means_nothing(
     rules: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes], tcp: bool, rng: Random
@@ -146,6 +148,7 @@ def test_the_order_of_rules_means_nothing(
     assert decided[0] == decided[1]
 
 
+@settings(deadline=None)
 @given(RULES, RULES, ASKED, st.booleans())
 def test_what_is_denied_stays_so_whatever_else_is_allowed(
     rules: tuple[Rule, ...], more: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes], tcp: bool
@@ -155,6 +158,7 @@ def test_what_is_denied_stays_so_whatever_else_is_allowed(
         assert not Policy((*more, *rules), True).decide(*asked, tcp=tcp).allow
 
 
+@settings(deadline=None)
 @given(RULES, ASKED)
 def test_another_spelling_of_a_path_is_never_allowed_more(
     rules: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes]
@@ -253,3 +257,21 @@ def test_what_a_caller_may_choose_freely_fills_no_memory() -> None:
 def test_two_policies_are_equal_if_they_say_the_same() -> None:
     assert Policy((Rule(True, "x"),), version=3) == Policy((Rule(True, "x"),), version=3)
     assert Policy((Rule(True, "x"),)) != Policy((Rule(True, "y"),))
+
+
+def test_callers_that_each_match_other_rules_with_many_paths_fill_no_memory() -> None:
+    many = tuple(b"/%d" % number for number in range(256))
+    rules = tuple(
+        Rule(True, f"rule {n}", (Subject(Kind.SERVICE, f"s{n}"), Subject(Kind.GROUP, "ops")), paths=many)
+        for n in range(64)
+    )
+    policy = Policy(rules)
+    for number in range(64):
+        asked = Source(NODE, f"s{number}", frozenset({f"s{number}"}))
+        assert policy.decide(asked, "orders", b"GET", b"/255").allow
+    assert policy.remembered == 64
+    heavy = MAX_WEIGHT // (64 * 257)
+    for number in range(4 * heavy):
+        names = frozenset(f"s{number}-{each}" for each in range(64 * 64))
+        policy.decide(Source(NODE, f"x{number}", names, frozenset({"ops"})), "orders", b"GET", b"/255")
+        assert policy.remembered <= 64 + MAX_WEIGHT // (64 * 64)
