@@ -17,6 +17,7 @@
 ``trace.py``     save the flight recorder
 ``replay.py``    the part of ``sim`` that runs a saved one again
 ``leave.py``     drain: take no more work; leave the mesh
+``revoke.py``    revoke a node, a token or an issuer; who is revoked
 ``sim.py``       run the simulator
 ``client.py``    the admin API, over the unix socket
 ``render.py``    what goes to stdout; tables for people

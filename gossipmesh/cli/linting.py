@@ -139,7 +139,7 @@ def _show(tried: Mapping[str, Any]) -> None:
         (
             each["verdict"],
             str(each["count"]),
-            each["source"] or each["source_node"],
+            each["source"] or each["caller"],
             each["service"],
             each["method"],
             each["path"],

@@ -94,7 +94,7 @@ def _comments(document: Mapping[str, Any]) -> list[str]:
     have = sum(each["version"] == entry["version"] for each in some)
     lines = [
         about,
-        f"# known to {have} of {len(some)} nodes; this one goes by version {document['in_force']}",
+        f"# known to {have} of {len(some)} nodes; this one goes by version {document['enforced']}",
     ]
     if entry["stages"]:
         lines.append(f"# rolled out in {len(entry['stages'])} stages: {document['verdict']}")

@@ -18,6 +18,9 @@
 ``ending.py``       how a node stops: draining, leaving, or at once
 ``recorder.py``     the flight recorder: what membership was told lately, in a ring
 ``surroundings.py`` who started the process, and how many files it may open
+``served.py``       the sync channels that peers opened to us
+``keeping.py``      what is signed for the whole mesh, on its way to the disk
+``identities.py``   who may be revoked and who is, as the admin API shows it
 ``ports.py``        binding what is listened on, with errors that name the flag
 ``remembered.py``   whom a node remembers from one start to the next
 ``report.py``       a running node, as the admin API sees it

@@ -176,7 +176,7 @@ class Policies:
             text="" if wanted is None else wanted.document.text,
             body="" if wanted is None else wanted.document.body.hex(),
             default=default,
-            in_force=self._version_in_force(),
+            enforced=self._version_in_force(),
             verdict="" if report is None else report.verdict.name.lower(),
             stage=0 if report is None else report.stage,
             nodes=list(self._nodes()),

@@ -71,7 +71,7 @@ class PolicyShown(TypedDict):
     """The signed bytes in hex, which the hash is of."""
     default: Literal["allow", "deny"]
     """What holds where there is no document."""
-    in_force: int
+    enforced: int
     """The version by which this node decides now."""
     verdict: str
     stage: int
@@ -98,7 +98,7 @@ class TrialFinding(TypedDict):
     """Who was asked."""
     source: str
     """The service that the caller spoke as, or empty."""
-    source_node: str
+    caller: str
     service: str
     method: str
     path: str

@@ -180,7 +180,7 @@ class Trials:
                 TrialFinding(
                     node=name,
                     source=asked.source.service,
-                    source_node=self._name_of(asked.source.node),
+                    caller=self._name_of(asked.source.node),
                     service=asked.service,
                     method=asked.method.decode("ascii", "replace"),
                     path=asked.path.decode("ascii", "replace"),

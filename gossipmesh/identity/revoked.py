@@ -30,7 +30,8 @@ class Revocations:
     def __init__(self) -> None:
         self._entries: dict[bytes, Revocation] = {}
         self._by_target: dict[bytes, tuple[Revocation, ...]] = {}
-        self._digest = self._compute_digest()
+        self._raws: set[bytes] = set()
+        self._digest: bytes | None = None
 
     def __len__(self) -> int:
         """Count the entries."""
@@ -44,11 +45,19 @@ class Revocations:
     @property
     def digest(self) -> bytes:
         """What tells two sets apart, 16 bytes: their keys, and which of them can still be proved to a newcomer."""
+        if self._digest is None:
+            # Made when it is asked for: a page of a full set brings hundreds of entries at once.
+            keys = sorted(key + bytes([entry.authorised.current]) for key, entry in self._entries.items())
+            self._digest = crypto.blake2b(b"".join(keys), DIGEST_BYTES)
         return self._digest
 
     def get(self, key: bytes) -> Revocation | None:
         """Give the entry of this key."""
         return self._entries.get(key)
+
+    def holds(self, raw: bytes) -> bool:
+        """Tell whether these very bytes were verified and are held: then they need not be looked at."""
+        return raw in self._raws
 
     def offer(self, entry: Revocation) -> bool:
         """Take a verified entry; tell whether the set is another one now.
@@ -61,9 +70,24 @@ class Revocations:
             return False
         if held is None:
             self._make_room(entry)
+        self._take_out(entry.key)
         self._entries[entry.key] = entry
-        self._index()
+        self._raws.add(entry.raw)
+        self._by_target[entry.target] = (*self._by_target.get(entry.target, ()), entry)
+        self._digest = None
         return True
+
+    def _take_out(self, key: bytes) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._raws.discard(entry.raw)
+        left = tuple(each for each in self._by_target[entry.target] if each.key != key)
+        if left:
+            self._by_target[entry.target] = left
+        else:
+            del self._by_target[entry.target]
+        self._digest = None
 
     def _make_room(self, entry: Revocation) -> None:
         if not entry.signer.is_root:
@@ -79,24 +103,22 @@ class Revocations:
                 "revocation.full",
                 f"no room for more revocations by {entry.signer}: revoke the token instead, or let a root sign",
             )
-        del self._entries[last.key]
+        self._take_out(last.key)
 
     def expire(self, *, wall: float) -> bool:
         """Drop what has expired by itself; tell whether there was any."""
         gone = [key for key, entry in self._entries.items() if entry.expired(wall)]
         for key in gone:
-            del self._entries[key]
-        if gone:
-            self._index()
+            self._take_out(key)
         return bool(gone)
 
     def recheck(self, trust: TrustStore) -> None:
         """Take that the roots were replaced: mark what can no longer be proved to a newcomer. Nothing is dropped."""
-        for key, entry in self._entries.items():
+        for key, entry in list(self._entries.items()):
             current = is_current(entry.authorised, trust)
             if current != entry.authorised.current:
-                self._entries[key] = evolve(entry, authorised=evolve(entry.authorised, current=current))
-        self._index()
+                self._take_out(key)
+                self.offer(evolve(entry, authorised=evolve(entry.authorised, current=current)))
 
     def find(self, subject: VerifiedChain | Signer) -> Revocation | None:
         """Give an entry that revokes ``subject``, if one does."""
@@ -116,14 +138,3 @@ class Revocations:
         names: tuple[bytes, ...] = (*signer.token_ids, *signer.issuers, signer.key)
         voiding = (each for name in names for each in self._by_target.get(name, ()) if each.voids)
         return any(each.names(signer) for each in voiding)
-
-    def _index(self) -> None:
-        by_target: dict[bytes, tuple[Revocation, ...]] = {}
-        for entry in self._entries.values():
-            by_target[entry.target] = (*by_target.get(entry.target, ()), entry)
-        self._by_target = by_target
-        self._digest = self._compute_digest()
-
-    def _compute_digest(self) -> bytes:
-        keys = sorted(key + bytes([entry.authorised.current]) for key, entry in self._entries.items())
-        return crypto.blake2b(b"".join(keys), DIGEST_BYTES)

@@ -20,6 +20,10 @@
 - ``reconciling``: when to compare registries with whom, greetings, stream probes; both ends
 - ``partners``: with whom registries are compared as a matter of routine
 - ``renewing``: how chains outlive their tokens; both ends
+- ``charter``: what is signed for the whole mesh: bundles, revocations, the policy document
+- ``charter_messages``: how two nodes tell each other what they hold of it
+- ``pulling``: when its digest is told, and who is asked for it; both ends
+- ``carrying``: effects turned into outputs, and what a revocation means
 - ``joining``: seeds, tried for ever
 - ``routes``: display names, and the snapshot of endpoints that the data plane reads
 """

@@ -78,7 +78,7 @@ class Charter:
         self._refused: dict[bytes, str] = {}
         self._policy: HeldPolicy | None = None
         self.revocations: Final = Revocations()
-        self._digest = self._compute_digest()
+        self._digest: bytes | None = None
 
     # --- what is held ---
 
@@ -95,6 +95,8 @@ class Charter:
     @property
     def digest(self) -> bytes:
         """What tells two charters apart, 8 bytes; none where nothing but the mesh's first bundle is held."""
+        if self._digest is None:
+            self._digest = self._compute_digest()
         return self._digest
 
     def is_revoked(self, chain: VerifiedChain) -> bool:
@@ -181,6 +183,8 @@ class Charter:
             RemoteProtocolError: as :func:`~gossipmesh.identity.revocation.verify_revocation_untrusted`.
             TrustError: ``revocation.full``.
         """
+        if self.revocations.holds(raw):
+            return []
         entry = verify_revocation_untrusted(raw, self._trust, wall=wall, retired=retired)
         if not self.revocations.offer(entry):
             return []
@@ -259,7 +263,7 @@ class Charter:
         ]
         before, now = self._policy, max(standing, key=lambda held: held.order, default=None)
         self._policy = now
-        self._digest = self._compute_digest()
+        self._digest = None
         if (before and before.document.hash) == (now and now.document.hash):
             return []
         changed = PolicyChanged(b"" if now is None else now.raw, None if now is None else now.document)

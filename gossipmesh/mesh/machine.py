@@ -21,7 +21,7 @@ from gossipmesh.mesh.carrying import Carrying
 from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.effects import Effect
 from gossipmesh.mesh.exchanges import encode_refusal
-from gossipmesh.mesh.outputs import Output, Refused
+from gossipmesh.mesh.outputs import BundlesChanged, Output, PolicyChanged, Refused, RevocationsChanged
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, Serving
@@ -311,7 +311,7 @@ class Mesh:
     def offer_untrusted(self, kind: str, raw: bytes, *, now: float, wall: float) -> tuple[str, list[Output]]:
         """Take something signed for the whole mesh: a ``bundle``, a ``revocation`` or a ``policy``.
 
-        Gives ``taken``, ``stale`` or ``refused: `` and why.
+        Gives ``taken``, ``stale`` (it is held already, or something newer is) or ``refused: `` and why.
         """
         self._now, self._wall = now, wall
         try:
@@ -319,7 +319,8 @@ class Mesh:
         except (RemoteProtocolError, ConfigError) as error:
             return f"refused: {error}", [Refused(error.code)]
         self._pulling.note_change(now=now)
-        return ("taken" if said else "stale"), self._carry([*said])
+        taken = any(isinstance(each, PolicyChanged | RevocationsChanged | BundlesChanged) for each in said)
+        return ("taken" if taken else "stale"), self._carry([*said])
 
     # --- inside ---
 

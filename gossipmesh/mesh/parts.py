@@ -98,6 +98,11 @@ class Parts:
             rng=rng,
             revoked=self.charter.is_revoked,
         )
+        self._make_paths(setup, rng)
+        self.routes = Routes(setup.key.id, self.membership, self.registry, refused_services)
+
+    def _make_paths(self, setup: Setup, rng: random.Random) -> None:
+        """Make what messages come and go by."""
         self.reach = Reach(self.exchanges, self.membership, root=lambda: self.registry.digest.root, rng=rng)
         self.detour = Detour(
             self.exchanges, timeout_s=setup.parameters.probe_period_s, charter=lambda: self.charter.digest
@@ -134,7 +139,6 @@ class Parts:
             reach=self.reach,
             pulling=self.pulling,
         )
-        self.routes = Routes(setup.key.id, self.membership, self.registry, refused_services)
 
     def _make_reconciling(self, setup: Setup, rng: random.Random) -> Reconciling:
         joining = Joining(

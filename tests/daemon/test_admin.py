@@ -13,10 +13,12 @@ from gossipmesh.daemon.admin import (
     FIRST_REQUEST_TIMEOUT_S,
     MAX_CONNECTIONS,
     MAX_HEAD,
+    MAX_OFFERED,
     REQUEST_TIMEOUT_S,
     serve_tcp,
     serve_unix,
 )
+from gossipmesh.daemon.identities import Identities, Revocations
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.view import Endpoints, Members, Readiness, Services, Status
 from gossipmesh.errors import MeshError, StateError
@@ -30,6 +32,18 @@ class Node:
         self.readiness = Readiness(not waits_for, waits_for)
         self.drained = self.left = False
         self.recorded = True
+        self.offered: list[tuple[str, bytes]] = []
+
+    async def offer(self, kind: str, raw: bytes) -> str:
+        await trio.lowlevel.checkpoint()
+        self.offered.append((kind, raw))
+        return "taken" if raw == b"good" else "refused: version 3 is older"
+
+    def revocations(self) -> Revocations:
+        return {"revocations": []}
+
+    def identities(self) -> Identities:
+        return {"identities": []}
 
     def status(self) -> Status:
         return {
@@ -350,3 +364,22 @@ async def test_an_answer_names_no_script_that_a_browser_would_run() -> None:
         answer = await said(stream, get("/v1/services/<script>", str(address)))
         assert b"x-content-type-options: nosniff" in answer
         assert b"<script>" not in answer
+
+
+async def test_what_is_signed_for_the_mesh_comes_as_a_body_over_the_unix_socket_only(tmp_path: Path) -> None:
+    def offer(raw: bytes) -> bytes:
+        head = get("/v1/charter/policy", "localhost", method="POST", more=f"Content-Length: {len(raw)}\r\n")
+        return head + raw
+
+    node, path = Node(), tmp_path / "admin.sock"
+    async with over_unix(node, path):
+        for raw, status in ((b"good", b"200"), (b"bad", b"409"), (bytes(MAX_OFFERED + 1), b"413")):
+            answer = await said(await trio.open_unix_socket(path), offer(raw))
+            assert answer.startswith(b"HTTP/1.1 " + status), answer
+            if status == b"409":
+                assert b'"error": "version 3 is older"' in answer
+        assert node.offered == [("policy", b"good"), ("policy", b"bad")]
+    async with over_tcp(node) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        assert (await said(stream, offer(b"good"))).startswith(b"HTTP/1.1 4")
+    assert len(node.offered) == 2

@@ -56,7 +56,7 @@ class Around:
 
     async def offer(self, kind: str, raw: bytes) -> str:
         await trio.lowlevel.checkpoint()
-        return f"{kind} {raw!r}"
+        return f"{kind}: {len(raw)}"
 
     def report(self, mesh: Mesh, *, seeds: tuple[str, ...] = ()) -> NodeReport:
         flags: Mapping[str, object] = {"node.name": mesh.own.name, "node.join": list(seeds)}
@@ -312,3 +312,17 @@ async def test_requests_are_explained_by_whoever_knows_them(world: World) -> Non
         "asked": ("GET", "http://hello/", [("a", "b")])
     }
     assert report.explain_past("r-1") == {"asked": "r-1"}
+
+
+async def test_what_is_signed_for_the_mesh_is_handed_on_and_identities_say_what_a_revocation_may_name(
+    world: World,
+) -> None:
+    mesh = mesh_of(world)
+    report = Around().report(mesh)
+    assert await report.offer("policy", b"123") == "policy: 3"
+    assert report.revocations() == {"revocations": []}
+    shown = report.identities()["identities"]
+    assert {each["name"] for each in shown} >= {mesh.own.name}
+    mine = next(each for each in shown if each["id"] == mesh.id.hex())
+    assert mine["token_ids"] == [token_id.hex() for token_id in mesh.chain.token_ids]
+    assert mine["expires_at"] == mesh.chain.grants.expires_at

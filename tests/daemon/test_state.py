@@ -198,3 +198,14 @@ def test_a_boot_count_at_its_end_still_lets_the_node_start_and_say_so(tmp_path: 
         state.load_or_make_key(os.urandom)
         state.raise_boot(MAX_BOOT)
         assert state.next_boot() == MAX_BOOT
+
+
+def test_revocations_and_policies_are_kept_and_a_damaged_file_stops_the_start(tmp_path: Path) -> None:
+    with StateDirectory(tmp_path / "state") as state:
+        assert state.load_charter() == ([], [])
+        state.save_charter([b"one", b"other"], [b"policy"])
+        assert state.load_charter() == ([b"one", b"other"], [b"policy"])
+        path = state.path / "charter"
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(StateError, match="charter is damaged: it was cut short or altered; restore it"):
+            state.load_charter()

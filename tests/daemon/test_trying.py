@@ -90,7 +90,7 @@ async def test_what_was_allowed_and_would_be_denied_is_counted_here(lab: Lab) ->
     assert (shown["requests"], shown["denied"], shown["allowed"], shown["unknown"]) == (2, 2, 0, 0)
     assert [node["node"] for node in shown["nodes"]] == ["alice"]
     found = shown["findings"][0]
-    assert (found["source"], found["source_node"], found["path"], found["rule"]) == (
+    assert (found["source"], found["caller"], found["path"], found["rule"]) == (
         "hello",
         "carol",
         "/x",

@@ -272,11 +272,11 @@ def test_hundreds_of_revocations_are_paged_to_a_newcomer(seed: int) -> None:
     world.populate(3)
     world.run(1)
     dice = random.Random(seed)
-    for _ in range(300):
+    for _ in range(600):
         raw = revocation(world, RevocationKind.NODE, NodeId(dice.randbytes(32)))
         assert offer(world, "n0", "revocation", raw) == "taken"
     late = world.add("late", seeds=["n0"])
-    world.run_until(lambda: late.running.joined and len(late.running.charter.revocations) == 300, within=20)
+    world.run_until(lambda: late.running.joined and len(late.running.charter.revocations) == 600, within=20)
     world.run(5)
     assert len({node.running.charter.digest for node in world.up}) == 1
 
