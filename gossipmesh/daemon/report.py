@@ -234,8 +234,8 @@ class NodeReport:
         return self._explain_past(name)
 
     def config(self) -> Mapping[str, object]:
-        """Give the effective configuration."""
-        return self._loaded.describe()
+        """Give the effective configuration, and what the mesh's policy says in place of some of it."""
+        return self._loaded.describe() | self._policies.traffic()
 
     def ready(self) -> Readiness:
         """Tell whether the node has joined, is in step, listens, and does not drain."""

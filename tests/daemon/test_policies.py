@@ -105,6 +105,14 @@ async def test_a_document_without_stages_is_in_force_at_once_and_told(lab: Lab) 
     assert [entry["version"] for entry in lab.policies.history()] == [3]
 
 
+async def test_how_the_policy_has_requests_treated_is_part_of_the_configuration(lab: Lab) -> None:
+    assert lab.policies.traffic() == {}
+    lab.offer(3, DENY + "\n[service.hello]\nbalancer = 'ewma'\n")
+    shown: Any = lab.policies.traffic()["policy.service"]
+    assert shown["origin"] == "policy version 3"
+    assert shown["value"]["hello"]["balancer"] == "ewma"
+
+
 async def test_where_the_document_falls_the_default_of_the_mesh_is_in_force_again(lab: Lab) -> None:
     lab.offer(3, DENY)
     lab.policies.changed(None)

@@ -54,6 +54,9 @@ class Around:
         await trio.lowlevel.checkpoint()
         self.left += 1
 
+    def traffic(self) -> dict[str, dict[str, object]]:
+        return {"policy.service": {"value": {}, "origin": "policy version 7"}}
+
     async def offer(self, kind: str, raw: bytes) -> str:
         await trio.lowlevel.checkpoint()
         return f"{kind}: {len(raw)}"
@@ -75,7 +78,7 @@ class Around:
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
-            policies=cast("Policies", self),
+            policies=cast("Policies", self),  # Of which it asks for the traffic here.
             trials=cast("Trials", self),
             policy=lambda: self.policy,
         )
