@@ -13,6 +13,7 @@ from gossipmesh.config.places import admin_socket
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 
 TIMEOUT_S: Final = 10.0
+TRIAL_TIMEOUT_S: Final = 60.0
 MAX_BODY: Final = 64 * 1024 * 1024
 OK: Final = 200
 BAD_REQUEST: Final = 400
@@ -118,6 +119,17 @@ class AdminClient:
         """
         answer = document_of(*self._exchange("POST", f"/v1/charter/{kind}", TIMEOUT_S, raw)[:2])
         return str(answer.get("answer", ""))
+
+    def try_policy(self, body: bytes, *, signed: bool) -> dict[str, Any]:
+        """Give what a policy would have decided: its text, asked of this node, or a signed question to all members.
+
+        Raises:
+            UnreachableError: nobody answers.
+            ConfigError: the policy is not valid.
+            MeshError: ``admin.refused``, with what the daemon says.
+        """
+        path = "/v1/policy/seen/mesh" if signed else "/v1/policy/seen"
+        return document_of(*self._exchange("POST", path, TRIAL_TIMEOUT_S, body)[:2])
 
     def _request(self, method: str, path: str, timeout_s: float) -> tuple[int, bytes]:
         return self._exchange(method, path, timeout_s)[:2]

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import click
 
-from gossipmesh.cli.options import with_json
-from gossipmesh.cli.render import put
+from gossipmesh.cli.client import AdminClient
+from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
+from gossipmesh.cli.render import put, show_table, span
 from gossipmesh.config.policy_text import PolicyText, read_policy
-from gossipmesh.errors import ConfigError
+from gossipmesh.daemon.root import load_authority
+from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import check_authority, sign_as_authority
+from gossipmesh.identity.grants import Capability
+from gossipmesh.mesh.trial_messages import LABEL, Question, encode_question
+from gossipmesh.model import NodeId, Protocol
 from gossipmesh.policy.document import MAX_TEXT
+from gossipmesh.policy.lint import Known
+from gossipmesh.policy.lint import lint as check
 
 
 def policy_of_file(file: Path) -> PolicyText:
@@ -36,26 +47,107 @@ def policy_of_file(file: Path) -> PolicyText:
     return read_policy(text, file=str(file))
 
 
-@click.command(short_help="Say what is wrong with a policy.")
+@click.command(short_help="Say what is wrong or odd about a policy, and what it would have denied.")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--seen", is_flag=True, help="Try it on what this node's services were asked for in the last hour."
+)
+@click.option(
+    "--root",
+    "authority",
+    type=SomePath(path_type=Path),
+    metavar="DIR|TOKENFILE",
+    help="With --seen: ask every member; paths may be private, so whoever may sign policies has to sign the question.",
+)
+@with_state
 @with_json
 @click.pass_context
-def lint(ctx: click.Context, *, file: Path, as_json: bool) -> None:
-    """Say what is wrong with the policy in FILE. Exit status 1: no node would take it."""
+def lint(
+    ctx: click.Context, *, file: Path, seen: bool, authority: Path | None, state: Path, as_json: bool
+) -> None:
+    """Say what is wrong or odd about the policy in FILE; with --seen also what it would have denied.
+
+    Exit status 1: no node would take it, or it would have denied requests that were allowed.
+    """
+    if authority is not None and not seen:
+        raise click.UsageError("--root goes with --seen")
     try:
         found = policy_of_file(file)
     except ConfigError as error:
         if as_json:
-            put(json.dumps({"valid": False, "error": str(error)}))
+            put(json.dumps({"valid": False, "error": str(error), "findings": [], "seen": None}))
         click.echo(f"gossipmesh: {error}", err=True)
         ctx.exit(1)
+    findings = check(found.policy, _known(state))
+    tried = _try_on(AdminClient(state), found.text, authority) if seen else None
     if as_json:
-        put(
-            json.dumps(
-                {"valid": True, "error": "", "rules": len(found.policy.rules), "mode": found.policy.mode}
-            )
-        )
+        rows = [{"level": f.level, "code": f.code, "rule": f.rule, "text": f.text} for f in findings]
+        put(json.dumps({"valid": True, "error": "", "findings": rows, "seen": tried}))
     else:
-        put(
-            f"{file}: valid, {len(found.policy.rules)} rules, {len(found.traffics)} services, {found.policy.mode} mode"
+        size = f"{len(found.policy.rules)} rules, {len(found.traffics)} services, {found.policy.mode} mode"
+        put(f"{file}: valid; {size}")
+        for each in findings:
+            put(f"{each.level}: {f'{each.rule}: ' if each.rule else ''}{each.text}")
+        if tried is not None:
+            _show(tried)
+    if tried is not None and tried["denied"]:
+        ctx.exit(1)
+
+
+def _known(state: Path) -> Known:
+    """Give what a running daemon knows of the mesh; nothing, where none runs: a file can be looked at anywhere."""
+    client = AdminClient(state)
+    try:
+        members = client.document("/v1/members")["members"]
+    except MeshError:
+        return Known()
+    offered = {name for member in members for name in member["services"]}
+    return Known(nodes=frozenset(member["id"] for member in members), services=_protocols(client, offered))
+
+
+def _protocols(client: AdminClient, names: set[str]) -> dict[str, Protocol]:
+    found = {}
+    for name in names:
+        answer = client.document(f"/v1/can?{urlencode({'source': f'service:{name}', 'service': name})}")
+        found[name] = Protocol(answer["protocol"])
+    return found
+
+
+def _try_on(client: AdminClient, text: str, authority: Path | None) -> dict[str, Any]:
+    if authority is None:
+        return client.try_policy(text.encode(), signed=False)
+    signer, trust = load_authority(authority)
+    wall = wall_now()
+    check_authority(signer, trust, Capability.POLICY, wall=wall)
+    asker = NodeId(bytes.fromhex(client.document("/v1/status")["id"]))
+    body = encode_question(Question(int(wall), asker, text))
+    return client.try_policy(sign_as_authority(LABEL, body, signer, trust.mesh_id), signed=True)
+
+
+def _show(tried: Mapping[str, Any]) -> None:
+    nodes = [each for each in tried["nodes"] if each["answered"]]
+    put(
+        f"would have denied {tried['denied']} of {tried['requests']} requests in the last hour, "
+        f"and allowed {tried['allowed']} that were denied ({len(nodes)} nodes)"
+    )
+    if tried["unknown"]:
+        put(f"of {tried['unknown']} requests too little is kept to tell")
+    for each in tried["nodes"]:
+        if not each["answered"]:
+            put(f"no answer from {each['node']}: {each['why']}")
+    rows = [
+        (
+            each["verdict"],
+            str(each["count"]),
+            each["source"] or each["caller"],
+            each["service"],
+            each["method"],
+            each["path"],
+            each["rule"],
+            each["node"],
+            f"{span(each['ago_s'])} ago",
         )
+        for each in sorted(tried["findings"], key=lambda each: -each["count"])
+    ]
+    if rows:
+        show_table(("WOULD", "REQUESTS", "SOURCE", "SERVICE", "METHOD", "PATH", "RULE", "AT", "LAST"), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.linting import lint, policy_of_file
 from gossipmesh.cli.options import with_json, with_state
 from gossipmesh.cli.render import put, show_table
+from gossipmesh.config.policy_diff import differences
+from gossipmesh.config.policy_text import read_policy
 
 SHORT_HASH = 8
 
@@ -38,15 +39,12 @@ policy.add_command(rollback)
 @with_json
 @click.pass_context
 def diff(ctx: click.Context, *, file: Path, state: Path, as_json: bool) -> None:
-    """Show how FILE differs from the newest policy document. Exit status 1: it does."""
-    text = policy_of_file(file).text
+    """Show what FILE says otherwise than the newest policy document, a line for each. Exit status 1: it does."""
+    found = policy_of_file(file)
     document = AdminClient(state).document("/v1/policy")
     version = document["policy"]["version"] if document["policy"] else 0
-    lines = list(
-        difflib.unified_diff(
-            document["text"].splitlines(), text.splitlines(), f"version {version}", str(file), lineterm=""
-        )
-    )
+    default = f'default = "{document["default"]}"'
+    lines = differences(read_policy(document["text"] or default, version=version), found)
     if as_json:
         put(json.dumps({"version": version, "differs": bool(lines), "diff": lines}))
     elif lines:
@@ -96,7 +94,7 @@ def _comments(document: Mapping[str, Any]) -> list[str]:
     have = sum(each["version"] == entry["version"] for each in some)
     lines = [
         about,
-        f"# known to {have} of {len(some)} nodes; this one goes by version {document['in_force']}",
+        f"# known to {have} of {len(some)} nodes; this one goes by version {document['enforced']}",
     ]
     if entry["stages"]:
         lines.append(f"# rolled out in {len(entry['stages'])} stages: {document['verdict']}")

@@ -11,6 +11,7 @@
 ``can.py``          who may do what, asked about any member
 ``policy_view.py``  the shapes of what the admin API says of the policy
 ``policies.py``     which policy document is in effect here, as its rollout decides, and which one members have
+``trying.py``       a policy tried on requests that were seen, here and at every member
 ``measuring.py``    how requests went before and since the policy changed
 ``health.py``       checks of this node's services: run, counted, logged, and told to the mesh
 ``checking.py``      one check of an app: a request, a connection, a program

@@ -21,7 +21,8 @@ MAX_FIELDS: Final = 64
 QUESTION: Final = ("source", "service", "method", "path", "as")
 """What ``/v1/can`` takes."""
 CHARTER: Final = "/v1/charter/"
-"""Requests below this path have a body."""
+"""Requests below this path have a body, and those to the next one and below it."""
+TRIALS: Final = "/v1/policy/seen"
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -48,6 +49,7 @@ PATHS: Final = """\
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
 POST /v1/leave         leave the mesh; on the unix socket only
+POST /v1/policy/seen   what the policy in the body would have decided about this node's requests; below, /mesh: signed
 POST /v1/charter/KIND  take a bundle, revocation or policy, signed for the mesh; on the unix socket only
 """
 
@@ -89,10 +91,12 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return view.drain
         if path == "/v1/leave":
             return view.leave
+        if path in (TRIALS, f"{TRIALS}/mesh"):
+            return partial(_try_on, view, body, signed=path != TRIALS)
         if path.startswith(CHARTER):
             return partial(_offer, view, path.removeprefix(CHARTER), body)
         return Answer.of_error(
-            HTTPStatus.NOT_FOUND, "only /v1/drain, /v1/leave and /v1/charter/KIND take POST"
+            HTTPStatus.NOT_FOUND, "only /v1/drain, leave, charter/KIND and policy/seen take POST"
         )
     if method not in READING:
         return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
@@ -136,6 +140,10 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_json(endpoints)
         case _:
             return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
+
+
+async def _try_on(view: NodeView, body: bytes, *, signed: bool) -> Mapping[str, object]:
+    return await view.try_policy(body, signed=signed)
 
 
 async def _offer(view: NodeView, kind: str, raw: bytes) -> Mapping[str, object]:

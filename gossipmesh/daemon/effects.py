@@ -106,6 +106,14 @@ class Effects:
         """Keep sync channels until cancelled."""
         await self._sync.run(task_status=task_status)
 
+    async def ask(self, node: NodeId, request: bytes) -> bytes:
+        """Ask a member over a sync channel, beside what the control plane asks.
+
+        Raises:
+            ConnectError, ChannelClosed, RemoteProtocolError: as :meth:`~gossipmesh.transport.sync.SyncClient.exchange`.
+        """
+        return (await self._sync.exchange(node, request))[1]
+
     def received(self, datagram: Datagram) -> None:
         """Count a datagram that came."""
         kind = "hint" if len(datagram.payload) == HINT_BYTES else "sealed"

@@ -46,6 +46,7 @@ from gossipmesh.daemon.surroundings import (
     watch_exhaustion,
     within_file_limit,
 )
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
 from gossipmesh.errors import RemoteProtocolError, TrustError
@@ -169,13 +170,7 @@ class Node:
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
         watch_exhaustion(count, self._log)
-        damaged = self._state.path / PEERS_DAMAGED
-        damaged.unlink(missing_ok=True)
-        self._remembered = Remembered(self._state.load_peers())
-        if damaged.exists():
-            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
-            self._log.warning("state.peers-damaged", detail=text)
-        self._former = self._remembered.addresses
+        self._recall_peers()
         try:
             bind = pick_mesh_address(config.node.bind)
         except OSError as error:
@@ -198,7 +193,7 @@ class Node:
             doubt=self._health.look_again,
             rotation_changed=self._rotation_changed,
         )
-        self._policies = self._make_policies()
+        self._policies = Policies(self._mesh, self._plane, publish=self._publish_policy, log=self._log)
         effects = self._make_effects(udp, identity)
         self._control = Control(self._mesh, udp, effects)
         keeping = KeepingPeers(self._remembered, self._mesh, self._state, self._log)
@@ -215,7 +210,8 @@ class Node:
             nursery=nursery,
         )
         effects.control = self._control
-        self._served = ServedSync(self._mesh, self._control)
+        self._trials = Trials(self._mesh, self._plane.seen, effects.ask)
+        self._served = ServedSync(self._mesh, self._control, self._trials.answer_untrusted)
         self._health.publish = self._publish_health
         listener = Listener(
             bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._served.serve, count=count
@@ -254,13 +250,14 @@ class Node:
             policy_changed=self._policies.changed,
         )
 
-    def _make_policies(self) -> Policies:
-        mesh, plane = self._mesh, self._plane
-
-        def publish(version: int, tag: bytes, gate: int) -> None:
-            self._control.post(lambda now, wall: mesh.show_policy(version, tag, gate, now=now, wall=wall))
-
-        return Policies(mesh, plane, publish=publish, log=self._log)
+    def _recall_peers(self) -> None:
+        damaged = self._state.path / PEERS_DAMAGED
+        damaged.unlink(missing_ok=True)
+        self._remembered = Remembered(self._state.load_peers())
+        if damaged.exists():
+            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
+            self._log.warning("state.peers-damaged", detail=text)
+        self._former = self._remembered.addresses
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
@@ -339,6 +336,7 @@ class Node:
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
             policies=self._policies,
+            trials=self._trials,
             policy=lambda: self._plane.policy,
             book=self._registrar,
             rng=random.Random(os.urandom(16)),
@@ -390,6 +388,9 @@ class Node:
 
     def _note_unreachable(self, node: NodeId, why: str) -> None:
         self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
+
+    def _publish_policy(self, version: int, tag: bytes, gate: int) -> None:
+        self._control.post(lambda now, wall: self._mesh.show_policy(version, tag, gate, now=now, wall=wall))
 
     async def _publish_health(self) -> None:
         # What holds when it is read, so that of two that overtake each other both say the same.

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import trio
 
 from gossipmesh.config.policy_text import PolicyText, read_policy
+from gossipmesh.config.traffic import show_traffic
 from gossipmesh.daemon.access_lines import iso
 from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.plane import DataPlane
@@ -176,11 +177,19 @@ class Policies:
             text="" if wanted is None else wanted.document.text,
             body="" if wanted is None else wanted.document.body.hex(),
             default=default,
-            in_force=self._version_in_force(),
+            enforced=self._version_in_force(),
             verdict="" if report is None else report.verdict.name.lower(),
             stage=0 if report is None else report.stage,
             nodes=list(self._nodes()),
         )
+
+    def traffic(self) -> dict[str, dict[str, object]]:
+        """Give how the policy has requests treated, as ``gossipmesh config`` shows it: it goes before ``traffic``."""
+        text = self._text_of(self._enforced)
+        if text is None or not text.traffics:
+            return {}
+        shown = {name: show_traffic(traffic) for name, traffic in text.traffics.items()}
+        return {"policy.service": {"value": shown, "origin": f"policy version {text.policy.version}"}}
 
     def history(self) -> list[PolicyEntry]:
         """Give the documents that are remembered, the newest first."""

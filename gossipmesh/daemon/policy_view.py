@@ -71,9 +71,55 @@ class PolicyShown(TypedDict):
     """The signed bytes in hex, which the hash is of."""
     default: Literal["allow", "deny"]
     """What holds where there is no document."""
-    in_force: int
+    enforced: int
     """The version by which this node decides now."""
     verdict: str
     stage: int
     nodes: list[PolicyNode]
     """All living members, this one first."""
+
+
+class TrialNode(TypedDict):
+    """What one member said of a policy that is tried on."""
+
+    node: str
+    id: str
+    answered: bool
+    why: str
+    """Why it did not; empty where it did."""
+    requests: int
+    denied: int
+
+
+class TrialFinding(TypedDict):
+    """Requests of one kind that would be decided otherwise than they were."""
+
+    node: str
+    """Who was asked."""
+    source: str
+    """The service that the caller spoke as, or empty."""
+    caller: str
+    service: str
+    method: str
+    path: str
+    """Empty: not kept."""
+    verdict: Literal["allow", "deny"]
+    """Of the policy that is tried on."""
+    rule: str
+    count: int
+    ago_s: float
+    """The last of them was not longer ago than this, in seconds."""
+
+
+class TrialShown(TypedDict):
+    """``POST /v1/policy/seen``: what a policy would have decided about the requests of the last hour."""
+
+    requests: int
+    denied: int
+    """Requests that were allowed, and would be denied."""
+    allowed: int
+    """Requests that were denied, and would be allowed."""
+    unknown: int
+    """Requests of which not enough is kept to tell."""
+    nodes: list[TrialNode]
+    findings: list[TrialFinding]

@@ -9,7 +9,7 @@ import h11
 import trio
 from attrs import field, frozen
 
-from gossipmesh.daemon.answers import CHARTER, Answer
+from gossipmesh.daemon.answers import CHARTER, TRIALS, Answer
 
 MAX_HEAD: Final = 16 * 1024
 CHUNK: Final = 4 * 1024
@@ -18,7 +18,7 @@ MAX_BODY: Final = 16 * 1024
 MAX_OFFERED: Final = 64 * 1024
 """Bytes of something that is signed for the whole mesh."""
 WITH_BODY: Final = frozenset({b"PUT", b"PATCH"})
-"""Methods whose requests have a body; so has POST below :data:`~gossipmesh.daemon.answers.CHARTER`."""
+"""Methods whose requests have a body; so has POST below ``CHARTER`` and ``TRIALS``."""
 
 
 @frozen
@@ -91,7 +91,7 @@ async def receive_request(
 
 def _allowed(request: h11.Request) -> int:
     """Give how many bytes the body of a change may have."""
-    if request.method == b"POST" and request.target.startswith(CHARTER.encode()):
+    if request.method == b"POST" and request.target.startswith((CHARTER.encode(), TRIALS.encode())):
         return MAX_OFFERED
     return MAX_BODY if request.method in WITH_BODY else 0
 

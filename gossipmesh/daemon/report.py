@@ -19,8 +19,9 @@ from gossipmesh.daemon.identities import Identities, Revocations, identity_entry
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.news import News
 from gossipmesh.daemon.policies import Policies
-from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
 from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.daemon.view import (
     EndpointEntry,
     Endpoints,
@@ -71,6 +72,7 @@ class NodeReport:
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
         policies: the mesh's policy at this node.
+        trials: tries policies on.
         policy: gives the policy in force.
         book: this node's own services.
         rng: dice for waits.
@@ -94,6 +96,7 @@ class NodeReport:
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
         policies: Policies,
+        trials: Trials,
         policy: Callable[[], Policy],
         book: ServiceBook,
         rng: random.Random,
@@ -113,6 +116,7 @@ class NodeReport:
         self._explain = explain
         self._explain_past = explain_past
         self._policies = policies
+        self._trials = trials
         self._policy = policy
         self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
@@ -271,8 +275,8 @@ class NodeReport:
         return self._explain_past(name)
 
     def config(self) -> Mapping[str, object]:
-        """Give the effective configuration."""
-        return self._loaded().describe()
+        """Give the effective configuration, and what the mesh's policy says in place of some of it."""
+        return self._loaded().describe() | self._policies.traffic()
 
     def ready(self) -> Readiness:
         """Tell whether the node has joined, is in step, listens, and does not drain."""
@@ -320,6 +324,12 @@ class NodeReport:
     async def leave(self) -> None:
         """Leave the mesh."""
         await self._leave()
+
+    async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
+        """Try a policy on."""
+        if signed:
+            return await self._trials.show_everywhere(body)
+        return await self._trials.show_here(body.decode("utf-8", "replace"))
 
     async def offer(self, kind: str, raw: bytes) -> str:
         """Take something signed for the whole mesh."""

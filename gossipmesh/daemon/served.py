@@ -9,8 +9,9 @@ import trio
 from gossipmesh.daemon.control import Control
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh
+from gossipmesh.mesh.trial_messages import is_try
 from gossipmesh.transport.secure_stream import SecureStream
-from gossipmesh.transport.sync import serve_sync
+from gossipmesh.transport.sync import Answer, serve_sync
 
 
 class ServedSync:
@@ -19,11 +20,13 @@ class ServedSync:
     Args:
         mesh: the control plane, to be read only.
         control: owns it.
+        tried: answers who tries a policy on, which is no affair of the control task: it takes time.
     """
 
-    def __init__(self, mesh: Mesh, control: Control) -> None:
+    def __init__(self, mesh: Mesh, control: Control, tried: Answer) -> None:
         self._mesh = mesh
         self._control = control
+        self._tried = tried
         self._open: dict[SecureStream, trio.CancelScope] = {}
 
     async def serve(self, stream: SecureStream) -> None:
@@ -36,6 +39,8 @@ class ServedSync:
         mesh = self._mesh
 
         async def answer(peer: Peer, request: bytes) -> bytes:
+            if is_try(request):
+                return await self._tried(peer, request)
             return await self._control.ask(
                 lambda now, wall: mesh.answer_untrusted(peer, request, now=now, wall=wall)
             )

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from gossipmesh.daemon.identities import Identities, Revocations
 from gossipmesh.daemon.news import News
-from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown
+from gossipmesh.daemon.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
 
 
 @frozen
@@ -409,6 +409,15 @@ class NodeView(Protocol):
 
     async def leave(self) -> None:
         """Leave the mesh: return once others were told. The daemon may end after that, not before."""
+        ...
+
+    async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
+        """Give what a policy would have decided: its text, asked here, or a signed question to all members.
+
+        Raises:
+            ConfigError: the policy is not valid.
+            MeshError: the question is not one that members would answer.
+        """
         ...
 
     async def offer(self, kind: str, raw: bytes) -> str:

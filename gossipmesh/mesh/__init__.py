@@ -14,6 +14,7 @@
 - ``convergence``: how long registries differed before they agreed again
 - ``pace``: how fast one member's records may follow each other and still be gossiped on
 - ``admission``: what becomes of chains, records and accusations that somebody sent
+- ``trial_messages``: the wire form of trying a policy on at a member
 - ``exchanges``: requests over TCP that are under way, and their wire form
 - ``calls``: which part answers a request over TCP, which takes the answer, which the failure
 - ``reconciling``: when to compare registries with whom, greetings, stream probes; both ends

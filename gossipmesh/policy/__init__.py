@@ -3,7 +3,6 @@
     decision.py   who asks, and what was decided
     rules.py      the rules of a policy document, compiled: ``Policy.decide``
     document.py   the signed body: text, version, stages
-    cover.py      whether one rule covers another
     seen.py       what was asked for in the last hour, to try a policy on
     cover.py      whether one rule covers another, or overlaps with it
     lint.py       what is odd about a policy that can be taken

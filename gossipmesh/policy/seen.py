@@ -8,7 +8,7 @@ is told how many requests it can say nothing about. Pure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field, frozen
@@ -25,7 +25,7 @@ MAX_KEPT: Final = 1_024
 """Different requests of one slot; twice as many with those whose path is not kept."""
 MAX_PATH: Final = 256
 """Bytes; a longer path is not kept, as a rule may be about its end."""
-MAX_FINDINGS: Final = 64
+MAX_FINDINGS: Final = 32
 """Different requests of each kind that are named; those asked for most."""
 
 TCP: Final = b"CONNECT"
@@ -149,6 +149,20 @@ class Finding:
     count: int
     ago_s: float
     """The last of them was not longer ago than this."""
+    allow: bool = False
+    """What it would decide."""
+
+
+@frozen
+class Tried:
+    """What became of a trial: see :class:`Trial`."""
+
+    requests: int
+    denied: int
+    allowed: int
+    unknown: int
+    findings: tuple[Finding, ...]
+    """Of either kind those with most requests, so many at most."""
 
 
 @define
@@ -194,10 +208,11 @@ class Trial:
         found = self._found.get(key)
         if found is not None:
             count, ago_s = count + found.count, min(ago_s, found.ago_s)
-        self._found[key] = Finding(asked, decision.rule, count, ago_s)
+        self._found[key] = Finding(asked, decision.rule, count, ago_s, decision.allow)
 
-    def findings(self, *, allowed: bool) -> Iterator[Finding]:
-        """Give what would be allowed now, or denied: the kinds with most requests first, so many at most."""
-        some = [found for (_, allow), found in self._found.items() if allow is allowed]
-        some.sort(key=lambda found: -found.count)
-        return iter(some[:MAX_FINDINGS])
+    def tried(self) -> Tried:
+        """Give what became of it."""
+        some = sorted(self._found.values(), key=lambda found: -found.count)
+        denied, allowed = ([each for each in some if each.allow is allow] for allow in (False, True))
+        findings = (*denied[:MAX_FINDINGS], *allowed[:MAX_FINDINGS])
+        return Tried(self.requests, self.denied, self.allowed, self.unknown, findings)

@@ -22,8 +22,11 @@ from gossipmesh.daemon.access_lines import JsonLines
 from gossipmesh.daemon.logs import AccessLog
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.policy.decision import Source, decide
+from gossipmesh.policy.decision import Source
+from gossipmesh.policy.rules import Kind, Policy, Rule, Subject
+from gossipmesh.policy.seen import Seen
 from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.admission import judge
 from gossipmesh.proxy.headers import (
     check_framing_untrusted,
     check_request_untrusted,
@@ -156,15 +159,34 @@ def routing_cases() -> dict[str, Case]:
         plan.record(answered, now=1.5)
         plan.over(now=1.5)
 
-    def decided(_: int) -> None:
-        decide(Source(node, "web", services, groups), "hello", b"GET", b"/", True)
+    web, seen = Source(node, "web", services, groups), Seen()
+    default, hundred = Policy.of_default(True), hundred_rules()
 
+    def noted(number: int) -> None:
+        seen.note(web, "hello", b"GET", targets[number], allowed=True, now=1.0)
+
+    targets = [b"/v1/orders/%d/items?page=2" % number for number in range(HEADS)]
     return {
         "plan, one attempt": attempt,
         "round robin": lambda _: balancer.pick(snapshot.eligible("hello"), now=1.0),
         "outcome": lambda _: AttemptOutcome(OutcomeKind.ANSWERED, status=200),
-        "source and decide": decided,
+        "judged, no document": lambda n: judge(default, web, "hello", b"GET", targets[n], tcp=False),
+        "judged, 100 rules": lambda n: judge(hundred, web, "hello", b"GET", targets[n], tcp=False),
+        "seen": noted,
     }
+
+
+def hundred_rules() -> Policy:
+    """Give a policy with a hundred rules about one service, with methods and paths, half of which deny."""
+    web = (Subject(Kind.SERVICE, "web"),)
+    denying = [
+        Rule(False, f"no-{n}", web, ("hello",), (b"GET", b"HEAD"), (b"/v1/admin-%d/*" % n,))
+        for n in range(50)
+    ]
+    allowing = [
+        Rule(True, f"yes-{n}", web, ("hello",), (b"GET",), (b"/v1/part-%d/*" % n,)) for n in range(49)
+    ]
+    return Policy((*denying, *allowing, Rule(True, "orders", web, ("hello",), (b"GET",), (b"/v1/orders/*",))))
 
 
 def telling_cases() -> dict[str, Case]:

@@ -132,6 +132,7 @@ async def running(
                 may_give_up=may_give_up,
                 snapshot_changed=lambda: None,
                 end_channels=lambda hit: None,
+                policy_changed=lambda document: None,
             )
             effects.control = Control(mesh, udp, effects)
             await nursery.start(effects.run)

@@ -17,8 +17,10 @@ from gossipmesh.config.load import load
 from gossipmesh.daemon.changes import FOLLOWED, MEMBERS, READY, SERVICES
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.policies import Policies
 from gossipmesh.daemon.recorder import Recorder
 from gossipmesh.daemon.report import Listening, NodeReport
+from gossipmesh.daemon.trying import Trials
 from gossipmesh.daemon.view import Explained, OwnService, Readiness, ServiceBook
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
@@ -55,6 +57,9 @@ class Around:
         await trio.lowlevel.checkpoint()
         self.left += 1
 
+    def traffic(self) -> dict[str, dict[str, object]]:
+        return {"policy.service": {"value": {}, "origin": "policy version 7"}}
+
     async def offer(self, kind: str, raw: bytes) -> str:
         await trio.lowlevel.checkpoint()
         return f"{kind}: {len(raw)}"
@@ -76,6 +81,8 @@ class Around:
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
+            policies=cast("Policies", self),  # Of which it asks for the traffic here.
+            trials=cast("Trials", self),
             policy=lambda: self.policy,
             book=cast("ServiceBook", None),
             rng=random.Random(1),

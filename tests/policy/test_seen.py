@@ -107,12 +107,11 @@ def test_a_policy_is_told_by_what_it_would_have_decided_otherwise() -> None:
     seen.note(WEB, "hello", b"GET", b"/same", allowed=True, now=900.0)
     tried = trial(seen)
     assert (tried.requests, tried.denied, tried.allowed, tried.unknown) == (6, 4, 1, 0)
-    first, second = tried.findings(allowed=False)
+    first, second, other = tried.tried().findings
     assert (first.asked, first.rule, first.count) == (Asked(API, "hello", b"GET", b"/x"), "default", 3)
     assert first.ago_s <= 100.0
     assert second.asked.path == b"/y"
-    (other,) = tried.findings(allowed=True)
-    assert (other.asked.path, other.rule) == (b"/z", "web")
+    assert (other.asked.path, other.rule, other.allow) == (b"/z", "web", True)
 
 
 def test_what_is_not_known_well_enough_is_said_and_not_guessed() -> None:
@@ -121,7 +120,7 @@ def test_what_is_not_known_well_enough_is_said_and_not_guessed() -> None:
         seen.note(API, "hello", b"GET", b"/%d" % number, allowed=True, now=1.0)
     tried = trial(seen)
     assert (tried.denied, tried.unknown) == (MAX_KEPT, 5)
-    assert len(list(tried.findings(allowed=False))) == MAX_FINDINGS
+    assert len(tried.tried().findings) == MAX_FINDINGS
 
 
 def test_a_long_path_matters_only_where_rules_are_about_paths() -> None:

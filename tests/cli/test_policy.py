@@ -1,0 +1,181 @@
+"""``gossipmesh policy``: what people and scripts see, and exit statuses, where nothing has to be signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+from click.testing import CliRunner, Result
+
+from gossipmesh.cli.main import cli
+from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.policy_view import PolicyEntry, PolicyShown, TrialShown
+from gossipmesh.daemon.view import NodeView
+from gossipmesh.errors import MeshError
+
+TEXT = 'default = "deny"\n'
+ENTRY: dict[str, Any] = {
+    "version": 3,
+    "hash": "ab" * 32,
+    "signed_at": "2026-01-01T00:00:00.000Z",
+    "signer": "root",
+    "stages": [],
+    "newest": True,
+}
+NODES = [
+    {"node": name, "id": "cd" * 32, "version": version, "hash": "ab" * 8, "verdict": "done", "stage": 0}
+    for name, version in (("hello", 3), ("web", 2))
+]
+SHOWN: dict[str, Any] = {
+    "policy": ENTRY,
+    "text": TEXT,
+    "body": "",
+    "default": "allow",
+    "enforced": 3,
+    "verdict": "done",
+    "stage": 0,
+    "nodes": NODES,
+}
+TRIED: dict[str, Any] = {
+    "requests": 100,
+    "denied": 14,
+    "allowed": 0,
+    "unknown": 2,
+    "nodes": [
+        {"node": "hello", "id": "ab", "answered": True, "why": "", "requests": 100, "denied": 14},
+        {
+            "node": "web",
+            "id": "cd",
+            "answered": False,
+            "why": "no answer in time",
+            "requests": 0,
+            "denied": 0,
+        },
+    ],
+    "findings": [
+        {
+            "node": "hello",
+            "source": "",
+            "caller": "cron-1\x1b[31m",
+            "service": "hello",
+            "method": "GET",
+            "path": "/x",
+            "verdict": "deny",
+            "rule": "default",
+            "count": 14,
+            "ago_s": 61.0,
+        }
+    ],
+}
+
+
+class Node:
+    """Shows what it was told to."""
+
+    def __init__(self) -> None:
+        self.shown = SHOWN
+        self.tried: list[tuple[bytes, bool]] = []
+
+    def policy(self, version: int | None) -> PolicyShown:
+        if version not in (None, 3):
+            raise MeshError("policy.unknown", f"no policy version {version} is remembered here (known: 3)")
+        return cast("PolicyShown", self.shown)
+
+    def policy_history(self) -> list[PolicyEntry]:
+        return [cast("PolicyEntry", ENTRY)]
+
+    def members(self) -> dict[str, Any]:
+        return {"members": []}
+
+    async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
+        await trio.lowlevel.checkpoint()
+        self.tried.append((body, signed))
+        return cast("TrialShown", TRIED)
+
+
+@asynccontextmanager
+async def daemon(state: Path) -> AsyncIterator[tuple[Node, Callable[..., Awaitable[Result]]]]:
+    async def ask(*args: str) -> Result:
+        command = ["policy", *args, "--state", str(state)]
+        return await trio.to_thread.run_sync(CliRunner().invoke, cli, command)
+
+    node = Node()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_unix, cast("NodeView", node), state / "admin.sock"))
+        yield node, ask
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_text_is_shown_behind_comments_that_say_where_it_holds(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as (node, ask):
+        shown = (await ask("show")).stdout
+        assert shown.endswith(TEXT)
+        assert shown.startswith("# version 3 (abababab), signed by root 2026-01-01T00:00:00.000Z\n")
+        assert "# known to 1 of 2 nodes; this one goes by version 3" in shown
+        assert json.loads((await ask("show", "--json")).stdout) == SHOWN
+        rows = [line.split() for line in (await ask("show", "--nodes")).stdout.splitlines()]
+        assert ["web", "2", "done", "abababab", "cdcdcdcd"] in rows
+        node.shown = SHOWN | {"policy": None, "text": ""}
+        assert (await ask("show")).stdout.startswith("# There is no policy document; what holds is")
+        unknown = await ask("show", "--version", "2")
+        assert (unknown.exit_code, "known: 3" in unknown.stderr) == (1, True)
+
+
+async def test_versions_are_listed(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as (_, ask):
+        rows = [line.split() for line in (await ask("history")).stdout.splitlines()]
+        assert rows[1] == ["3", "newest", "2026-01-01T00:00:00.000Z", "root", "-", "abababab"]
+        assert json.loads((await ask("history", "--json")).stdout) == {"policies": [ENTRY]}
+
+
+async def test_what_a_file_says_otherwise_is_a_line_each_and_exit_status_one(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    async with daemon(tmp_path) as (_, ask):
+        file.write_text("# the same, in other words\ndefault = 'deny'\n")
+        same = await ask("diff", str(file))
+        assert (same.exit_code, same.stdout) == (0, "")
+        file.write_text("default = 'allow'\n")
+        other = await ask("diff", str(file))
+        assert (other.exit_code, other.stdout) == (1, "default: deny -> allow\n")
+        document = json.loads((await ask("diff", str(file), "--json")).stdout)
+        assert document == {"version": 3, "differs": True, "diff": ["default: deny -> allow"]}
+
+
+async def test_a_file_that_no_node_would_take_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    async with daemon(tmp_path) as (_, ask):
+        for text, words in (
+            ("default = 'deny'\nrules = 1\n", ":2: "),
+            ("x" * 40_000, "at most 32768 bytes"),
+        ):
+            file.write_text(text)
+            refused = await ask("lint", str(file))
+            assert (refused.exit_code, refused.stdout) == (1, "")
+            assert words in refused.stderr
+        found = json.loads((await ask("lint", str(file), "--json")).stdout)
+        assert (found["valid"], found["seen"]) == (False, None)
+        assert (await ask("lint", str(tmp_path / "missing"))).exit_code == 1
+        assert (await ask("apply", str(file), "--root", str(tmp_path))).exit_code == 2
+
+
+async def test_lint_says_what_would_have_been_denied_and_who_did_not_answer(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(TEXT)
+    async with daemon(tmp_path) as (node, ask):
+        plain = await ask("lint", str(file))
+        assert (plain.exit_code, node.tried) == (0, [])
+        result = await ask("lint", str(file), "--seen")
+        assert (result.exit_code, node.tried) == (1, [(TEXT.encode(), False)])
+        assert "would have denied 14 of 100 requests in the last hour" in result.stdout
+        assert "no answer from web: no answer in time" in result.stdout
+        assert "of 2 requests too little is kept to tell" in result.stdout
+        assert "/x" in result.stdout
+        assert "\x1b" not in result.stdout
+        document = json.loads((await ask("lint", str(file), "--seen", "--json")).stdout)
+        assert (document["valid"], document["seen"]) == (True, TRIED)
+        assert (await ask("lint", str(file), "--root", str(tmp_path))).exit_code == 2
