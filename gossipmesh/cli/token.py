@@ -52,6 +52,7 @@ def new(
     names: tuple[str, ...],
     groups: tuple[str, ...],
     caps: tuple[str, ...],
+    quota: int | None,
     ttl_s: float,
 ) -> None:
     """Make a join token.
@@ -60,7 +61,13 @@ def new(
     """
     wall = wall_now()
     caveats = caveats_of(
-        services=services, names=names, groups=groups, caps=caps, expires_at=wall + ttl_s, wall=wall
+        services=services,
+        names=names,
+        groups=groups,
+        caps=caps,
+        quota=quota,
+        expires_at=wall + ttl_s,
+        wall=wall,
     )
     made = mint(load_root(directory), caveats)
     put(str(made))
@@ -78,6 +85,7 @@ def narrow_(
     names: tuple[str, ...],
     groups: tuple[str, ...],
     caps: tuple[str, ...],
+    quota: int | None,
     ttl_s: float | None,
 ) -> None:
     """Make of TOKEN one that allows less; nothing given here can add to what TOKEN allows."""
@@ -85,7 +93,13 @@ def narrow_(
     wide = token_of_text(token_of_argument(text))
     expires_at = wide.grants.expires_at if ttl_s is None else min(wide.grants.expires_at, wall + ttl_s)
     caveats = caveats_of(
-        services=services, names=names, groups=groups, caps=caps, expires_at=expires_at, wall=wall
+        services=services,
+        names=names,
+        groups=groups,
+        caps=caps,
+        quota=quota,
+        expires_at=expires_at,
+        wall=wall,
     )
     made = narrow(wide, caveats, os.urandom)
     put(str(made))

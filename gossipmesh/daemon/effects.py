@@ -17,6 +17,7 @@ from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError, Stat
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     BootRaised,
+    BundlesChanged,
     ChainRenewed,
     Converged,
     Exchange,
@@ -35,7 +36,14 @@ from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity
 from gossipmesh.transport.sync import SyncClient
 from gossipmesh.transport.udp import Datagram, UdpSocket
 
-NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout", "channel.truncated")
+NOBODY_THERE = (
+    "connect.",
+    "sync.",
+    "channel.cut",
+    "channel.timeout",
+    "channel.truncated",
+    "channel.unanswered",
+)
 """Codes of failures that say nothing for good: nobody answered, or a seed was stopped or full while we asked.
 
 Any other means that somebody was there, and that asking again will not help.
@@ -80,6 +88,7 @@ class Effects:
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
         )
         self._boot_turn = trio.Lock()
+        self._bundles_turn = trio.Lock()
         self.control: Control | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -119,6 +128,8 @@ class Effects:
             case ChainRenewed(raw, expires_at):
                 self._log.info("chain.renewed", expires_at=expires_at)
                 self._nursery.start_soon(self._keep_chain, raw)
+            case BundlesChanged():
+                self._nursery.start_soon(self._keep_bundles)
             case BootRaised(boot):
                 self._nursery.start_soon(self._keep_boot, boot)
             case ProbeMeasured(rtt_s):
@@ -141,6 +152,15 @@ class Effects:
             await trio.to_thread.run_sync(self._state.save_chain, raw)
         except StateError as error:
             text = f"{error}; the renewed chain is in use, but the next start will not have it"
+            self._log.warning(error.code, detail=text)
+
+    async def _keep_bundles(self) -> None:
+        try:
+            # One after another, and what holds by then: of two at once the older could be written last.
+            async with self._bundles_turn:
+                await trio.to_thread.run_sync(self._state.save_trust, self._mesh.trust.copy())
+        except StateError as error:
+            text = f"{error}; the newest trust bundle is in use, and the next start has to learn it again"
             self._log.warning(error.code, detail=text)
 
     async def _keep_boot(self, boot: int) -> None:

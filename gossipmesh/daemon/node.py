@@ -199,7 +199,7 @@ class Node:
         effects.control = self._control
         self._health.publish = self._publish_health
         listener = Listener(
-            bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._serve_sync, count=count
+            bound, identity, serve_hop=self._serve_hop, serve_sync=self._serve_sync, count=count
         )
         await listen(nursery, listener.run, bound, "--bind")
         await nursery.start(effects.run)
@@ -247,20 +247,26 @@ class Node:
 
         def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
             try:
-                peer = verify_credentials_untrusted(payload, remote_static, trust, wall=wall_clock())
-            except RemoteProtocolError:
-                self._metrics.handshake("refused")
+                peer = verify_credentials_untrusted(
+                    payload, remote_static, trust, wall=wall_clock(), learn=self._learn_bundles
+                )
+            except RemoteProtocolError as error:
+                self._metrics.handshake(error.code)
                 raise
             self._metrics.handshake("ok")
             return peer
 
         return ChannelIdentity(
             mesh_id=trust.mesh_id,
-            credentials=lambda: mesh.credentials(wall=wall_clock()),
+            credentials=lambda theirs: mesh.credentials(theirs, wall=wall_clock()),
             authenticate=authenticate,
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
+            bundle_n=lambda: trust.n,
         )
+
+    def _learn_bundles(self, raws: tuple[bytes, ...]) -> None:
+        self._control.post(lambda now, wall: self._mesh.learn_bundles_untrusted(raws, now=now, wall=wall))
 
     async def _start_admin(self) -> None:
         report = NodeReport(
@@ -319,6 +325,11 @@ class Node:
         await self._control.ask(
             lambda now, wall: (b"", self._mesh.set_health(self._health.unhealthy, now=now, wall=wall))
         )
+
+    async def _serve_hop(self, stream: SecureStream) -> None:
+        # A newcomer over its token's quota is no member here, though its chain is good; over sync it hears why.
+        self._mesh.check_room(stream.peer)
+        await self._plane.serve_channel(stream)
 
     async def _serve_sync(self, stream: SecureStream) -> None:
         async def answer(peer: Peer, request: bytes) -> bytes:

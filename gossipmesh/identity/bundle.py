@@ -172,6 +172,16 @@ class TrustStore:
         """What is decided where no policy rule matches. The mesh id commits to it."""
         return self._path[0].default_allow
 
+    def copy(self) -> TrustStore:
+        """Give an equal store that grows by itself: to see what bundles would prove before anything changes."""
+        twin = TrustStore(self._path[0])
+        twin._path = self._path
+        return twin
+
+    def after(self, n: int) -> tuple[bytes, ...]:
+        """Give the raw bundles after number ``n``, in order: what somebody lacks whose newest is that one."""
+        return tuple(bundle.raw for bundle in self._path[n + 1 :])
+
     def offer_successor_untrusted(self, raw: bytes) -> bool:
         """Take the next bundle if it is one; tell whether it was news.
 

@@ -18,6 +18,7 @@
 - ``calls``: which part answers a request over TCP, which takes the answer, which the failure
 - ``reconciling``: when to compare registries with whom, greetings, stream probes; both ends
 - ``partners``: with whom registries are compared as a matter of routine
+- ``bundles``: newer roots of the mesh, and what ends with those that are dropped
 - ``renewing``: how chains outlive their tokens; both ends
 - ``joining``: seeds, tried for ever
 - ``routes``: display names, and the snapshot of endpoints that the data plane reads

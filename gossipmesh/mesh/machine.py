@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
-from gossipmesh.identity.credentials import Peer, encode_credentials
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.machine import STALL_S
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
-from gossipmesh.mesh.exchanges import encode_refusal
+from gossipmesh.mesh.exchanges import NO_ROOM, encode_refusal
 from gossipmesh.mesh.outputs import (
     BootRaised,
     Converged,
@@ -83,6 +83,7 @@ class Mesh:
         self._exchanges = parts.exchanges
         self._reconciling = parts.reconciling
         self._renewing = parts.renewing
+        self._bundles = parts.bundles
         self._gossip = parts.gossip
         self._detour = parts.detour
         self._calls = parts.calls
@@ -148,18 +149,18 @@ class Mesh:
         """The X25519 key of our handshakes; :attr:`own` publishes its other half."""
         return self._secrecy.private
 
-    def credentials(self, *, wall: float) -> bytes:
-        """Give what a handshake shows of us: bundle number, chain, record and the time, in Unix seconds."""
-        return encode_credentials(self._trust.n, self._own.chain.raw, self.own.signed.raw, wall=wall)
+    def credentials(self, theirs: int | None = None, *, wall: float) -> bytes:
+        """Give what a handshake shows of us, and the trust bundles that the other side lacks.
+
+        Args:
+            theirs: the number of the other side's newest bundle; None where that is ours too.
+            wall: Unix seconds.
+        """
+        return self._own.credentials(theirs, self.own, wall=wall)
 
     def known(self) -> tuple[bytes, ...]:
         """Give every living member's chain and record, in turn, to be kept for the next start."""
-        kept: list[bytes] = []
-        for member in self.members.values():
-            chain = self._registry.chain_of(member.id) if member.living else None
-            if chain is not None:
-                kept += [chain.raw, member.record.signed.raw]
-        return tuple(kept)
+        return self._admission.known()
 
     @property
     def deadline(self) -> float:
@@ -237,15 +238,15 @@ class Mesh:
     ) -> list[Output]:
         """Take the answer to the :class:`~gossipmesh.mesh.outputs.Exchange` of this number."""
         self._now, self._wall = now, wall
-        exchange = self._exchanges.end(number)
-        if exchange is None:
+        if (exchange := self._exchanges.end(number)) is None:
             return []
         try:
             effects, outputs = self._calls.receive_answer_untrusted(
                 exchange, peer, answer, now=now, wall=wall
             )
         except RemoteProtocolError as error:
-            effects, outputs = self._calls.failed(exchange, str(error), refused=True, now=now)
+            refused, why = error.code != NO_ROOM, self._calls.why(error)
+            effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
             return self._carry(effects, [*outputs, Refused(error.code)])
         return self._carry(effects, outputs)
 
@@ -293,6 +294,17 @@ class Mesh:
         """Say that all of this node's services but ``unhealthy`` work; what is known already is not signed again."""
         self._now, self._wall = now, wall
         return self._carry(self._standing.set_health(unhealthy, now=now, wall=wall))
+
+    def check_room(self, peer: Peer) -> None:
+        """Check that an authenticated peer is a member here, or may become one; see :meth:`Admission.check_room`."""
+        self._admission.check_room(peer)
+
+    def learn_bundles_untrusted(self, raws: Sequence[bytes], *, now: float, wall: float) -> list[Output]:
+        """Take trust bundles that a handshake or an operator brought; each is verified here."""
+        self._now, self._wall = now, wall
+        outputs = self._bundles.learn_untrusted(raws, wall=wall)
+        self._routes.stale |= bool(outputs)
+        return self._carry([], outputs)
 
     # --- inside ---
 

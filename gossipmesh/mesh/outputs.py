@@ -75,6 +75,17 @@ class ChainRenewed:
 
 
 @frozen
+class BundlesChanged:
+    """Keep the mesh's trust bundles on disk, of which number ``n`` is now the newest.
+
+    ``gone`` are the members whose chain hung on a root that it no longer lists: their channels are to be ended.
+    """
+
+    n: int
+    gone: tuple[NodeId, ...]
+
+
+@frozen
 class BootRaised:
     """Keep this boot count on disk, so that the next start counts on from it: our key was used with it elsewhere."""
 
@@ -125,6 +136,7 @@ Output = (
     | MemberChanged
     | RoutabilityChanged
     | ChainRenewed
+    | BundlesChanged
     | BootRaised
     | ProbeMeasured
     | Converged

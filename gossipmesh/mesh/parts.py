@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.admission import Admission
+from gossipmesh.mesh.bundles import Bundles
 from gossipmesh.mesh.calls import Calls
 from gossipmesh.mesh.convergence import Convergence
 from gossipmesh.mesh.detour import Detour
@@ -86,6 +87,7 @@ class Parts:
         self.renewing = Renewing(
             setup.trust, setup.key, setup.root_seed, self.registry, self.exchanges, rng=rng
         )
+        self.bundles = Bundles(setup.trust, self.registry)
         self.reach = Reach(self.exchanges, self.membership, root=lambda: self.registry.digest.root, rng=rng)
         self.detour = Detour(self.exchanges, timeout_s=setup.parameters.probe_period_s)
         self.gossip = Gossip(

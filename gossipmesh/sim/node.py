@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import define, field
 
+from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.machine import Mesh
@@ -45,6 +46,8 @@ class SimNode:
     life: int = 0
     """Raised at every start and crash: events of an earlier life are void."""
     root_seed: bytes | None = None
+    trust: TrustStore | None = None
+    """The trust bundles that its disk remembers; None: those of the world's beginning."""
     known: tuple[bytes, ...] = ()
     """Members that its disk remembers: set it to :meth:`Mesh.known` to have it start with them."""
     changes: deque[tuple[float, MemberChanged]] = field(factory=lambda: deque(maxlen=MAX_CHANGES))

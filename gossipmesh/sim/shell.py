@@ -19,6 +19,7 @@ from gossipmesh.membership.machine import STALL_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import (
     BootRaised,
+    BundlesChanged,
     ChainRenewed,
     Converged,
     Exchange,
@@ -171,7 +172,7 @@ class Shell:
                 case Refused(code):
                     node.refused[code] += 1
                     self.coverage.refusal(code)
-                case SnapshotChanged() | ProbeMeasured() | Converged():
+                case BundlesChanged() | SnapshotChanged() | ProbeMeasured() | Converged():
                     pass
                 case _:
                     assert_never(output)
@@ -240,11 +241,20 @@ class Shell:
         """Give the host with this address, up or down."""
         return self._by_address.get(address)
 
-    def peer_of(self, mesh: Mesh, *, shown: float | None = None, wall: float | None = None) -> Peer:
+    def peer_of(
+        self,
+        mesh: Mesh,
+        *,
+        to: SimNode | None = None,
+        shown: float | None = None,
+        wall: float | None = None,
+    ) -> Peer:
         """Give what a handshake proves of a node.
 
         Args:
             mesh: the node's machine.
+            to: who verifies, and learns newer trust bundles with it; by default nobody in particular, who knows those
+                that the mesh began with.
             shown: Unix seconds by its own clock; the world's by default.
             wall: Unix seconds by the clock of whoever verifies; the world's by default.
 
@@ -252,10 +262,21 @@ class Shell:
             TrustError: if its credentials are not valid now.
         """
         wall = self.wall if wall is None else wall
-        credentials = mesh.credentials(wall=self.wall if shown is None else shown)
-        return verify_credentials_untrusted(
-            credentials, mesh.own.dh_key, self.trust, wall=wall, checks=self._crypto.checks
-        )
+        trust = self.trust if to is None or to.trust is None else to.trust
+        learned: list[bytes] = []
+        try:
+            return verify_credentials_untrusted(
+                mesh.credentials(trust.n, wall=self.wall if shown is None else shown),
+                mesh.own.dh_key,
+                trust,
+                wall=wall,
+                checks=self._crypto.checks,
+                learn=learned.extend,
+            )
+        finally:
+            if to is not None and learned:
+                outputs = to.running.learn_bundles_untrusted(learned, now=self.now, wall=wall)
+                self.perform(to, outputs)
 
     # --- timers ---
 
