@@ -33,6 +33,7 @@ from gossipmesh.daemon.root import MeshRoot
 from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.surroundings import (
     Announce,
+    leave_no_core,
     let_go_of_streams,
     quietly,
     watch_exhaustion,
@@ -73,6 +74,7 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce) -> None:
         TrustError: token or chain do not admit this node.
         MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
     """
+    leave_no_core()
     try:
         with StateDirectory(loaded.config.node.state) as state:
             trio.run(_main, within_file_limit(loaded), state, token, quietly(announce))
@@ -328,8 +330,11 @@ class Node:
 
     async def _serve_hop(self, stream: SecureStream) -> None:
         # A newcomer over its token's quota is no member here, though its chain is good; over sync it hears why.
-        self._mesh.check_room(stream.peer)
-        await self._plane.serve_channel(stream)
+        refusal = self._mesh.registry.no_room_for(stream.peer.chain)
+        if refusal is None or stream.peer.id == self._mesh.id:
+            await self._plane.serve_channel(stream)
+        else:
+            self._metrics.gossip_error(refusal)
 
     async def _serve_sync(self, stream: SecureStream) -> None:
         async def answer(peer: Peer, request: bytes) -> bytes:

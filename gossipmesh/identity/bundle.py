@@ -4,6 +4,9 @@ Bundle 0 is signed by nobody: the mesh id is its hash, so whoever knows the mesh
 is signed by a root of the one before. A node keeps the whole path from 0, which it can prove to anybody; a node that
 slept trusts the roots it last knew until it has seen the path.
 
+The roots of a bundle are in the order in which they were made. While an old and a new one are both listed, chains on
+either are good, and those on an older one are renewed onto the last.
+
 Law: ``n`` rises by one, never falls, and of two bundles with one ``n`` the first that was seen is kept.
 
 Body: ``[1, n, [root...], previous hash, default allow]``.
@@ -166,6 +169,11 @@ class TrustStore:
     def roots(self) -> tuple[bytes, ...]:
         """The root keys that are valid now."""
         return self.latest.roots
+
+    @property
+    def newest_root(self) -> bytes:
+        """The root key that chains should hang on: the last of the newest bundle."""
+        return self.latest.roots[-1]
 
     @property
     def default_allow(self) -> bool:

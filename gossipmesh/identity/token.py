@@ -65,6 +65,8 @@ class Token:
     grants: Grants
     token_ids: tuple[bytes, ...] = field(repr=lambda ids: str([token_id.hex() for token_id in ids]))
     quotas: tuple[Quota, ...] = ()
+    root: bytes = field(default=b"", repr=bytes.hex)
+    """The root key that signed its first block."""
 
     @property
     def mesh_id(self) -> bytes:
@@ -125,6 +127,7 @@ def new_token(
         signer_seed=root_seed,
         restrictions=complete,
         grants=complete.as_grants(),
+        root=crypto.signing_public(root_seed),
         ids_before=(),
         entropy=entropy,
     )
@@ -143,6 +146,7 @@ def narrow(token: Token, caveats: Caveats, entropy: Entropy) -> Token:
         signer_seed=token.seed,
         restrictions=stated,
         grants=token.grants.narrowed(stated),
+        root=token.root,
         ids_before=token.token_ids,
         entropy=entropy,
     )
@@ -168,6 +172,7 @@ def _mint(
     signer_seed: bytes,
     restrictions: Restrictions,
     grants: Grants,
+    root: bytes,
     ids_before: tuple[bytes, ...],
     entropy: Entropy,
 ) -> Token:
@@ -197,7 +202,7 @@ def _mint(
         for block in blocks
         if block.restrictions.quota is not None
     )
-    return Token(bundles, blocks, seed, grants, token_ids, quotas)
+    return Token(bundles, blocks, seed, grants, token_ids, quotas, root)
 
 
 def parse_token(text: str) -> Token:
@@ -271,4 +276,4 @@ def _decode_token(packed: bytes) -> Token:
         raise TrustError("token.signature", "its secret is not that of its last block")
     trust = TrustStore(bundles[0], [bundle.raw for bundle in bundles[1:]])
     proof = verify_blocks(blocks, trust)
-    return Token(bundles, blocks, seed, proof.grants, proof.token_ids, proof.quotas)
+    return Token(bundles, blocks, seed, proof.grants, proof.token_ids, proof.quotas, proof.root)

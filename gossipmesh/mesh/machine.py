@@ -35,6 +35,7 @@ from gossipmesh.mesh.outputs import (
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, MemberState, NodeId, Serving
+from gossipmesh.registry.store import Registry
 from gossipmesh.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ class Mesh:
     def trust(self) -> TrustStore:
         """The mesh's trust bundles."""
         return self._trust
+
+    @property
+    def registry(self) -> Registry:
+        """The verified records and chains that this node holds; to be read only."""
+        return self._registry
 
     @property
     def members(self) -> Mapping[NodeId, Member]:
@@ -271,8 +277,7 @@ class Mesh:
             wall: Unix seconds.
         """
         self._now, self._wall = now, wall
-        exchange = self._exchanges.end(number)
-        if exchange is None:
+        if (exchange := self._exchanges.end(number)) is None:
             return []
         effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
         # Of several addresses it is not said which one it was.
@@ -295,16 +300,10 @@ class Mesh:
         self._now, self._wall = now, wall
         return self._carry(self._standing.set_health(unhealthy, now=now, wall=wall))
 
-    def check_room(self, peer: Peer) -> None:
-        """Check that an authenticated peer is a member here, or may become one; see :meth:`Admission.check_room`."""
-        self._admission.check_room(peer)
-
     def learn_bundles_untrusted(self, raws: Sequence[bytes], *, now: float, wall: float) -> list[Output]:
         """Take trust bundles that a handshake or an operator brought; each is verified here."""
-        self._now, self._wall = now, wall
-        outputs = self._bundles.learn_untrusted(raws, wall=wall)
-        self._routes.stale |= bool(outputs)
-        return self._carry([], outputs)
+        self._now, self._wall, self._routes.stale = now, wall, True
+        return self._carry([], self._bundles.learn_untrusted(raws, wall=wall))
 
     # --- inside ---
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 
 from attrs import evolve
 
@@ -33,3 +35,18 @@ def test_connections_stay_below_the_files_that_may_be_open() -> None:
     modest = evolve(proxy, limits=evolve(proxy.limits, connections=3))
     kept = within_file_limit(evolve(loaded, config=evolve(loaded.config, proxy=modest)))
     assert kept.config.proxy.limits.connections == 3
+
+
+CORE_LIMIT = """
+import resource
+from gossipmesh.daemon.surroundings import leave_no_core
+leave_no_core()
+leave_no_core()
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+def test_a_daemon_that_crashes_leaves_no_core_that_holds_its_keys() -> None:
+    said = subprocess.run([sys.executable, "-c", CORE_LIMIT], capture_output=True, text=True, check=True)
+    # Where the limit was none at all already, it cannot be raised to the one that also keeps pipes away.
+    assert said.stdout.strip() in ("(1, 1)", "(0, 0)")
