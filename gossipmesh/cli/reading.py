@@ -13,8 +13,7 @@ from gossipmesh.cli.client import NOT_FOUND, AdminClient
 from gossipmesh.cli.options import wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_pairs, show_table, span
 from gossipmesh.errors import ConfigError
-from gossipmesh.identity.describe import day
-from gossipmesh.model import is_name
+from gossipmesh.model import day, is_name
 
 SHORT_ID: Final = 8
 

@@ -28,10 +28,9 @@ from gossipmesh.daemon.view import (
     Services,
     Status,
 )
-from gossipmesh.identity.describe import day
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving
+from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving, day
 
 
 @frozen

@@ -23,10 +23,9 @@ from gossipmesh.identity.block import (
     verify_blocks,
 )
 from gossipmesh.identity.bundle import TrustStore
-from gossipmesh.identity.describe import day
 from gossipmesh.identity.grants import Capability, Caveats, Grants, Quota, Restrictions
 from gossipmesh.identity.token import Token
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, day
 
 __all__ = [
     "CHAIN_HASH_BYTES",

@@ -36,9 +36,9 @@ from gossipmesh.identity.block import (
     verify_blocks,
 )
 from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_PATH, TrustBundle, TrustStore, decode_bundle_untrusted
-from gossipmesh.identity.describe import day
 from gossipmesh.identity.grants import ANY, Capability, Caveats, Grants, Quota, Restrictions
 from gossipmesh.identity.keys import Entropy
+from gossipmesh.model import day
 
 PREFIX: Final = "gmt1."
 MAX_TOKEN: Final = MAX_PATH + MAX_CHAIN + 1_024

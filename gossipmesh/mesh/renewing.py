@@ -14,14 +14,13 @@ from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer
-from gossipmesh.identity.describe import day
 from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.renewal import renew, renew_from_root, renewal_due, renewal_overdue
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.exchanges import Exchanges, Kind, Renew, decode_chain_untrusted, encode_plain
 from gossipmesh.mesh.outputs import ChainRenewed, Level, Notice, Output, Refused
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, day
 from gossipmesh.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ class Renewing:
         self._rng = rng
         self._ask_at: float | None = None  # None: not due yet
         self._warn_at = -float("inf")
+        self._told = ""
         self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
 
     def handle_timer(
@@ -73,9 +73,9 @@ class Renewing:
                 renew_from_root(self._trust, self._root_seed, chain, wall=wall), chain, wall=wall
             )
         outputs: list[Output] = []
-        if renewal_overdue(chain, wall) and now >= self._warn_at:
-            self._warn_at = now + WARN_GAP_S
-            code, text = _complaint(chain, wall)
+        code, text = _complaint(chain, wall)
+        if renewal_overdue(chain, wall) and (now >= self._warn_at or code != self._told):
+            self._warn_at, self._told = now + WARN_GAP_S, code
             outputs.append(Notice(Level.WARNING, code, text))
         issuer = self._pick_issuer(chain, members)
         if issuer is not None:

@@ -53,7 +53,7 @@ def test_a_mesh_outlives_its_token_thirty_times_while_its_issuers_are_restarted(
         world.run(LIFE / 2)
     node = world.nodes["n0"]
     chain = node.running.chain
-    assert world.wall < chain.grants.expires_at <= world.wall + LIFE
+    assert world.wall < chain.grants.expires_at <= world.wall + LIFE + 600
     assert chain.grants.expires_at - chain.grants.not_before <= LIFE + 600
     assert not chain.grants.allows(Capability.ISSUE)
     assert node.told("chain.expiring") == 0
