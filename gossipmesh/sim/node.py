@@ -45,7 +45,7 @@ class SimNode:
     timer: float = float("inf")
     life: int = 0
     """Raised at every start and crash: events of an earlier life are void."""
-    root_seed: bytes | None = None
+    root_seed: bytes | None = field(default=None, repr=False)
     trust: TrustStore | None = None
     """The trust bundles that its disk remembers; None: those of the world's beginning."""
     known: tuple[bytes, ...] = ()
