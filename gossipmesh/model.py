@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
+from datetime import UTC, datetime
 from typing import Final, NewType, TypeVar, dataclass_transform
 
 from attrs import define, field, frozen
@@ -38,6 +39,11 @@ def value(cls: ClassT) -> ClassT:
     """
     made: ClassT = define(cls, unsafe_hash=True)
     return made
+
+
+def day(wall: float) -> str:
+    """Give a unix time for people, in UTC: ``2026-01-01 00:00 UTC``."""
+    return datetime.fromtimestamp(wall, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def is_name(text: str) -> bool:

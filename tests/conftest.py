@@ -202,7 +202,7 @@ def identity(name: bytes, *, features: int = WHOLE_MESSAGES, peer: Peer | None =
     """
     return ChannelIdentity(
         mesh_id=bytes(32),
-        credentials=lambda: name,
+        credentials=lambda _: name,
         authenticate=lambda credentials, _, __: peer or Peer(NodeId(credentials), None, None, 0, features),  # type: ignore[arg-type]
         static_private=lambda: crypto.blake2b(name, 32),
         entropy=os.urandom,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
-from gossipmesh.model import MAX_NAME, Address, NodeId, is_name, short_id, split_host_port, value
+from gossipmesh.identity.signed import MAX_WALL
+from gossipmesh.model import MAX_NAME, Address, NodeId, day, is_name, short_id, split_host_port, value
 
 ports = st.integers(0, 65_535)
 hosts = st.ip_addresses().filter(lambda ip: getattr(ip, "scope_id", None) is None).map(str)
@@ -143,3 +144,7 @@ def test_a_value_is_made_compared_and_shown_like_a_frozen_one() -> None:
     assert Point(1) == Point(1, 0) != Point(1, 2)
     assert len({Point(1), Point(1)}) == 1
     assert "x=1, y=0" in repr(Point(1))
+
+
+def test_the_last_time_on_the_wire_can_be_shown() -> None:
+    assert day(MAX_WALL) == "9999-12-31 23:59 UTC"

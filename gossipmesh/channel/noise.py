@@ -163,6 +163,11 @@ class Handshake:
         self._turn = 0
 
     @property
+    def ephemeral_public(self) -> bytes:
+        """Our ephemeral public key, 32 bytes: what message 1 or 2 begins with."""
+        return self._ephemeral_public
+
+    @property
     def remote_static(self) -> bytes:
         """The other side's static public key, 32 bytes; proven to be its own once the last message was read."""
         if not self._remote_static:

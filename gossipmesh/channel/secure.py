@@ -6,6 +6,7 @@ credentials. Every later frame is one sealed record: a type byte, then a body.
 
 The law:
 
+- **Who does not know the mesh gets nothing**: not one byte, and no curve is computed (:mod:`.knock`).
 - **Nobody is served before it is known.** The initiator authenticates message 2 before it makes message 3, so a
   host that is not the dialled one never sees our credentials; the responder reports :class:`HandshakeDone` only
   once message 3 is authenticated. Records exist only after that.
@@ -25,6 +26,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from gossipmesh import crypto
+from gossipmesh.channel.knock import MAX_HELLO, MAX_KNOCK, hello_of_untrusted, payload_of
 from gossipmesh.channel.noise import CipherState, Handshake, Role
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.model import value
@@ -46,13 +48,18 @@ MAX_RECORD_BODY: Final = MAX_RECORD_PLAINTEXT - 1
 """Bytes that :meth:`SecureChannel.send_record` takes at most."""
 MAX_HANDSHAKE: Final = 4_096
 """Bytes that a peer may send before its handshake is finished, lengths included."""
-MAX_CREDENTIALS: Final = MAX_HANDSHAKE - 100
-"""Bytes of credentials: the initiator's two frames are 100 bytes longer, the responder's one is 98."""
+MAX_CREDENTIALS: Final = MAX_HANDSHAKE - MAX_KNOCK - 68
+"""Bytes of credentials: the initiator's two frames are so much longer, the responder's one is 98 bytes longer."""
 MAX_UNSENT: Final = 8 * 1024 * 1024
 """Bytes that wait for :meth:`SecureChannel.bytes_to_send` at most, twice a hop channel's credit window."""
 REKEY_EVERY: Final = 2**20
 """Records of one direction under one key."""
 
+_TRUNCATED: Final = ("channel.truncated", "the stream was cut: it stops without its END record")
+_UNANSWERED: Final = (
+    "channel.unanswered",
+    "whoever is there closed the connection without a word: is it of this token's mesh, of this release, and not full?",
+)
 _LENGTH: Final = 2
 _MIN_FRAME: Final = crypto.TAG + 1
 _KINDS: Final = [bytes([kind]) for kind in range(256)]
@@ -86,6 +93,9 @@ class Ended:
 
 
 Event: TypeAlias = HandshakeDone[PeerT] | Record | Ended
+Credentials: TypeAlias = bytes | Callable[[bytes], bytes]
+"""What is shown, or what gives it once the other side has spoken: from its hello (to a responder) or from its
+credentials (to an initiator), both as they came. It raises RemoteProtocolError for what it cannot read."""
 
 
 class SecureChannel(Generic[PeerT]):
@@ -100,12 +110,13 @@ class SecureChannel(Generic[PeerT]):
         static_private: our X25519 key, which ``credentials`` bind to our identity; 32 bytes.
         ephemeral_private: 32 fresh random bytes, for this channel only.
         credentials: what we show the other side in message 2 or 3; at most :data:`MAX_CREDENTIALS` bytes.
+        hello: what an initiator says in message 1, for everybody to read; at most :data:`MAX_HELLO` bytes.
         authenticate: given the other side's credentials and its X25519 key (which it has proved to hold), says who it
             is, or raises TrustError. The initiator's must compare with the id that was dialled.
         rekey_every: records of one direction under one key; both sides must agree.
 
     Raises:
-        LocalProtocolError: ``channel.credentials``, for credentials that are too long.
+        LocalProtocolError: ``channel.credentials``, for credentials or a hello that are too long.
     """
 
     def __init__(
@@ -115,36 +126,41 @@ class SecureChannel(Generic[PeerT]):
         mesh_id: bytes,
         static_private: bytes,
         ephemeral_private: bytes,
-        credentials: bytes,
+        credentials: Credentials,
         authenticate: Callable[[bytes, bytes], PeerT],
+        hello: bytes = b"",
         rekey_every: int = REKEY_EVERY,
     ) -> None:
-        if len(credentials) > MAX_CREDENTIALS:
-            raise LocalProtocolError(
-                "channel.credentials",
-                f"credentials of {len(credentials)} bytes; at most {MAX_CREDENTIALS} fit",
-            )
+        if isinstance(credentials, bytes):
+            _check_size(credentials, MAX_CREDENTIALS)
+        _check_size(hello, MAX_HELLO)
         self._role = role
         self._credentials = credentials
         self._authenticate = authenticate
         self._rekey_every = rekey_every
-        self._handshake = Handshake(
+        self._mesh_id = mesh_id
+        self._begin = partial(
+            Handshake,
             role,
             prologue=PROLOGUE + mesh_id,
             static_private=static_private,
             ephemeral_private=ephemeral_private,
         )
+        # Beginning takes two scalar multiplications: more than a responder owes to who knows nothing.
+        self._handshake: Handshake | None = None
         self._sealing: CipherState | None = None
         self._opening: CipherState | None = None
         self._incomplete = bytearray()
-        self._max_frame = MAX_HANDSHAKE - _LENGTH
+        self._max_frame = MAX_HANDSHAKE - _LENGTH if role is Role.INITIATOR else MAX_KNOCK
         self._outgoing: list[bytes] = []
         self._unsent = 0
         self._we_ended = False
         self._peer_ended = False
         self._failure: Callable[[], RemoteProtocolError] | None = None
         if role is Role.INITIATOR:
-            self._append(self._handshake.write_message(b""))
+            self._handshake = handshake = self._begin()
+            knock = payload_of(hello, handshake.ephemeral_public, mesh_id)
+            self._append(handshake.write_message(knock))
 
     @property
     def established(self) -> bool:
@@ -196,9 +212,9 @@ class SecureChannel(Generic[PeerT]):
         """Take what the stream gave, in pieces of any size, and give what became complete with it.
 
         Raises:
-            RemoteProtocolError: ``channel.handshake``, ``channel.handshake-too-long``, ``channel.record``,
-                ``channel.malformed`` or ``channel.after-end``; or what ``authenticate`` raised. The channel has
-                failed, and what the same call had opened before is dropped with it.
+            RemoteProtocolError: ``channel.mac``, ``channel.handshake``, ``channel.handshake-too-long``,
+                ``channel.record``, ``channel.malformed`` or ``channel.after-end``; or what ``authenticate`` raised.
+                The channel has failed, and what the same call had opened before is dropped with it.
             LocalProtocolError: ``channel.order``, for no bytes at all: the end of the stream is :meth:`receive_eof`.
         """
         if self._failure is not None:
@@ -221,15 +237,18 @@ class SecureChannel(Generic[PeerT]):
         """Take the end of the stream.
 
         Raises:
-            RemoteProtocolError: ``channel.truncated``, unless the other side had said that it sends no more.
+            RemoteProtocolError: ``channel.truncated``, unless the other side had said that it sends no more;
+                ``channel.unanswered``, where it never said a word to us who knocked.
         """
         self._raise_failure()
         if not self._peer_ended:
-            error = RemoteProtocolError(
-                "channel.truncated", "the stream was cut: it stops without its END record"
-            )
+            error = RemoteProtocolError(*(_UNANSWERED if self._unanswered() else _TRUNCATED))
             self._fail(error)
             raise error
+
+    def _unanswered(self) -> bool:
+        knocked = self._role is Role.INITIATOR and self._opening is None
+        return knocked and not self._incomplete
 
     def _seal(self, plaintext: bytes) -> None:
         self._raise_failure()
@@ -319,30 +338,36 @@ class SecureChannel(Generic[PeerT]):
         events.append(Ended())
 
     def _receive_handshake_untrusted(self, frame: bytes) -> HandshakeDone[PeerT] | None:
-        self._max_frame -= len(frame) + _LENGTH
         handshake = self._handshake
-        try:
-            payload = handshake.read_message_untrusted(frame)
-            if self._role is Role.RESPONDER and not handshake.finished:
-                self._answer_first_untrusted(payload)
-                return None
-        except RemoteProtocolError as error:
-            raise RemoteProtocolError(
-                "channel.handshake",
-                f"the handshake failed: another mesh, another version or tampering ({error})",
-            ) from None
+        if handshake is None:
+            self._max_frame = MAX_HANDSHAKE - len(frame) - 2 * _LENGTH
+            self._answer_first_untrusted(frame)
+            return None
+        payload = _read_untrusted(handshake, frame)
         peer = self._authenticate(payload, handshake.remote_static)
         if self._role is Role.INITIATOR:
-            self._append(handshake.write_message(self._credentials))
+            self._append(handshake.write_message(self._shown(payload)))
         self._sealing, self._opening = handshake.split()
         self._max_frame = MAX_FRAME
         return HandshakeDone(peer)
 
-    def _answer_first_untrusted(self, payload: bytes) -> None:
-        # Message 1 is in the clear and from nobody in particular; nothing that it could carry has a use.
-        if payload:
-            raise RemoteProtocolError("channel.handshake", "the first message carries a payload")
-        self._append(self._handshake.write_message(self._credentials))
+    def _answer_first_untrusted(self, frame: bytes) -> None:
+        hello = hello_of_untrusted(frame, self._mesh_id)
+        handshake = self._begin()
+        _read_untrusted(handshake, frame)
+        shown = self._shown(hello)
+        try:
+            self._append(handshake.write_message(shown))
+        except RemoteProtocolError as error:
+            raise _failed(error) from None
+        self._handshake = handshake
+
+    def _shown(self, heard: bytes) -> bytes:
+        if isinstance(self._credentials, bytes):
+            return self._credentials
+        shown = self._credentials(heard)
+        _check_size(shown, MAX_CREDENTIALS)
+        return shown
 
     def _fail(self, error: RemoteProtocolError) -> None:
         # Kept as its making, not as the exception: its traceback would hold this machine in a cycle and grow with
@@ -355,3 +380,21 @@ class SecureChannel(Generic[PeerT]):
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure()
+
+
+def _read_untrusted(handshake: Handshake, frame: bytes) -> bytes:
+    try:
+        return handshake.read_message_untrusted(frame)
+    except RemoteProtocolError as error:
+        raise _failed(error) from None
+
+
+def _failed(error: RemoteProtocolError) -> RemoteProtocolError:
+    text = f"the handshake failed: another mesh, another version or tampering ({error})"
+    return RemoteProtocolError("channel.handshake", text)
+
+
+def _check_size(shown: bytes, most: int) -> None:
+    if len(shown) > most:
+        text = f"{len(shown)} bytes to show in a handshake; at most {most} fit"
+        raise LocalProtocolError("channel.credentials", text)

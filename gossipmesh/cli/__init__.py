@@ -6,6 +6,7 @@
 ``minting.py``   flags to the caveats of a token, and the token
 ``init.py``      make a mesh
 ``token.py``     make, narrow and show join tokens
+``root.py``      show, replace and drop the mesh's root key
 ``up.py``        run the daemon
 ``wait.py``      wait until this node, and services, are ready
 ``reading.py``   status, members, services, endpoints, config: what this node knows

@@ -28,6 +28,7 @@ _CANNOT_BE_WRITTEN: Final = frozenset(
 COMMANDS: Final[dict[str, str]] = {
     "init": "gossipmesh.cli.init:init",
     "token": "gossipmesh.cli.token:token",
+    "root": "gossipmesh.cli.root:root",
     "up": "gossipmesh.cli.up:up",
     "wait": "gossipmesh.cli.wait:wait",
     "status": "gossipmesh.cli.reading:status",

@@ -11,7 +11,7 @@ import click
 
 from gossipmesh.cli.options import duration
 from gossipmesh.daemon.root import MeshRoot
-from gossipmesh.identity.grants import Capability, Caveats
+from gossipmesh.identity.grants import MAX_QUOTA, Capability, Caveats
 from gossipmesh.identity.token import Token
 
 YEAR_S: Final = 365 * 86_400.0
@@ -26,6 +26,12 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 def with_caveats(command: CommandT) -> CommandT:
     """Add the options that say what a token allows."""
     for option in (
+        click.option(
+            "--quota",
+            type=click.IntRange(1, MAX_QUOTA),
+            metavar="N",
+            help="How many living nodes may have joined with it, as each member counts them.",
+        ),
         click.option(
             "--can",
             "caps",
@@ -65,6 +71,7 @@ def caveats_of(
     caps: tuple[str, ...],
     expires_at: float,
     wall: float,
+    quota: int | None = None,
 ) -> Caveats:
     """Give the caveats that flags state; what none states stays as it is."""
     return Caveats(
@@ -74,6 +81,7 @@ def caveats_of(
         names=names or None,
         groups=groups or None,
         caps=frozenset(Capability(cap) for cap in caps) or None,
+        quota=quota,
     )
 
 

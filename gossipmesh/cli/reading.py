@@ -13,7 +13,7 @@ from gossipmesh.cli.client import NOT_FOUND, AdminClient
 from gossipmesh.cli.options import wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_pairs, show_table, span
 from gossipmesh.errors import ConfigError
-from gossipmesh.model import is_name
+from gossipmesh.model import day, is_name
 
 SHORT_ID: Final = 8
 
@@ -44,9 +44,24 @@ def status(state: Path, as_json: bool) -> None:
             ("agreement", f"{document['agreement']:.0%}"),
             ("awareness", str(document["awareness"])),
             ("policy version", str(document["policy_version"])),
+            ("chain", _chain(document["chain_expires_at"])),
+            *((f"root {each['root'][:SHORT_ID]}", _root(each)) for each in document["roots"]),
+            *((f"key {each[:SHORT_ID]}", "IN USE TWICE: revoke it") for each in document["clones"]),
             *((f"service {each['name']}", _own_service(each)) for each in document["services"]),
         ]
     )
+
+
+def _chain(expires_at: int) -> str:
+    left_s = expires_at - wall_now()
+    return (
+        f"expires on {day(expires_at)}, in {span(left_s)}" if left_s > 0 else f"EXPIRED on {day(expires_at)}"
+    )
+
+
+def _root(entry: Mapping[str, Any]) -> str:
+    which = "the newest" if entry["newest"] else "to be dropped when no member hangs on it"
+    return f"{which}; {entry['members']} members hang on it"
 
 
 def _own_service(entry: Mapping[str, Any]) -> str:

@@ -19,10 +19,9 @@ from gossipmesh.daemon.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.authority import check_authority
 from gossipmesh.identity.block import TOKEN_ID_BYTES
-from gossipmesh.identity.describe import day
 from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.revocation import FOR_EVER, MAX_REASON, RevocationKind, sign_revocation
-from gossipmesh.model import ID_BYTES, NodeId
+from gossipmesh.model import ID_BYTES, NodeId, day
 
 LEAST_PREFIX: Final = 4
 """Hex digits of an id that stand for the whole of it, if only one member's begins with them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -20,8 +21,9 @@ from gossipmesh.cli.minting import (
 from gossipmesh.cli.options import SomePath, token_of_argument, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
 from gossipmesh.daemon.root import load_root, token_of_text
-from gossipmesh.identity.describe import describe
-from gossipmesh.identity.grants import Capability
+from gossipmesh.identity.block import MAX_BLOCKS
+from gossipmesh.identity.describe import describe, describe_block, describe_validity
+from gossipmesh.identity.grants import Capability, Restrictions
 from gossipmesh.identity.token import Token, narrow
 
 
@@ -52,6 +54,7 @@ def new(
     names: tuple[str, ...],
     groups: tuple[str, ...],
     caps: tuple[str, ...],
+    quota: int | None,
     ttl_s: float,
 ) -> None:
     """Make a join token.
@@ -60,7 +63,13 @@ def new(
     """
     wall = wall_now()
     caveats = caveats_of(
-        services=services, names=names, groups=groups, caps=caps, expires_at=wall + ttl_s, wall=wall
+        services=services,
+        names=names,
+        groups=groups,
+        caps=caps,
+        quota=quota,
+        expires_at=wall + ttl_s,
+        wall=wall,
     )
     made = mint(load_root(directory), caveats)
     put(str(made))
@@ -78,6 +87,7 @@ def narrow_(
     names: tuple[str, ...],
     groups: tuple[str, ...],
     caps: tuple[str, ...],
+    quota: int | None,
     ttl_s: float | None,
 ) -> None:
     """Make of TOKEN one that allows less; nothing given here can add to what TOKEN allows."""
@@ -85,7 +95,13 @@ def narrow_(
     wide = token_of_text(token_of_argument(text))
     expires_at = wide.grants.expires_at if ttl_s is None else min(wide.grants.expires_at, wall + ttl_s)
     caveats = caveats_of(
-        services=services, names=names, groups=groups, caps=caps, expires_at=expires_at, wall=wall
+        services=services,
+        names=names,
+        groups=groups,
+        caps=caps,
+        quota=quota,
+        expires_at=expires_at,
+        wall=wall,
     )
     made = narrow(wide, caveats, os.urandom)
     put(str(made))
@@ -111,11 +127,26 @@ def show(text: str | None, join: bool, state: Path, as_json: bool) -> None:
     if as_json:
         put(json.dumps(_document(shown)))
         return
-    default = "allow" if shown.trust().default_allow else "deny"
-    for line in (f"mesh: {shown.mesh_id.hex()}", f"default decision: {default}"):
+    for line in _in_words(shown, wall_now()):
         put(line)
-    for line in describe(shown.grants, shown.token_ids):
-        put(line)
+
+
+def _in_words(shown: Token, wall: float) -> Iterator[str]:
+    """Give what each block adds, and what is left of it all."""
+    yield f"mesh: {shown.mesh_id.hex()}"
+    yield f"default decision: {'allow' if shown.trust().default_allow else 'deny'}"
+    yield f"trust bundle: {shown.bundles[-1].n}"
+    for number, block in enumerate(shown.blocks, start=1):
+        who = f"the root {shown.root[:4].hex()}" if number == 1 else "the holder of the block before"
+        yield f"block {number}, by {who}:"
+        yield from (f"  {line}" for line in describe_block(block.restrictions))
+    yield "what remains:" if len(shown.blocks) > 1 else "which is to say:"
+    yield from (f"  {line}" for line in describe(shown.grants, shown.token_ids))
+    if shown.quotas:
+        yield f"  quota: {min(quota.nodes for quota in shown.quotas)}, or less where others narrowed this token too"
+    yield f"  {describe_validity(shown.grants, wall)}"
+    left = MAX_BLOCKS - 1 - len(shown.blocks)
+    yield f"  can be narrowed {'once more' if left == 1 else f'{left} more times' if left else 'no further'}"
 
 
 def join_line(state: Path) -> str:
@@ -144,11 +175,34 @@ def _document(shown: Token) -> dict[str, object]:
         "not_before": grants.not_before,
         "expires_at": grants.expires_at,
         "token_ids": [token_id.hex() for token_id in shown.token_ids],
+        "quota": min((quota.nodes for quota in shown.quotas), default=None),
+        "root": shown.root.hex(),
+        "bundle": shown.bundles[-1].n,
+        "blocks": [_block(block.restrictions) for block in shown.blocks],
+    }
+
+
+def _block(stated: Restrictions) -> dict[str, object]:
+    """Give what one block states; what it leaves as it was is null, or an empty list of lists."""
+    caps, groups = stated.caps, stated.groups
+    return {
+        "capabilities": None if caps is None else sorted(capability.value for capability in caps),
+        "services": [list(globs) for globs in stated.services],
+        "names": [list(globs) for globs in stated.names],
+        "groups": None if groups is None else sorted(groups),
+        "not_before": stated.not_before,
+        "expires_at": stated.expires_at,
+        "token_ids": [token_id.hex() for token_id in stated.token_ids],
+        "quota": stated.quota,
     }
 
 
 def _advise(made: Token, lasts_s: float) -> None:
     if not made.grants.allows(Capability.JOIN):
         hint("This token lets no node join: add --can join if it should.")
+    if made.quotas and made.grants.allows(Capability.ISSUE):
+        hint(
+            "Its quota does not bind nodes that an issuer of it admits; leave out --can issue where it should."
+        )
     if lasts_s < SHORT_S:
         hint("Nodes of a token under 7d need a member with --can issue, which renews them.")

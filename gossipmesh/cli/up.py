@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
@@ -15,6 +15,7 @@ import click
 from gossipmesh.cli.options import SomePath, token_of_file, token_of_stdin
 from gossipmesh.errors import ConfigError
 
+HIDDEN: Final = "/dev/fd/"
 _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 
 
@@ -31,7 +32,7 @@ _TOKEN: Final = re.compile(r"gmt1\.[A-Za-z0-9_-]+")
 @click.option("--name", metavar="N", help="This node's name; by default the host's.")
 @click.option("--token-file", type=SomePath(), metavar="F", help="Where the join token is.")
 @click.option(
-    "--token", metavar="T", help="The join token, or - for standard input. Others can see it in `ps`."
+    "--token", metavar="T", help="The join token, or - for standard input. Others may see it in `ps`."
 )
 @click.option(
     "--join", multiple=True, metavar="HOST[:PORT]", help="A node of the mesh; tried until one answers."
@@ -71,6 +72,9 @@ def up(file: Path | None, token: str | None, **flags: object) -> None:
     node = loaded.config.node
     from_flag = loaded.origins["node.token_file"] == FLAGS["node.token_file"]
     text = token_text(token, os.environ, node.token_file, file_from_flag=from_flag, state=node.state)
+    if token is not None:
+        hide_token(sys.orig_argv, token, sys.executable, os.execv)
+    forget_hidden(node.token_file)
     from gossipmesh.daemon.node import run
 
     again = partial(load, file, environ, by_path)
@@ -117,6 +121,35 @@ def token_text(
         if has_identity(state):
             return None
     return token_of_file(file)
+
+
+def hide_token(
+    argv: Sequence[str], token: str, program: str, execute: Callable[[str, list[str]], object]
+) -> None:
+    """Begin again as the same process without the token among its arguments, where others read it in `ps`.
+
+    A process cannot change what it was started with; what it executes is started anew. The token goes along in memory
+    that has no name. For a moment it was seen all the same, and a shell keeps it in its history: hence the warning.
+    """
+    descriptor = os.memfd_create("token", 0)  # without MFD_CLOEXEC: it is to be inherited
+    os.write(descriptor, token.encode())
+    hidden = f"{HIDDEN}{descriptor}"
+    told = [
+        hidden if before == "--token" else f"--token-file={hidden}" if word == f"--token={token}" else word
+        for before, word in zip(("", *argv), argv, strict=False)
+    ]
+    told = [
+        "--token-file" if after == hidden else word for word, after in zip(told, (*told[1:], ""), strict=True)
+    ]
+    if hidden in " ".join(told):
+        execute(program, told)
+    os.close(descriptor)
+
+
+def forget_hidden(file: Path | None) -> None:
+    """Let go of the memory in which :func:`hide_token` kept the token, once that was read."""
+    if file is not None and str(file).startswith(HIDDEN):
+        os.close(int(str(file).removeprefix(HIDDEN)))
 
 
 def announcer(stream: TextIO, state: Path) -> Callable[[str], None]:

@@ -42,7 +42,14 @@ from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity
 from gossipmesh.transport.sync import SyncClient
 from gossipmesh.transport.udp import Datagram, UdpSocket
 
-NOBODY_THERE = ("connect.", "sync.", "channel.cut", "channel.timeout", "channel.truncated")
+NOBODY_THERE = (
+    "connect.",
+    "sync.",
+    "channel.cut",
+    "channel.timeout",
+    "channel.truncated",
+    "channel.unanswered",
+)
 """Codes of failures that say nothing for good: nobody answered, or a seed was stopped or full while we asked.
 
 Any other means that somebody was there, and that asking again will not help.
@@ -155,8 +162,9 @@ class Effects:
                 self._keeping.changed()
             case PolicyChanged(_, document):
                 self._policy_changed(document)
-            case BundlesChanged(n):
-                self._log.info("bundles", newest=n)
+            case BundlesChanged(_, gone):
+                roots = self._mesh.trust.roots
+                self._end(lambda peer: peer.id in gone or peer.chain.root not in roots)
                 self._keeping.changed()
             case OwnRevoked(text):
                 self._keeping.keep_now()

@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from gossipmesh import crypto
 from gossipmesh.config.model import NodeConfig
 from gossipmesh.daemon.root import MeshRoot, make_root, token_of_text
 from gossipmesh.daemon.state import StateDirectory, has_identity
@@ -16,6 +17,7 @@ from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain, join_chain, verify_chain_untrusted
 from gossipmesh.identity.grants import Capability, Caveats
 from gossipmesh.identity.keys import NodeKey
+from gossipmesh.identity.renewal import renewal_overdue
 from gossipmesh.identity.token import Token, check_token_time
 
 YEAR_S: Final = 365 * 86_400
@@ -47,8 +49,8 @@ def enrol(
     """Settle this node's identity; what is new is on the disk when this returns.
 
     A node that has joined needs no token. With one, or with the mesh's root key, it takes a new chain under the same
-    key where its chain has expired, is damaged or is for another name. With neither state, token nor seeds it founds
-    a mesh.
+    key where its chain has expired or is about to, is damaged, is for another name, or hangs on an older root. With
+    neither state, token nor seeds it founds a mesh.
 
     Args:
         state: where it is kept.
@@ -73,12 +75,25 @@ def enrol(
     founded = trust is None and token is None and not config.join
     if trust is None:
         trust = _first_trust(state, config, token, entropy)
+    if token is not None:
+        _catch_up(state, trust, token)
     root_seed = state.load_root_key()
     fresh = not has_identity(state.path)
     kept = _kept_chain(state, trust, key, wall=wall)
     name = config.name if named or kept.name is None else kept.name
     chain = kept.chain
-    if (token is not None or root_seed is not None) and (chain is None or chain.name != name):
+    on_newest = (token is not None and token.root == trust.newest_root) or (
+        root_seed is not None and crypto.signing_public(root_seed) == trust.newest_root
+    )
+    stale = chain is not None and (
+        (on_newest and chain.root != trust.newest_root)
+        or (
+            token is not None
+            and renewal_overdue(chain, wall)
+            and token.grants.expires_at > chain.grants.expires_at
+        )
+    )
+    if (token is not None or root_seed is not None) and (chain is None or chain.name != name or stale):
         if token is None and root_seed is not None:
             caveats = Caveats(int(wall), int(wall) + YEAR_S, caps=frozenset(Capability))
             token = MeshRoot(root_seed, trust).mint(caveats, entropy)
@@ -92,6 +107,20 @@ def enrol(
         text = f"this node joined as {chain.name!r}; to call it {name!r}, give a token again"
         raise ConfigError("up.name", text)
     return Enrolment(key, trust, chain, state.next_boot(), root_seed, founded, fresh)
+
+
+def _catch_up(state: StateDirectory, trust: TrustStore, token: Token) -> None:
+    """Take the mesh's newer roots from a token: a node that slept through their replacement hears of them here.
+
+    Raises:
+        TrustError: ``bundle.conflict``, or ``token.root`` for a token of a root that was dropped since.
+    """
+    news = [trust.offer_successor_untrusted(bundle.raw) for bundle in token.bundles[1:]]
+    if any(news):
+        state.save_trust(trust)
+    if token.root not in trust.roots:
+        text = "this token hangs on a root that the mesh has replaced: make another with gossipmesh token new"
+        raise TrustError("token.root", text)
 
 
 def _first_trust(
@@ -146,6 +175,9 @@ def _kept_chain(state: StateDirectory, trust: TrustStore, key: NodeKey, *, wall:
     except RemoteProtocolError as error:
         if error.code == "chain.not-yet-valid":
             raise
+        if error.code == "chain.root" and trust.n > 0:
+            text = "this node's chain hangs on a root that the mesh has replaced; give a new token: --token-file FILE"
+            return _Kept(TrustError(error.code, text), name=decode_blocks_untrusted(raw)[-1].name)
         if error.code == "chain.expired":
             problem = TrustError(error.code, f"{error}; give a token again: --token-file FILE")
             return _Kept(problem, name=decode_blocks_untrusted(raw)[-1].name)

@@ -41,7 +41,7 @@ class Keeping:
         try:
             while self._due:
                 self._due = False
-                kept, trust = self._mesh.charter.kept(), self._mesh.trust
+                kept, trust = self._mesh.charter.kept(), self._mesh.trust.copy()
                 await trio.to_thread.run_sync(self._state.save_charter, *kept)
                 if trust.n:
                     await trio.to_thread.run_sync(self._state.save_trust, trust)

@@ -41,6 +41,7 @@ from gossipmesh.daemon.served import ServedSync
 from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.surroundings import (
     Announce,
+    leave_no_core,
     let_go_of_streams,
     quietly,
     watch_exhaustion,
@@ -57,7 +58,7 @@ from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, split_host_port
 from gossipmesh.transport.listener import Listener
-from gossipmesh.transport.secure_stream import ChannelIdentity
+from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from gossipmesh.transport.udp import UdpSocket
 
 FIRST_RESOLVE_S: Final = 2.0
@@ -80,6 +81,7 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce, again: Again) 
         TrustError: token or chain do not admit this node.
         MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
     """
+    leave_no_core()
     try:
         with StateDirectory(loaded.config.node.state) as state:
             trio.run(
@@ -214,7 +216,7 @@ class Node:
         self._served = ServedSync(self._mesh, self._control, self._trials.answer_untrusted)
         self._health.publish = self._publish_health
         listener = Listener(
-            bound, identity, serve_hop=self._plane.serve_channel, serve_sync=self._served.serve, count=count
+            bound, identity, serve_hop=self._serve_hop, serve_sync=self._served.serve, count=count
         )
         await listen(nursery, listener.run, bound, "--bind")
         if (held := self._mesh.charter.policy) is not None:
@@ -298,26 +300,32 @@ class Node:
 
         def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
             try:
-                peer = verify_credentials_untrusted(payload, remote_static, trust, wall=wall_clock())
+                peer = verify_credentials_untrusted(
+                    payload, remote_static, trust, wall=wall_clock(), learn=self._learn_bundles
+                )
                 mesh.charter.check_not_revoked(peer.chain)
-            except RemoteProtocolError:
-                self._metrics.handshake("refused")
+            except RemoteProtocolError as error:
+                self._metrics.handshake(error.code)
                 raise
             self._metrics.handshake("ok")
             return peer
 
         return ChannelIdentity(
             mesh_id=trust.mesh_id,
-            credentials=lambda: mesh.credentials(wall=wall_clock()),
+            credentials=lambda theirs: mesh.credentials(theirs, wall=wall_clock()),
             authenticate=authenticate,
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
+            bundle_n=lambda: trust.n,
         )
 
     async def _start_dns(self, proxy: Address) -> None:
         config, mesh, plane = self._config.dns, self._mesh, self._plane
         dns = await start_dns(config, mesh, plane, proxy=proxy, metrics=self._metrics, nursery=self._nursery)
         self._listening = evolve(self._listening, dns=dns)
+
+    def _learn_bundles(self, raws: tuple[bytes, ...]) -> None:
+        self._control.post(lambda now, wall: self._mesh.learn_bundles_untrusted(raws, now=now, wall=wall))
 
     async def _start_admin(self) -> None:
         self._report = report = NodeReport(
@@ -397,6 +405,14 @@ class Node:
         await self._control.ask(
             lambda now, wall: (b"", self._mesh.set_health(self._health.unhealthy, now=now, wall=wall))
         )
+
+    async def _serve_hop(self, stream: SecureStream) -> None:
+        # A newcomer over its token's quota is no member here, though its chain is good; over sync it hears why.
+        refusal = self._mesh.registry.no_room_for(stream.peer.chain)
+        if refusal is None or stream.peer.id == self._mesh.id:
+            await self._plane.serve_channel(stream)
+        else:
+            self._metrics.gossip_error(refusal)
 
     def _end_channels(self, hit: Callable[[Peer], bool]) -> None:
         self._served.end(hit)

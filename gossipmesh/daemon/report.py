@@ -32,6 +32,7 @@ from gossipmesh.daemon.view import (
     Members,
     OwnService,
     Readiness,
+    RootEntry,
     ServiceBook,
     ServiceEntry,
     Services,
@@ -39,7 +40,7 @@ from gossipmesh.daemon.view import (
 )
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving
+from gossipmesh.model import Address, Endpoint, MemberState, NodeId, Serving, day
 from gossipmesh.policy.rules import Policy
 
 
@@ -183,7 +184,20 @@ class NodeReport:
             awareness=mesh.awareness,
             policy_version=self._policy().version,
             services=self._own_services(),
+            chain_expires_at=mesh.chain.grants.expires_at,
+            bundle=mesh.trust.n,
+            roots=self._roots(),
+            clones=sorted({alarm.id.hex() for alarm in mesh.registry.clones}),
         )
+
+    def _roots(self) -> list[RootEntry]:
+        registry, trust = self._mesh.registry, self._mesh.trust
+        chains = (registry.chain_of(node) for node in registry.records)
+        hanging = Counter(chain.root for chain in chains if chain is not None)
+        return [
+            RootEntry(root=root.hex(), newest=root == trust.newest_root, members=hanging[root])
+            for root in trust.roots
+        ]
 
     def members(self) -> Members:
         """Give all members, this node included."""
@@ -283,6 +297,11 @@ class NodeReport:
         listening = self._listening()
         if (serving := self._mesh.own.serving) is not Serving.SERVING:
             return Readiness(False, f"this node is {serving.value}")
+        if self._mesh.chain.grants.expired(wall_clock()):
+            when = day(self._mesh.chain.grants.expires_at)
+            return Readiness(
+                False, f"this node's chain expired on {when}: give it a new token, --token-file FILE"
+            )
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded().config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")

@@ -16,13 +16,22 @@ from gossipmesh import crypto, wire
 from gossipmesh.daemon.files import damaged, make_private_directory, read_bounded, write_atomically
 from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.authority import Authority
-from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_PATH, TrustStore, decode_bundle_untrusted, new_bundle
+from gossipmesh.identity.bundle import (
+    MAX_BUNDLE,
+    MAX_PATH,
+    TrustStore,
+    decode_bundle_untrusted,
+    new_bundle,
+    successor,
+)
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.token import MALFORMED, MAX_TEXT, PREFIX, Token, new_token, parse_token
 
 ROOT_KEY: Final = "root.key"
 BUNDLE0: Final = "bundle0"
 SUCCESSORS: Final = "bundles"
+OLD_KEY: Final = "root.key.old"
+"""The root key before the present one, from a rotation until the old one is dropped."""
 MAX_SUCCESSORS_FILE: Final = MAX_PATH + 1024
 
 
@@ -77,6 +86,53 @@ def create_root(directory: Path, root: MeshRoot) -> None:
     make_private_directory(directory)
     save_trust(directory, root.trust)
     write_atomically(directory / ROOT_KEY, root.seed)
+
+
+def rotate_root(directory: Path, entropy: Callable[[int], bytes]) -> MeshRoot:
+    """Make a new root key beside the present one, and the bundle that lists both, signed with the present one.
+
+    Chains on either are good until :func:`drop_root`. The former key stays in ``root.key.old``; of a rotation that
+    was interrupted nothing is lost, and it can be done again.
+
+    Raises:
+        StateError: as :func:`load_root`; ``state.rotating`` where the last rotation is not finished.
+        ConfigError: ``bundle.invalid``, for more than four roots.
+    """
+    root = load_root(directory)
+    former = read_bounded(directory / OLD_KEY, most=crypto.KEY, secret=True)
+    if former is not None and former != root.seed:
+        hint = f"finish it first: gossipmesh root drop --root {directory}"
+        raise StateError("state.rotating", f"{directory} holds the root before the present one still; {hint}")
+    seed, latest = entropy(crypto.KEY), root.trust.latest
+    roots = [*latest.roots, crypto.signing_public(seed)]
+    root.trust.offer_successor_untrusted(successor(latest, roots, root.seed, mesh_id=root.trust.mesh_id).raw)
+    # In this order: until the last step the present key, which is good before and after, is the one in use.
+    write_atomically(directory / OLD_KEY, root.seed)
+    save_trust(directory, root.trust)
+    write_atomically(directory / ROOT_KEY, seed)
+    return MeshRoot(seed, root.trust)
+
+
+def drop_root(directory: Path) -> MeshRoot:
+    """Make the bundle that lists the present root alone: what hangs on any other is worth nothing once it is known.
+
+    Raises:
+        StateError: as :func:`load_root`; ``state.one-root`` where there is no other.
+        ConfigError: ``bundle.invalid``, where the key is not in the newest bundle.
+    """
+    root = load_root(directory)
+    latest, public = root.trust.latest, crypto.signing_public(root.seed)
+    if latest.roots == (public,):
+        text = (
+            f"the mesh of {directory} has one root; to replace it: gossipmesh root rotate --root {directory}"
+        )
+        raise StateError("state.one-root", text)
+    root.trust.offer_successor_untrusted(
+        successor(latest, [public], root.seed, mesh_id=root.trust.mesh_id).raw
+    )
+    save_trust(directory, root.trust)
+    (directory / OLD_KEY).unlink(missing_ok=True)
+    return root
 
 
 def load_root(directory: Path) -> MeshRoot:

@@ -83,6 +83,21 @@ def within_file_limit(loaded: Loaded) -> Loaded:
     return evolve(loaded, config=evolve(loaded.config, proxy=evolve(proxy, limits=limits)))
 
 
+def leave_no_core() -> None:
+    """Have a crash write no core file: this process's memory holds the node's keys.
+
+    A limit of one byte and not of none: it is too little for a file, and the one value at which Linux also hands
+    nothing to a program that ``core_pattern`` names, for which limits count otherwise not (fs/coredump.c).
+    """
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    with suppress(OSError, ValueError):
+        # Where the hard limit is zero already it cannot be raised to one; zero is second best.
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        if soft > 1 or soft == resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def watch_exhaustion(count: Callable[[str], None], log: Log) -> None:
     """Count what trio's listeners say when no file descriptor is left, and log it once a minute, in one line."""
     told_at = -TELL_EXHAUSTION_S

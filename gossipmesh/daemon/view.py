@@ -101,6 +101,15 @@ class ServiceBook(Protocol):
         ...
 
 
+class RootEntry(TypedDict):
+    """One of the mesh's root keys in ``/v1/status``, and how many members' chains hang on it."""
+
+    root: str
+    """The key in hex."""
+    newest: bool
+    members: int
+
+
 class Status(TypedDict):
     """``/v1/status``."""
 
@@ -121,6 +130,14 @@ class Status(TypedDict):
     """How much the node doubts itself: 0, all is well, to 8. Others get more time by it before they are suspected."""
     policy_version: int
     services: list[OwnService]
+    chain_expires_at: int
+    """Unix seconds: when this node's proof of membership ends, unless it is renewed."""
+    bundle: int
+    """The number of the newest trust bundle."""
+    roots: list[RootEntry]
+    """Oldest first, as the newest bundle lists them."""
+    clones: list[str]
+    """Ids in hex of which two different records of one version were seen: keys in use twice."""
 
 
 class MemberEntry(TypedDict):

@@ -9,6 +9,11 @@ delegations needs their ``join``, a node after a node needs that one's ``issue``
 
 Body: ``[1, kind, next key, name, not before, expires at, [token id...], [[service glob...]...],
 [[name glob...]...], [[group...]?], [capabilities?], [issuer...]]``; an optional element is an array of at most one.
+A block that states a quota, or restates some, is ``[2, ..., [quota?], [[holder, nodes]...]]``.
+
+**What only narrows must not be overlooked.** Elements that a later release appends to a body of a known version are
+ignored; that is right for what informs and wrong for what restricts. So each kind of restriction that is added raises
+the version of those blocks that use it, and a release that does not know it refuses the chain.
 """
 
 from __future__ import annotations
@@ -24,12 +29,16 @@ from gossipmesh import crypto, wire
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.grants import (
+    HOLDER_BYTES,
     MAX_GLOBS,
     MAX_GROUPS,
     MAX_LISTS,
+    MAX_QUOTA,
+    MAX_QUOTAS,
     Capability,
     Globs,
     Grants,
+    Quota,
     Restrictions,
     is_glob,
 )
@@ -38,6 +47,8 @@ from gossipmesh.model import ID_BYTES, NodeId
 
 BLOCK_LABEL: Final = b"gossipmesh/block\0"
 BLOCK_VERSION: Final = 1
+QUOTA_VERSION: Final = 2
+"""The version of a block with quotas."""
 MAX_BLOCKS: Final = 4
 """Blocks of a chain, the node's own included."""
 MAX_CHAIN: Final = 1_100
@@ -75,11 +86,13 @@ class Block:
 
 @frozen
 class Proof:
-    """What a verified row of blocks proves, whatever the time is."""
+    """What a verified row of blocks proves, whatever the time is. ``root`` is the key that signed its first block."""
 
     grants: Grants
     token_ids: tuple[bytes, ...]
     issuers: tuple[NodeId, ...]
+    root: bytes = field(repr=bytes.hex)
+    quotas: tuple[Quota, ...]
 
 
 def append_block(
@@ -135,16 +148,17 @@ def verify_blocks(blocks: Sequence[Block], trust: TrustStore) -> Proof:
     """
     grants: Grants | None = None
     previous: Block | None = None
+    root = b""
     token_ids: list[bytes] = []
     issuers: list[NodeId] = []
+    quotas: tuple[Quota, ...] = ()
     for index, block in enumerate(blocks):
-        _check_signature(
-            block, trust.roots if previous is None else (previous.key,), trust, _link(blocks[:index])
-        )
+        signers = trust.roots if previous is None else (previous.key,)
+        signer = _check_signature(block, signers, trust, _link(blocks[:index]))
         if previous is None or grants is None:
             if not block.restrictions.complete:
                 raise RemoteProtocolError(MALFORMED, "a chain's first block leaves something unsaid")
-            grants = block.restrictions.as_grants()
+            grants, root = block.restrictions.as_grants(), signer
         else:
             _check_may_sign(previous, block, grants)
             grants = grants.narrowed(block.restrictions)
@@ -154,15 +168,36 @@ def verify_blocks(blocks: Sequence[Block], trust: TrustStore) -> Proof:
             issuers.append(NodeId(previous.key))
         token_ids.extend(block.restrictions.token_ids)
         issuers.extend(block.restrictions.issuers)
+        quotas = _quotas(previous, block, quotas)
         previous = block
     if grants is None:
         raise RemoteProtocolError(MALFORMED, "a chain of no blocks")
-    return Proof(grants, tuple(dict.fromkeys(token_ids)), tuple(dict.fromkeys(issuers)))
+    return Proof(grants, tuple(dict.fromkeys(token_ids)), tuple(dict.fromkeys(issuers)), root, quotas)
 
 
-def _check_signature(block: Block, signers: Sequence[bytes], trust: TrustStore, link: bytes) -> None:
-    if any(block.signed.verify(BLOCK_LABEL, trust.mesh_id, signer, link=link) for signer in signers):
-        return
+def quota_holder(key: bytes) -> bytes:
+    """Give by what a delegation's quota is counted: a hash of its key, 16 bytes."""
+    return crypto.blake2b(key, HOLDER_BYTES)
+
+
+def _quotas(previous: Block | None, block: Block, quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:
+    """Give the quotas that count for whoever comes after ``block``, of those before it."""
+    if block.kind is BlockKind.DELEGATION:
+        if block.restrictions.quota is None:
+            return quotas
+        return (*quotas, Quota(quota_holder(block.key), block.restrictions.quota))
+    if previous is None or previous.kind is BlockKind.NODE:
+        # A root or an issuer admitted or renewed this node: what bound the issuer's own token is not about it, and
+        # what bound its first one is the issuer's to restate. What a node writes into its own block binds nobody.
+        return block.restrictions.quotas
+    return quotas
+
+
+def _check_signature(block: Block, signers: Sequence[bytes], trust: TrustStore, link: bytes) -> bytes:
+    """Give which of ``signers`` signed ``block``."""
+    for signer in signers:
+        if block.signed.verify(BLOCK_LABEL, trust.mesh_id, signer, link=link):
+            return signer
     if link == FIRST_LINK:
         raise TrustError(
             "chain.root", "no root of this mesh signed its first block: another mesh's, or altered"
@@ -193,9 +228,13 @@ def _encode_body(kind: BlockKind, key: bytes, name: str, r: Restrictions) -> byt
     caps: list[wire.Value] = (
         [] if r.caps is None else [sum(1 << _CAPABILITIES.index(capability) for capability in r.caps)]
     )
+    quotas: list[wire.Value] = []
+    if r.quota is not None or r.quotas:
+        own: list[wire.Value] = [] if r.quota is None else [r.quota]
+        quotas = [own, [[quota.holder, quota.nodes] for quota in r.quotas]]
     return wire.pack(
         [
-            BLOCK_VERSION,
+            QUOTA_VERSION if quotas else BLOCK_VERSION,
             kind.value,
             key,
             name.encode(),
@@ -207,6 +246,7 @@ def _encode_body(kind: BlockKind, key: bytes, name: str, r: Restrictions) -> byt
             groups,
             caps,
             list(r.issuers),
+            *quotas,
         ]
     )
 
@@ -221,16 +261,16 @@ def decode_block_untrusted(raw: bytes) -> Block:
     signed = decode_signed_untrusted(raw, MAX_CHAIN, code=MALFORMED)
     body = wire.unpack_untrusted(signed.body, code=MALFORMED, max_bytes=MAX_CHAIN)
     fields = wire.Fields(body, code=MALFORMED)
-    fields.integer(BLOCK_VERSION, BLOCK_VERSION)
+    version = fields.integer(BLOCK_VERSION, QUOTA_VERSION)
     kind = BlockKind(fields.integer(BlockKind.DELEGATION.value, BlockKind.NODE.value))
     key = fields.binary(crypto.KEY, crypto.KEY)
     name = fields.name(empty=True)
     if (kind is BlockKind.NODE) != bool(name):
         raise RemoteProtocolError(MALFORMED, "a node's block without a name, or a delegation with one")
-    return Block(kind, key, name, _decode_restrictions(fields), signed)
+    return Block(kind, key, name, _decode_restrictions(fields, version), signed)
 
 
-def _decode_restrictions(fields: wire.Fields) -> Restrictions:
+def _decode_restrictions(fields: wire.Fields, version: int) -> Restrictions:
     not_before = fields.integer(0, MAX_WALL)
     expires_at = fields.integer(0, MAX_WALL)
     ids = fields.fields(MAX_TOKEN_IDS)
@@ -250,7 +290,21 @@ def _decode_restrictions(fields: wire.Fields) -> Restrictions:
         caps = frozenset(capability for i, capability in enumerate(_CAPABILITIES) if bits >> i & 1)
     keys = fields.fields(MAX_ISSUERS)
     issuers = tuple(NodeId(keys.binary(ID_BYTES, ID_BYTES)) for _ in range(keys.left))
-    return Restrictions(not_before, expires_at, token_ids, services, names, groups, caps, issuers)
+    quota, quotas = (None, ()) if version < QUOTA_VERSION else _decode_quotas(fields)
+    return Restrictions(
+        not_before, expires_at, token_ids, services, names, groups, caps, issuers, quota, quotas
+    )
+
+
+def _decode_quotas(fields: wire.Fields) -> tuple[int | None, tuple[Quota, ...]]:
+    maybe = fields.fields(1)
+    quota = maybe.integer(1, MAX_QUOTA) if maybe.left else None
+    rows = fields.fields(MAX_QUOTAS)
+    quotas = []
+    for _ in range(rows.left):
+        row = rows.fields(2)
+        quotas.append(Quota(row.binary(HOLDER_BYTES, HOLDER_BYTES), row.integer(1, MAX_QUOTA)))
+    return quota, tuple(quotas)
 
 
 def _decode_lists(lists: wire.Fields) -> tuple[Globs, ...]:

@@ -4,6 +4,9 @@ Bundle 0 is signed by nobody: the mesh id is its hash, so whoever knows the mesh
 is signed by a root of the one before. A node keeps the whole path from 0, which it can prove to anybody; a node that
 slept trusts the roots it last knew until it has seen the path.
 
+The roots of a bundle are in the order in which they were made. While an old and a new one are both listed, chains on
+either are good, and those on an older one are renewed onto the last.
+
 Law: ``n`` rises by one, never falls, and of two bundles with one ``n`` the first that was seen is kept.
 
 Body: ``[1, n, [root...], previous hash, default allow]``.
@@ -168,9 +171,24 @@ class TrustStore:
         return self.latest.roots
 
     @property
+    def newest_root(self) -> bytes:
+        """The root key that chains should hang on: the last of the newest bundle."""
+        return self.latest.roots[-1]
+
+    @property
     def default_allow(self) -> bool:
         """What is decided where no policy rule matches. The mesh id commits to it."""
         return self._path[0].default_allow
+
+    def copy(self) -> TrustStore:
+        """Give an equal store that grows by itself: to see what bundles would prove before anything changes."""
+        twin = TrustStore(self._path[0])
+        twin._path = self._path
+        return twin
+
+    def after(self, n: int) -> tuple[bytes, ...]:
+        """Give the raw bundles after number ``n``, in order: what somebody lacks whose newest is that one."""
+        return tuple(bundle.raw for bundle in self._path[n + 1 :])
 
     def offer_successor_untrusted(self, raw: bytes) -> bool:
         """Take the next bundle if it is one; tell whether it was news.

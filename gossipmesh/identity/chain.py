@@ -23,10 +23,9 @@ from gossipmesh.identity.block import (
     verify_blocks,
 )
 from gossipmesh.identity.bundle import TrustStore
-from gossipmesh.identity.describe import day
-from gossipmesh.identity.grants import Capability, Caveats, Grants, Restrictions
+from gossipmesh.identity.grants import Capability, Caveats, Grants, Quota, Restrictions
 from gossipmesh.identity.token import Token
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, day
 
 __all__ = [
     "CHAIN_HASH_BYTES",
@@ -59,6 +58,10 @@ class VerifiedChain:
     grants: Grants
     token_ids: tuple[bytes, ...]
     issuers: tuple[NodeId, ...]
+    root: bytes = field(default=b"", repr=bytes.hex)
+    """The root key that signed its first block."""
+    quotas: tuple[Quota, ...] = ()
+    """How many nodes may be members by the delegations that this one joined through."""
 
 
 def chain_hash(raw: bytes) -> bytes:
@@ -89,7 +92,15 @@ def verify_chain_untrusted(raw: bytes, trust: TrustStore, *, wall: float) -> Ver
             f"the chain of {last.name!r} begins on {day(proof.grants.not_before)}: is the clock right?",
         )
     return VerifiedChain(
-        raw, chain_hash(raw), NodeId(last.key), last.name, proof.grants, proof.token_ids, proof.issuers
+        raw,
+        chain_hash(raw),
+        NodeId(last.key),
+        last.name,
+        proof.grants,
+        proof.token_ids,
+        proof.issuers,
+        proof.root,
+        proof.quotas,
     )
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gossipmesh.identity.signed import SKEW_S
 from gossipmesh.model import NodeId
@@ -25,6 +25,11 @@ MAX_LISTS: Final = 8
 """Lists of one kind in one block; more than one only where a renewal restates several blocks."""
 MAX_GROUPS: Final = 16
 ANY: Final = ("*",)
+
+MAX_QUOTA: Final = 2**31 - 1
+MAX_QUOTAS: Final = 4
+"""Quotas that one block restates: more than a token has blocks."""
+HOLDER_BYTES: Final = 16
 
 Globs = tuple[str, ...]
 """One list: a name passes if it matches any of these. The empty list lets nothing pass."""
@@ -61,6 +66,18 @@ def matches_all(name: str, lists: Sequence[Globs]) -> bool:
 
 
 @frozen
+class Quota:
+    """How many living nodes may have joined through one delegation: as each member counts them for itself.
+
+    ``holder`` is a hash of the delegation's key, 16 bytes. Only who has the key's secret makes a chain that counts
+    against it, so nobody uses up another's quota, which by token id anybody could.
+    """
+
+    holder: bytes = field(repr=bytes.hex)
+    nodes: int
+
+
+@frozen
 class Caveats:
     """What one minted block states. ``None`` is "no change"; the first block of a chain states everything.
 
@@ -72,6 +89,7 @@ class Caveats:
         names: globs of the node names that may be taken.
         groups: groups that policy rules may name.
         caps: what the holder may do.
+        quota: how many living nodes may have joined with it, and with what it is narrowed to; 1 or more.
     """
 
     not_before: int
@@ -81,6 +99,7 @@ class Caveats:
     names: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
     caps: frozenset[Capability] | None = None
+    quota: int | None = None
 
 
 @frozen
@@ -135,7 +154,7 @@ class Restrictions:
     """What one block adds, as it is on the wire: :class:`Caveats`, or what a renewal restates of several blocks.
 
     ``token_ids`` and ``issuers`` grant nothing. They keep what a revocation may name attached to a chain, also
-    after it was renewed by somebody else.
+    after it was renewed by somebody else, and so does ``quotas`` with what its delegations had stated as ``quota``.
     """
 
     not_before: int
@@ -146,6 +165,8 @@ class Restrictions:
     groups: frozenset[str] | None = None
     caps: frozenset[Capability] | None = None
     issuers: tuple[NodeId, ...] = ()
+    quota: int | None = None
+    quotas: tuple[Quota, ...] = ()
 
     @property
     def complete(self) -> bool:

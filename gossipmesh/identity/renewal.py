@@ -92,6 +92,7 @@ def renew(
         groups=old.grants.groups,
         caps=old.grants.caps,
         issuers=tuple(issuer for issuer in old.issuers if issuer not in known),
+        quotas=old.quotas,
     )
     return _append_node(decode_blocks_untrusted(issuer_chain.raw), old, restated, mesh_id, issuer_seed)
 
@@ -114,6 +115,7 @@ def renew_from_root(trust: TrustStore, root_seed: bytes, old: VerifiedChain, *, 
         groups=old.grants.groups,
         caps=old.grants.caps,
         issuers=old.issuers,
+        quotas=old.quotas,
     )
     return _append_node((), old, restated, trust.mesh_id, root_seed)
 

@@ -1,7 +1,8 @@
 """The join token: a row of delegations and the secret of the last one, as text.
 
 Whoever holds a token can admit nodes inside its caveats, and can narrow it, offline: a new block with a fresh key
-and more caveats, the former secret left behind. A token is a bearer mint; nothing counts its uses.
+and more caveats, the former secret left behind. A token is a bearer mint. Nothing counts its uses, for that would
+take a consensus; a quota bounds how many living nodes each member accepts of it.
 
 Text: ``gmt1.`` and the base64url, without padding, of ``msgpack([[bundle...], [block...], secret])``. The bundles
 are the mesh's first, so that a node knows its mesh and its default decision before it speaks to anybody, and those
@@ -31,12 +32,13 @@ from gossipmesh.identity.block import (
     append_block,
     decode_block_untrusted,
     encode_blocks,
+    quota_holder,
     verify_blocks,
 )
 from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_PATH, TrustBundle, TrustStore, decode_bundle_untrusted
-from gossipmesh.identity.describe import day
-from gossipmesh.identity.grants import ANY, Capability, Caveats, Grants, Restrictions
+from gossipmesh.identity.grants import ANY, Capability, Caveats, Grants, Quota, Restrictions
 from gossipmesh.identity.keys import Entropy
+from gossipmesh.model import day
 
 PREFIX: Final = "gmt1."
 MAX_TOKEN: Final = MAX_PATH + MAX_CHAIN + 1_024
@@ -62,6 +64,9 @@ class Token:
     seed: bytes = field(repr=False)
     grants: Grants
     token_ids: tuple[bytes, ...] = field(repr=lambda ids: str([token_id.hex() for token_id in ids]))
+    quotas: tuple[Quota, ...] = ()
+    root: bytes = field(default=b"", repr=bytes.hex)
+    """The root key that signed its first block."""
 
     @property
     def mesh_id(self) -> bytes:
@@ -114,6 +119,7 @@ def new_token(
         names=stated.names or (ANY,),
         groups=frozenset() if stated.groups is None else stated.groups,
         caps=frozenset({Capability.JOIN}) if stated.caps is None else stated.caps,
+        quota=stated.quota,
     )
     return _mint(
         bundles=bundles,
@@ -121,6 +127,7 @@ def new_token(
         signer_seed=root_seed,
         restrictions=complete,
         grants=complete.as_grants(),
+        root=crypto.signing_public(root_seed),
         ids_before=(),
         entropy=entropy,
     )
@@ -139,6 +146,7 @@ def narrow(token: Token, caveats: Caveats, entropy: Entropy) -> Token:
         signer_seed=token.seed,
         restrictions=stated,
         grants=token.grants.narrowed(stated),
+        root=token.root,
         ids_before=token.token_ids,
         entropy=entropy,
     )
@@ -153,6 +161,7 @@ def _restrictions(caveats: Caveats, entropy: Entropy) -> Restrictions:
         names=() if caveats.names is None else (tuple(caveats.names),),
         groups=None if caveats.groups is None else frozenset(caveats.groups),
         caps=caveats.caps,
+        quota=caveats.quota,
     )
 
 
@@ -163,6 +172,7 @@ def _mint(
     signer_seed: bytes,
     restrictions: Restrictions,
     grants: Grants,
+    root: bytes,
     ids_before: tuple[bytes, ...],
     entropy: Entropy,
 ) -> Token:
@@ -187,7 +197,12 @@ def _mint(
             "name fewer or shorter services, names and groups",
         )
     token_ids = tuple(dict.fromkeys((*ids_before, *restrictions.token_ids)))
-    return Token(bundles, blocks, seed, grants, token_ids)
+    quotas = tuple(
+        Quota(quota_holder(block.key), block.restrictions.quota)
+        for block in blocks
+        if block.restrictions.quota is not None
+    )
+    return Token(bundles, blocks, seed, grants, token_ids, quotas, root)
 
 
 def parse_token(text: str) -> Token:
@@ -261,4 +276,4 @@ def _decode_token(packed: bytes) -> Token:
         raise TrustError("token.signature", "its secret is not that of its last block")
     trust = TrustStore(bundles[0], [bundle.raw for bundle in bundles[1:]])
     proof = verify_blocks(blocks, trust)
-    return Token(bundles, blocks, seed, proof.grants, proof.token_ids)
+    return Token(bundles, blocks, seed, proof.grants, proof.token_ids, proof.quotas, proof.root)

@@ -13,13 +13,14 @@ from gossipmesh.identity.accusation import (
     Accusation,
 )
 from gossipmesh.identity.checks import CHECKS, Checks
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import MemberRecord, decode_record_untrusted
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.effects import Effect, OwnKeyTwice, RecordTaken, WantChain
 from gossipmesh.mesh.outputs import Level, Notice, Refused
 from gossipmesh.mesh.pace import Pace
 from gossipmesh.mesh.secrecy import Secrecy
-from gossipmesh.model import NodeId, short_id
+from gossipmesh.model import NodeId, Serving, short_id
 from gossipmesh.registry import store
 from gossipmesh.registry.store import Registry
 from gossipmesh.registry.sync import AccusationLearned, ChainLearned, Learned, RecordLearned
@@ -58,6 +59,26 @@ class Admission:
     def refused_services(self, node: NodeId) -> frozenset[str]:
         """Give the services that ``node`` declares outside its token."""
         return self._refused.get(node, frozenset())
+
+    def known(self) -> tuple[bytes, ...]:
+        """Give every living member's chain and record, in turn."""
+        kept: list[bytes] = []
+        for member in self._membership.members.values():
+            chain = self._registry.chain_of(member.id) if member.living else None
+            if chain is not None:
+                kept += [chain.raw, member.record.signed.raw]
+        return tuple(kept)
+
+    def check_room(self, peer: Peer) -> None:
+        """Check that an authenticated peer is a member here, or may become one.
+
+        Raises:
+            TrustError: ``registry.quota``, ``registry.token-quota`` or ``registry.full``.
+        """
+        leaving = peer.record.serving is Serving.LEAVING
+        code = None if peer.id == self._own else self._registry.no_room_for(peer.chain, leaving=leaving)
+        if code is not None:
+            raise TrustError(code, f"no room for the newcomer {peer.record.name} ({short_id(peer.id)})")
 
     def forget(self, node: NodeId) -> None:
         """Drop what was noted about a node."""

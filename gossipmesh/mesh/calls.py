@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.admission import Admission
 from gossipmesh.mesh.detour import Detour
 from gossipmesh.mesh.effects import Effect
 from gossipmesh.mesh.exchanges import (
+    NO_ROOM,
     AskReached,
     Carry,
     DialBack,
@@ -68,8 +70,10 @@ class Calls:
         """Answer a request of an authenticated peer.
 
         Raises:
-            RemoteProtocolError: for a request that is none or is not granted; nothing changed.
+            RemoteProtocolError: for a request that is none or is not granted; nothing changed. ``registry.*`` for
+                whatever is asked by a newcomer that this node has no room for.
         """
+        self._admission.check_room(peer)
         match peek_kind_untrusted(request):
             case Kind.RENEW:
                 return self._renewing.answer_untrusted(peer, request, self._own.chain, wall=wall), [], []
@@ -135,6 +139,14 @@ class Calls:
                 return [*effects, *learnt], [*asked, *go_on()]
             case _:
                 assert_never(exchange.purpose)
+
+    def why(self, error: RemoteProtocolError) -> str:
+        """Say what an answer that is none, or a refusal, means to this node."""
+        quotas = self._own.chain.quotas
+        if error.code == NO_ROOM and quotas:
+            least = min(quota.nodes for quota in quotas)
+            return f"{error} ({least} nodes): one of them has to leave, or give this node another token"
+        return str(error)
 
     def failed(
         self, exchange: Open, why: str, *, refused: bool, now: float

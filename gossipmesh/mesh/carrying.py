@@ -116,9 +116,14 @@ class Carrying:
                 return []
             case RevocationsChanged():
                 return self._enforce(effect)
+            case BundlesChanged():
+                # What hangs on a root that is dropped is worth nothing from now on.
+                gone = tuple(record.id for record in parts.registry.expire(wall=self._wall))
+                parts.routes.stale = True
+                return [evolve(effect, gone=gone)]
             case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain() | CharterHeard():
                 return []
-            case PolicyChanged() | BundlesChanged() | Notice() | Refused() | BootRaised() | Converged():
+            case PolicyChanged() | Notice() | Refused() | BootRaised() | Converged():
                 return [effect]
 
     def _change(self, node: NodeId, old: MemberState | None, new: MemberState, why: str) -> list[Output]:

@@ -77,6 +77,7 @@ class Charter:
         self._policies: dict[bytes, HeldPolicy] = {}
         self._refused: dict[bytes, str] = {}
         self._policy: HeldPolicy | None = None
+        self._conflict = False
         self.revocations: Final = Revocations()
         self._digest: bytes | None = None
 
@@ -133,7 +134,7 @@ class Charter:
 
     def take_untrusted(self, brought: Brought, *, wall: float) -> list[CharterChange]:
         """Take what a peer brought, each object by itself: a bad one does not spoil the others."""
-        said = [each for raw in brought.bundles for each in _guarded(self.offer_bundle_untrusted, raw)]
+        said = self.learn_bundles_untrusted(brought.bundles)
         if brought.bundle_n == self._trust.n and brought.bundle_hash != self._trust.latest.hash:
             text = f"two trust bundles number {brought.bundle_n} are in this mesh: one of its roots is used twice"
             said.append(Notice(Level.WARNING, "bundle.conflict", text))
@@ -172,7 +173,28 @@ class Charter:
         for key, held in self._policies.items():
             current = is_current(held.authorised, self._trust)
             self._policies[key] = evolve(held, authorised=evolve(held.authorised, current=current))
-        return [BundlesChanged(self._trust.n), *self._settle()]
+        roots = ", ".join(root[:4].hex() for root in self._trust.roots)
+        text = f"trust bundle {self._trust.n} is in force: the mesh's roots are {roots}"
+        return [
+            BundlesChanged(self._trust.n),
+            Notice(Level.INFO, "bundle.changed", text),
+            *self._settle(),
+        ]
+
+    def learn_bundles_untrusted(self, raws: Iterable[bytes]) -> list[CharterChange]:
+        """Take bundles in their order, up to the first that does not follow; what is known already is no news."""
+        said: list[CharterChange] = []
+        for raw in raws:
+            try:
+                said += self.offer_bundle_untrusted(raw)
+            except RemoteProtocolError as error:
+                said.append(Refused(error.code))
+                if error.code == "bundle.conflict" and not self._conflict:
+                    self._conflict = True
+                    text = f"{error}; a root key is in wrong hands, or was copied back from a backup"
+                    said.append(Notice(Level.WARNING, error.code, text))
+                break
+        return _once(said)
 
     def offer_revocation_untrusted(
         self, raw: bytes, *, wall: float, retired: bool = False

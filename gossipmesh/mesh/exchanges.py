@@ -45,6 +45,15 @@ MAX_CODE: Final = 64
 _CODE: Final = "exchange.malformed"
 
 
+NO_ROOM: Final = "exchange.no-room"
+"""The code of a refusal for want of room: asking again may help, once somebody has left."""
+_NO_ROOM: Final = {
+    "registry.quota": "the quota of this node's token is used up",
+    "registry.token-quota": "as many nodes as a member holds of one token have joined with this node's",
+    "registry.full": "the mesh has as many members as a member holds",
+}
+
+
 class Kind(enum.IntEnum):
     """The first element of a message. Requests are odd, answers even; 1 to 15 are the registry's."""
 
@@ -94,7 +103,8 @@ def decode_greeting_untrusted(data: bytes, kind: Kind) -> Greeting:
     """Give the greeting that ``data`` holds.
 
     Raises:
-        RemoteProtocolError: ``exchange.malformed``, for any other bytes; the code of the refusal, for a refusal.
+        RemoteProtocolError: ``exchange.malformed``, for any other bytes; ``exchange.refused`` or
+            ``exchange.no-room``, for a refusal.
     """
     fields = open_untrusted(data, kind)
     return Greeting(fields.binary(1, MAX_CHAIN), fields.binary(1, MAX_RECORD), fields.binary(0, MAX_RECORD))
@@ -168,6 +178,8 @@ def open_untrusted(data: bytes, kind: Kind) -> wire.Fields:
     got = fields.integer(1, 127)
     if got == Kind.REFUSED:
         reason = fields.binary(0, MAX_CODE).decode("ascii", "replace")
+        if reason in _NO_ROOM:
+            raise RemoteProtocolError(NO_ROOM, _NO_ROOM[reason])
         raise RemoteProtocolError("exchange.refused", f"the peer refused: {reason!a}")
     if got != kind:
         raise RemoteProtocolError(_CODE, f"a message of kind {got} where {kind} was expected")

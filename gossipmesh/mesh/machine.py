@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Final
 from gossipmesh.errors import ConfigError, RemoteProtocolError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
-from gossipmesh.identity.credentials import Peer, encode_credentials
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership.machine import STALL_S
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.carrying import Carrying
 from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.effects import Effect
-from gossipmesh.mesh.exchanges import encode_refusal
+from gossipmesh.mesh.exchanges import NO_ROOM, encode_refusal
 from gossipmesh.mesh.outputs import BundlesChanged, Output, PolicyChanged, Refused, RevocationsChanged
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, NodeId, Service, Serving
+from gossipmesh.registry.store import Registry
 from gossipmesh.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class Mesh:
         return self._charter
 
     @property
+    def registry(self) -> Registry:
+        """The verified records and chains that this node holds; to be read only."""
+        return self._registry
+
+    @property
     def members(self) -> Mapping[NodeId, Member]:
         """Everybody else, as believed now."""
         return self._membership.members
@@ -146,9 +152,14 @@ class Mesh:
         """The X25519 key of our handshakes; :attr:`own` publishes its other half."""
         return self._secrecy.private
 
-    def credentials(self, *, wall: float) -> bytes:
-        """Give what a handshake shows of us: bundle number, chain, record and the time, in Unix seconds."""
-        return encode_credentials(self._trust.n, self._own.chain.raw, self.own.signed.raw, wall=wall)
+    def credentials(self, theirs: int | None = None, *, wall: float) -> bytes:
+        """Give what a handshake shows of us, and the trust bundles that the other side lacks.
+
+        Args:
+            theirs: the number of the other side's newest bundle; None where that is ours too.
+            wall: Unix seconds.
+        """
+        return self._own.credentials(theirs, self.own, wall=wall)
 
     def chain_of(self, node: NodeId) -> VerifiedChain | None:
         """Give the chain of a member whose record is held, or our own."""
@@ -156,12 +167,7 @@ class Mesh:
 
     def known(self) -> tuple[bytes, ...]:
         """Give every living member's chain and record, in turn, to be kept for the next start."""
-        kept: list[bytes] = []
-        for member in self.members.values():
-            chain = self._registry.chain_of(member.id) if member.living else None
-            if chain is not None:
-                kept += [chain.raw, member.record.signed.raw]
-        return tuple(kept)
+        return self._admission.known()
 
     @property
     def deadline(self) -> float:
@@ -260,7 +266,8 @@ class Mesh:
                 exchange, peer, answer, now=now, wall=wall
             )
         except RemoteProtocolError as error:
-            effects, outputs = self._calls.failed(exchange, str(error), refused=True, now=now)
+            refused, why = error.code != NO_ROOM, self._calls.why(error)
+            effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
             return self._carry(effects, [*outputs, Refused(error.code)])
         return self._carry(effects, outputs)
 
@@ -285,8 +292,7 @@ class Mesh:
             wall: Unix seconds.
         """
         self._now, self._wall = now, wall
-        exchange = self._exchanges.end(number)
-        if exchange is None:
+        if (exchange := self._exchanges.end(number)) is None:
             return []
         effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
         # Of several addresses it is not said which one it was.
@@ -336,6 +342,13 @@ class Mesh:
         self._pulling.note_change(now=now)
         taken = any(isinstance(each, PolicyChanged | RevocationsChanged | BundlesChanged) for each in said)
         return ("taken" if taken else "stale"), self._carry([*said])
+
+    def learn_bundles_untrusted(self, raws: Sequence[bytes], *, now: float, wall: float) -> list[Output]:
+        """Take trust bundles that a handshake or an operator brought; each is verified here."""
+        self._now, self._wall = now, wall
+        said = self._charter.learn_bundles_untrusted(raws)
+        self._pulling.note_change(now=now)
+        return self._carry([*said])
 
     # --- inside ---
 

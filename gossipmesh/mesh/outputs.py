@@ -78,6 +78,17 @@ class ChainRenewed:
 
 
 @frozen
+class BundlesChanged:
+    """Keep the mesh's trust bundles on disk, of which number ``n`` is now the newest.
+
+    ``gone`` are the members whose chain hung on a root that it no longer lists: their channels are to be ended.
+    """
+
+    n: int
+    gone: tuple[NodeId, ...] = ()
+
+
+@frozen
 class BootRaised:
     """Keep this boot count on disk, so that the next start counts on from it: our key was used with it elsewhere."""
 
@@ -121,13 +132,6 @@ class RevocationsChanged:
 
 
 @frozen
-class BundlesChanged:
-    """Keep the mesh's trust bundles on disk: the ``n``-th is the newest now."""
-
-    n: int
-
-
-@frozen
 class OwnRevoked:
     """Stop: this node is revoked, as ``text`` says, and nobody will speak to it any more."""
 
@@ -164,12 +168,12 @@ Output = (
     | MemberChanged
     | RoutabilityChanged
     | ChainRenewed
+    | BundlesChanged
     | BootRaised
     | ProbeMeasured
     | Converged
     | PolicyChanged
     | RevocationsChanged
-    | BundlesChanged
     | OwnRevoked
     | Notice
     | Refused

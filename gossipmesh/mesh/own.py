@@ -14,6 +14,7 @@ from attrs import evolve
 
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
+from gossipmesh.identity.credentials import encode_credentials
 from gossipmesh.identity.record import (
     MAX_COUNTER,
     MAX_GATE,
@@ -134,6 +135,18 @@ class Own:
             self._registry.offer_chain_untrusted(self.chain.raw, wall=wall)
             self._registry.offer_record_untrusted(record.signed.raw, source=self._setup.key.id, wall=wall)
         return record
+
+    def credentials(self, theirs: int | None, record: MemberRecord, *, wall: float) -> bytes:
+        """Give what a handshake shows of us, with ``record`` as our newest; see :meth:`Mesh.credentials`."""
+        trust = self._setup.trust
+        return encode_credentials(
+            trust.n,
+            self.chain.raw,
+            record.signed.raw,
+            wall=wall,
+            newest=trust.latest.hash,
+            lacking=() if theirs is None else trust.after(theirs),
+        )
 
     def version_of_untrusted(self, raw: bytes) -> tuple[int, int]:
         """Give the version of a record that our own key signed, in this life or another.

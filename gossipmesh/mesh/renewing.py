@@ -1,10 +1,15 @@
-"""How this node's chain outlives the token that it joined with, and how it renews others' chains."""
+"""How this node's chain outlives the token that it joined with, and how it renews others' chains.
+
+A chain is also renewed, whatever its age, where it hangs on another root than the mesh's newest: so a mesh moves onto
+a new root by itself, from the issuers down, while old and new are both good.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from gossipmesh import crypto
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain, verify_chain_untrusted
@@ -15,7 +20,7 @@ from gossipmesh.identity.renewal import renew, renew_from_root, renewal_due, ren
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.exchanges import Exchanges, Kind, Renew, decode_chain_untrusted, encode_plain
 from gossipmesh.mesh.outputs import ChainRenewed, Level, Notice, Output, Refused
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, day
 from gossipmesh.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -49,13 +54,15 @@ class Renewing:
         self._rng = rng
         self._ask_at: float | None = None  # None: not due yet
         self._warn_at = -float("inf")
+        self._told = ""
         self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
 
     def handle_timer(
         self, chain: VerifiedChain, members: Mapping[NodeId, Member], *, now: float, wall: float
     ) -> tuple[VerifiedChain | None, list[Output]]:
         """Renew our own chain if this node keeps the root key, or ask somebody; give the renewed chain if any."""
-        if not renewal_due(chain, wall):
+        outdated = chain.root != self._trust.newest_root
+        if not renewal_due(chain, wall) and not outdated:
             return None, []
         if self._ask_at is None:
             # Whoever joined with one token is due in the same second; an issuer should not get them all at once.
@@ -63,18 +70,15 @@ class Renewing:
         if now < self._ask_at:
             return None, []
         self._ask_at = now + RETRY_S * self._rng.uniform(0.9, 1.1)
-        if self._root_seed is not None:
+        if self._root_seed is not None and self._may_sign(self._root_seed, newest=outdated):
             return self._adopt(
                 renew_from_root(self._trust, self._root_seed, chain, wall=wall), chain, wall=wall
             )
         outputs: list[Output] = []
-        if renewal_overdue(chain, wall) and now >= self._warn_at:
-            self._warn_at = now + WARN_GAP_S
-            text = (
-                "this node's chain is two thirds through its life and nobody renewed it: "
-                "run a member whose token has the capability issue, or start this node with a new token"
-            )
-            outputs.append(Notice(Level.WARNING, "chain.expiring", text))
+        code, text = _complaint(chain, wall)
+        if renewal_overdue(chain, wall) and (now >= self._warn_at or code != self._told):
+            self._warn_at, self._told = now + WARN_GAP_S, code
+            outputs.append(Notice(Level.WARNING, code, text))
         issuer = self._pick_issuer(chain, members)
         if issuer is not None:
             self._asked.add(issuer.id)
@@ -86,17 +90,27 @@ class Renewing:
     def _pick_issuer(self, chain: VerifiedChain, members: Mapping[NodeId, Member]) -> Member | None:
         """Pick who to ask: whoever renewed us before, or has the shortest chain, since each issuer adds a block.
 
+        Those whose own chain hangs on the newest root come first: a renewed chain hangs where its issuer's does.
         Each is asked once before anybody is asked again: the first choice may be the one that cannot help.
         """
-        found: list[tuple[bool, int, float, Member]] = []
+        newest = self._trust.newest_root
+        found: list[tuple[bool, bool, int, float, Member]] = []
         for member in members.values():
             theirs = self._registry.chain_of(member.id) if member.living else None
             if theirs is not None and theirs.grants.allows(Capability.ISSUE):
-                found.append((theirs.id not in chain.issuers, len(theirs.raw), self._rng.random(), member))
-        if all(row[3].id in self._asked for row in found):
+                found.append(
+                    (
+                        theirs.root != newest,
+                        theirs.id not in chain.issuers,
+                        len(theirs.raw),
+                        self._rng.random(),
+                        member,
+                    )
+                )
+        if all(row[-1].id in self._asked for row in found):
             self._asked.clear()
-        fresh = [row for row in found if row[3].id not in self._asked]
-        return min(fresh, key=lambda row: row[:3])[3] if fresh else None
+        fresh = [row for row in found if row[-1].id not in self._asked]
+        return min(fresh, key=lambda row: row[:-1])[-1] if fresh else None
 
     def answer_untrusted(self, peer: Peer, request: bytes, chain: VerifiedChain, *, wall: float) -> bytes:
         """Give a renewed chain to a peer, under the key that it proved in its handshake.
@@ -112,7 +126,7 @@ class Renewing:
             )
         if old.id != peer.id:
             raise TrustError("chain.owner", "a node asked to renew the chain of another")
-        if self._root_seed is not None:
+        if self._root_seed is not None and self._may_sign(self._root_seed):
             fresh = renew_from_root(self._trust, self._root_seed, old, wall=wall)
         else:
             fresh = renew(chain, self._key.seed, old, mesh_id=self._trust.mesh_id, wall=wall)
@@ -128,6 +142,11 @@ class Renewing:
         """
         return self._adopt(decode_chain_untrusted(answer, Kind.RENEWED), chain, wall=wall)
 
+    def _may_sign(self, root_seed: bytes, *, newest: bool = False) -> bool:
+        """Tell whether the root key that this node keeps is one of the mesh still, or even its newest."""
+        public = crypto.signing_public(root_seed)
+        return public == self._trust.newest_root if newest else public in self._trust.roots
+
     def _adopt(
         self, raw: bytes, chain: VerifiedChain, *, wall: float
     ) -> tuple[VerifiedChain | None, list[Output]]:
@@ -136,7 +155,8 @@ class Renewing:
             raise RemoteProtocolError("renewal.other", "a renewed chain for another key or name")
         if self._revoked(fresh):
             raise TrustError("chain.revoked", "whoever renewed our chain is revoked as an issuer")
-        if fresh.grants.expires_at <= chain.grants.expires_at:
+        moved = fresh.root == self._trust.newest_root != chain.root
+        if fresh.grants.expires_at <= chain.grants.expires_at and not moved:
             return None, []
         if _grants_less(fresh, chain) and not renewal_overdue(chain, wall):
             # An issuer that may less than we do would take it from us; while there is time, another may be found.
@@ -144,6 +164,20 @@ class Renewing:
         self._ask_at = None
         self._asked.clear()
         return fresh, [ChainRenewed(fresh.raw, fresh.grants.expires_at)]
+
+
+def _complaint(chain: VerifiedChain, wall: float) -> tuple[str, str]:
+    if chain.grants.expired(wall):
+        text = (
+            f"this node's chain expired on {day(chain.grants.expires_at)} and nobody renewed it, so nobody takes it "
+            "for a member any more: start it with a new token, --token-file FILE"
+        )
+        return "chain.expired", text
+    text = (
+        "this node's chain is two thirds through its life and nobody renewed it: "
+        "run a member whose token has the capability issue, or start this node with a new token"
+    )
+    return "chain.expiring", text
 
 
 def _grants_less(fresh: VerifiedChain, old: VerifiedChain) -> bool:

@@ -91,8 +91,8 @@ class CloneAlarm:
 class Refused:
     """What was offered is not taken, through no fault of its sender.
 
-    ``code`` is ``registry.full``, ``registry.token-quota``, ``record.expired``, ``chain.expired`` or
-    ``chain.revoked``.
+    ``code`` is ``registry.full``, ``registry.token-quota`` (this registry's bound), ``registry.quota`` (the token's
+    own), ``record.expired``, ``chain.expired`` or ``chain.revoked``.
     """
 
     code: str
@@ -155,6 +155,7 @@ class Registry:
         self._chains: dict[bytes, VerifiedChain] = {}
         self._spare: dict[bytes, None] = {}
         self._per_token: Counter[bytes] = Counter()
+        self._per_quota: Counter[bytes] = Counter()  # living ids only: who left makes room at once
         self._tombstones: dict[NodeId, _Tombstone] = {}
         self._clones: dict[tuple[NodeId, tuple[int, int]], CloneAlarm] = {}
         self._refused: dict[bytes, str] = {}
@@ -219,7 +220,7 @@ class Registry:
         if code is not None:
             return Refused(code)
         chain = self._checks.verify_chain(raw, self._trust, wall=wall)
-        code = self._no_room_for(chain)
+        code = self.no_room_for(chain)
         if code is not None:
             self._pool.release(hash_)
             return self._refuse(code, hash_)
@@ -257,7 +258,8 @@ class Registry:
             return self._await_chain(record, source)
         if chain.grants.expired(wall):
             return Refused("chain.expired")
-        code = self._no_room_for(chain)
+        leaving = record.serving is Serving.LEAVING
+        code = self.no_room_for(chain, leaving=leaving)
         if code is not None:
             return self._refuse(code, record.signed.body_hash)
         record = self._checks.verify_record(record, chain, self._trust.mesh_id, wall=wall)
@@ -284,15 +286,21 @@ class Registry:
         self._pool.add(Waiting(record.signed.raw, source, record.chain_hash, record.expires_at))
         return NeedsChain(record.chain_hash)
 
-    def _no_room_for(self, chain: VerifiedChain) -> str | None:
+    def no_room_for(self, chain: VerifiedChain, *, leaving: bool = False) -> str | None:
         """Give the code of why the owner of a chain may not be held, if it is not held already.
 
         A member that is held may change its token freely: an issuer that renews a whole mesh must not be stopped
-        by a bound on newcomers. One that is revoked is held no longer, under whatever chain.
+        by a bound on newcomers. Only who had left, and gave its place in a quota to others, is a newcomer again. One
+        that is revoked is held no longer, under whatever chain.
         """
         if self._revoked(chain):
             return "chain.revoked"
-        if chain.id in self._records:
+        held = self._records.get(chain.id)
+        if held is None or (held.serving is Serving.LEAVING and not leaving):
+            for quota in chain.quotas:
+                if self._per_quota[quota.holder] >= quota.nodes:
+                    return "registry.quota"
+        if held is not None:
             return None
         if len(self._records) >= self._limits.members:
             return "registry.full"
@@ -326,6 +334,9 @@ class Registry:
         self._held_bytes.add(record.signed.raw)
         if _has_a_place(record):
             self._per_token[token_of(chain)] += 1
+            self._per_quota.update(quota.holder for quota in chain.quotas)
+        else:
+            self._refused.clear()
         self.digest.put(entry_of(record))
 
     def _release(self, held: MemberRecord, *, keep_chain: VerifiedChain | None = None) -> None:
@@ -337,6 +348,10 @@ class Registry:
             self._per_token[token_of(chain)] -= 1
             if not self._per_token[token_of(chain)]:
                 del self._per_token[token_of(chain)]
+            for quota in chain.quotas:
+                self._per_quota[quota.holder] -= 1
+                if not self._per_quota[quota.holder]:
+                    del self._per_quota[quota.holder]
         if chain is not keep_chain:
             del self._chains[chain.hash]
 
@@ -380,15 +395,19 @@ class Registry:
         self._pool.expire(wall=wall)
         for node in [node for node, buried in self._tombstones.items() if wall > buried.until]:
             del self._tombstones[node]
-        for hash_ in [hash_ for hash_ in self._spare if self._chains[hash_].grants.expired(wall)]:
+        for hash_ in [hash_ for hash_ in self._spare if self._is_over(self._chains[hash_], wall)]:
             del self._spare[hash_], self._chains[hash_]
-        gone = tuple(record for record in self._records.values() if wall > self._valid_until(record) + SKEW_S)
+        gone = tuple(
+            record
+            for record in self._records.values()
+            if wall > record.expires_at + SKEW_S or self._is_over(self._chains[record.chain_hash], wall)
+        )
         for record in gone:
             self._remove(record)
         return gone
 
-    def _valid_until(self, record: MemberRecord) -> int:
-        return min(record.expires_at, self._chains[record.chain_hash].grants.expires_at)
+    def _is_over(self, chain: VerifiedChain, wall: float) -> bool:
+        return chain.grants.expired(wall) or chain.root not in self._trust.roots
 
 
 def _has_a_place(record: MemberRecord) -> bool:
@@ -397,3 +416,6 @@ def _has_a_place(record: MemberRecord) -> bool:
     Membership bounds how many of those that left are remembered, whatever token they had.
     """
     return record.serving is not Serving.LEAVING
+
+    def _is_over(self, chain: VerifiedChain, wall: float) -> bool:
+        return chain.grants.expired(wall) or chain.root not in self._trust.roots

@@ -100,8 +100,9 @@ class Call:
             shell.reach(back_s, caller, self._fail, "another node is there", True, True)
             return
         try:
-            asker = shell.peer_of(asking, shown=shell.wall_of(caller), wall=shell.wall_of(callee), by=asked)
-            peer = shell.peer_of(asked, shown=shell.wall_of(callee), wall=shell.wall_of(caller), by=asking)
+            # As in a handshake, in which who was called shows itself first.
+            peer = shell.peer_of(asked, to=caller, shown=shell.wall_of(callee), wall=shell.wall_of(caller))
+            asker = shell.peer_of(asking, to=callee, shown=shell.wall_of(caller), wall=shell.wall_of(callee))
         except TrustError as error:
             shell.reach(back_s, caller, self._fail, str(error), True)
             return

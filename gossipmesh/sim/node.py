@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import define, field
 
+from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.membership.machine import Membership
 from gossipmesh.mesh.machine import Mesh
@@ -44,7 +45,9 @@ class SimNode:
     timer: float = float("inf")
     life: int = 0
     """Raised at every start and crash: events of an earlier life are void."""
-    root_seed: bytes | None = None
+    root_seed: bytes | None = field(default=None, repr=False)
+    trust: TrustStore | None = None
+    """The trust bundles that its disk remembers; None: those of the world's beginning."""
     known: tuple[bytes, ...] = ()
     """Members that its disk remembers: set it to :meth:`Mesh.known` to have it start with them."""
     kept: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())

@@ -252,27 +252,44 @@ class Shell:
         return self._by_address.get(address)
 
     def peer_of(
-        self, mesh: Mesh, *, shown: float | None = None, wall: float | None = None, by: Mesh | None = None
+        self,
+        mesh: Mesh,
+        *,
+        to: SimNode | None = None,
+        shown: float | None = None,
+        wall: float | None = None,
     ) -> Peer:
         """Give what a handshake proves of a node.
 
         Args:
             mesh: the node's machine.
+            to: who verifies, knows who is revoked, and learns newer trust bundles with it; by default nobody in
+                particular, who knows the bundles that the mesh began with.
             shown: Unix seconds by its own clock; the world's by default.
             wall: Unix seconds by the clock of whoever verifies; the world's by default.
-            by: the machine of whoever verifies, which knows who is revoked; nobody's by default.
 
         Raises:
             TrustError: if its credentials are not valid now.
         """
         wall = self.wall if wall is None else wall
-        credentials = mesh.credentials(wall=self.wall if shown is None else shown)
-        peer = verify_credentials_untrusted(
-            credentials, mesh.own.dh_key, self.trust, wall=wall, checks=self._crypto.checks
-        )
-        if by is not None:
-            by.charter.check_not_revoked(peer.chain)
-        return peer
+        trust = self.trust if to is None or to.trust is None else to.trust
+        learned: list[bytes] = []
+        try:
+            peer = verify_credentials_untrusted(
+                mesh.credentials(trust.n, wall=self.wall if shown is None else shown),
+                mesh.own.dh_key,
+                trust,
+                wall=wall,
+                checks=self._crypto.checks,
+                learn=learned.extend,
+            )
+            if to is not None:
+                to.running.charter.check_not_revoked(peer.chain)
+            return peer
+        finally:
+            if to is not None and learned:
+                outputs = to.running.learn_bundles_untrusted(learned, now=self.now, wall=wall)
+                self.perform(to, outputs)
 
     # --- timers ---
 

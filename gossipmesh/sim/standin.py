@@ -139,7 +139,7 @@ class StandIn(Mesh):
         """Never: it does nothing by itself."""
         return float("inf")
 
-    def credentials(self, *, wall: float) -> bytes:
+    def credentials(self, theirs: int | None = None, *, wall: float) -> bytes:
         """Give what a handshake shows of it, as :meth:`Mesh.credentials`."""
         return encode_credentials(self._setup.trust.n, self.chain.raw, self._record.signed.raw, wall=wall)
 

@@ -203,11 +203,12 @@ class World(Faults):
         honest = node.machine is Mesh
         node.checker = Checker(node.name, self.history, self._ledger, now=self.now, trusted=honest)
         wall = self.wall_of(node)
+        node.trust = node.trust or self.trust.copy()
         node.mesh = node.machine(
             Setup(
                 key=node.key,
-                trust=self.trust,
-                chain=self._crypto.checks.verify_chain(node.chain_raw, self.trust, wall=wall),
+                trust=node.trust,
+                chain=self._crypto.checks.verify_chain(node.chain_raw, node.trust, wall=wall),
                 boot=node.boot,
                 addresses=(node.address,),
                 services=node.services,

@@ -13,7 +13,7 @@ from gossipmesh import crypto
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import Ended, Event, HandshakeDone, Record, SecureChannel
 from gossipmesh.errors import LocalProtocolError, MeshError, TrustError
-from gossipmesh.identity.credentials import Peer
+from gossipmesh.identity.credentials import Peer, decode_hello_untrusted, encode_hello
 from gossipmesh.model import NodeId, short_id
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0
@@ -33,14 +33,17 @@ class ChannelIdentity:
     """Who we are and whom we believe, asked anew for every channel: keys rotate and records change."""
 
     mesh_id: bytes = field(repr=bytes.hex)
-    credentials: Callable[[], bytes]
-    """What we show: our chain and record, encoded (:mod:`gossipmesh.identity.credentials`)."""
+    credentials: Callable[[int], bytes]
+    """What we show to a peer whose newest trust bundle has that number: our chain and record and the bundles that it
+    lacks, encoded (:mod:`gossipmesh.identity.credentials`)."""
     authenticate: Callable[[bytes, bytes, NodeId | None], Peer]
     """Given the other side's credentials, its X25519 key and the id that was dialled (None: any), says who it is or
     raises TrustError."""
     static_private: Callable[[], bytes]
     """Our present X25519 key, the one that our record names."""
     entropy: Callable[[int], bytes]
+    bundle_n: Callable[[], int] = lambda: 0
+    """The number of our newest trust bundle."""
 
 
 class SecureStream:
@@ -66,6 +69,7 @@ class SecureStream:
     ) -> None:
         self._stream = stream
         self._peer: Peer | None = None
+        self._proved: Peer | None = None
         self._arrived: list[Record] = []
         self._ended = False
         self._sending = False
@@ -76,15 +80,21 @@ class SecureStream:
                 raise TrustError(
                     "channel.identity", f"dialled {short_id(expected)}, but {short_id(peer.id)} answered"
                 )
+            self._proved = peer
             return peer
+
+        def show(heard: bytes) -> bytes:
+            theirs = decode_hello_untrusted(heard) if self._proved is None else self._proved.bundle_n
+            return identity.credentials(theirs)
 
         self._channel = SecureChannel(
             role,
             mesh_id=identity.mesh_id,
             static_private=identity.static_private(),
             ephemeral_private=identity.entropy(crypto.KEY),
-            credentials=identity.credentials(),
+            credentials=show,
             authenticate=authenticate,
+            hello=encode_hello(identity.bundle_n()) if role is Role.INITIATOR else b"",
         )
 
     @property

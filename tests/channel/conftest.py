@@ -9,14 +9,16 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from gossipmesh.channel.hop import HopMux
 from gossipmesh.channel.hop_events import HopEvent
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.channel.knock import payload_of
 from gossipmesh.channel.noise import CipherState, Handshake, Role
-from gossipmesh.channel.secure import HOP, PROLOGUE, Event, HandshakeDone, SecureChannel
+from gossipmesh.channel.secure import HOP, PROLOGUE, Credentials, Event, HandshakeDone, SecureChannel
 from gossipmesh.crypto import dh_public
 from gossipmesh.errors import RemoteProtocolError, TrustError
 
@@ -57,7 +59,8 @@ def channel(
     static: bytes,
     *names: str,
     mesh: bytes = MESH,
-    shown: bytes | None = None,
+    shown: Credentials | None = None,
+    hello: bytes = b"",
     rekey_every: int = 2**20,
     ephemeral: int = 0,
 ) -> Channel:
@@ -68,19 +71,25 @@ def channel(
         ephemeral_private=bytes([static[0], ephemeral] * 16),
         credentials=credentials(static) if shown is None else shown,
         authenticate=expect(*names),
+        hello=hello,
         rekey_every=rekey_every,
     )
 
 
-def alice(**options: int) -> Channel:
+def alice(**options: Any) -> Channel:
     return channel(Role.INITIATOR, ALICE, "bob", **options)
 
 
-def bob(**options: int) -> Channel:
+def bob(**options: Any) -> Channel:
     return channel(Role.RESPONDER, BOB, "alice", **options)
 
 
-def opened(**options: int) -> tuple[Channel, Channel]:
+def knock(ephemeral_public: bytes, hello: bytes = b"", mesh: bytes = MESH) -> bytes:
+    """Give the payload of message 1."""
+    return payload_of(hello, ephemeral_public, mesh)
+
+
+def opened(**options: Any) -> tuple[Channel, Channel]:
     initiator, responder = alice(**options), bob(**options)
     responder.receive_bytes_untrusted(initiator.bytes_to_send())
     initiator.receive_bytes_untrusted(responder.bytes_to_send())
@@ -143,7 +152,7 @@ def raw_initiator(side: Channel) -> tuple[CipherState, CipherState]:
     handshake = Handshake(
         Role.INITIATOR, prologue=PROLOGUE + MESH, static_private=ALICE, ephemeral_private=bytes([9] * 32)
     )
-    side.receive_bytes_untrusted(framed(handshake.write_message(b"")))
+    side.receive_bytes_untrusted(framed(handshake.write_message(knock(handshake.ephemeral_public))))
     handshake.read_message_untrusted(side.bytes_to_send()[2:])
     message = framed(handshake.write_message(credentials(ALICE)))
     assert side.receive_bytes_untrusted(message) == [HandshakeDone("alice")]

@@ -186,7 +186,8 @@ def test_our_own_end_does_not_make_a_cut_stream_clean(lab: ModuleType) -> None:
 
 def test_a_channel_that_is_cut_during_its_handshake_was_cut(lab: ModuleType) -> None:
     assert lab.fails_by_the_end_of(lab.bob(), b"") == "channel.truncated"
-    assert lab.fails_by_the_end_of(lab.alice(), b"") == "channel.truncated"
+    assert lab.fails_by_the_end_of(lab.alice(), b"\0") == "channel.truncated"
+    assert lab.fails_by_the_end_of(lab.alice(), b"") == "channel.unanswered"
 
 
 def test_nothing_follows_an_end(lab: ModuleType) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
+from gossipmesh.channel.knock import MAC, MAX_HELLO, MAX_KNOCK
 from gossipmesh.channel.noise import Handshake, Role
 from gossipmesh.channel.secure import (
     HOP,
@@ -25,7 +27,7 @@ ALICE, BOB, MALLORY = bytes([1] * 32), bytes([2] * 32), bytes([3] * 32)
 def test_a_channel_opens_in_three_messages_and_then_carries_records_both_ways(lab: ModuleType) -> None:
     initiator, responder = lab.alice(), lab.bob()
     first = initiator.bytes_to_send()
-    assert len(first) == 2 + 32
+    assert len(first) == 2 + 32 + MAC
     assert responder.bytes_to_send() == b""
     assert responder.receive_bytes_untrusted(first) == []
     assert initiator.receive_bytes_untrusted(responder.bytes_to_send()) == [HandshakeDone("bob")]
@@ -76,10 +78,14 @@ def test_a_responder_that_refuses_its_caller_reports_neither_it_nor_its_records(
 
 def test_nodes_of_different_meshes_do_not_open_a_channel(lab: ModuleType) -> None:
     initiator, responder = lab.alice(), lab.channel(Role.RESPONDER, BOB, "alice", mesh=bytes(32))
-    responder.receive_bytes_untrusted(initiator.bytes_to_send())
-    wire = responder.bytes_to_send()
+    assert lab.fails_by_the_end_of(responder, initiator.bytes_to_send()) == "channel.mac"
+    assert lab.code_of(initiator.receive_eof) == "channel.unanswered"
+    # Nor where the responder answers all the same: its mesh is in the prologue too.
+    initiator, stranger = lab.alice(), lab.channel(Role.RESPONDER, BOB, "alice", mesh=bytes(32))
+    ephemeral = initiator.bytes_to_send()[2:34]
+    stranger.receive_bytes_untrusted(lab.framed(ephemeral + lab.knock(ephemeral, mesh=bytes(32))))
+    wire = stranger.bytes_to_send()
     assert lab.code_of(lambda: initiator.receive_bytes_untrusted(wire)) == "channel.handshake"
-    assert lab.code_of(responder.receive_eof) == "channel.truncated"
 
 
 @pytest.mark.parametrize("swapped", [1, 2, 3])
@@ -198,14 +204,60 @@ def test_a_record_before_the_handshake_is_finished_reaches_nobody(lab: ModuleTyp
     assert lab.fails_by_the_end_of(waiting, record) == "channel.handshake"
 
 
-def test_the_first_message_carries_nothing(lab: ModuleType) -> None:
+def knocking(lab: ModuleType, payload: bytes) -> bytes:
     handshake = Handshake(
         Role.INITIATOR, prologue=PROLOGUE + lab.MESH, static_private=ALICE, ephemeral_private=bytes([9] * 32)
     )
-    responder = lab.bob()
-    message = lab.framed(handshake.write_message(b"early data"))
-    assert lab.code_of(lambda: responder.receive_bytes_untrusted(message)) == "channel.handshake"
-    lab.assert_closed_for_good(responder, "channel.handshake")
+    return lab.framed(handshake.write_message(payload))
+
+
+def test_who_does_not_know_the_mesh_gets_not_one_byte(lab: ModuleType) -> None:
+    ephemeral = knocking(lab, b"")[2:]
+    for payload in (
+        b"",
+        bytes(MAC),
+        lab.knock(bytes(32)),
+        lab.knock(ephemeral, mesh=bytes(32)),
+        b"x" + lab.knock(ephemeral),
+        lab.knock(ephemeral, b"x")[1:],
+    ):
+        responder = lab.bob()
+        assert lab.fails_by_the_end_of(responder, knocking(lab, payload)) == "channel.mac"
+
+
+def test_the_mac_binds_the_key_and_every_byte_that_is_said(lab: ModuleType) -> None:
+    message = lab.alice(hello=b"I have 3").bytes_to_send()
+    for bit in range(16, 8 * len(message)):
+        bad = bytearray(message)
+        bad[bit // 8] ^= 1 << bit % 8
+        assert lab.fails_by_the_end_of(lab.bob(), bytes(bad)) == "channel.mac"
+
+
+def test_each_side_shows_what_fits_what_the_other_said(lab: ModuleType) -> None:
+    heard: list[bytes] = []
+
+    def show(static: bytes) -> Callable[[bytes], bytes]:
+        def shown(said: bytes) -> bytes:
+            heard.append(said)
+            return bytes(lab.credentials(static))
+
+        return shown
+
+    initiator = lab.channel(Role.INITIATOR, ALICE, "bob", shown=show(ALICE), hello=b"I have 3")
+    responder = lab.channel(Role.RESPONDER, BOB, "alice", shown=show(BOB))
+    responder.receive_bytes_untrusted(initiator.bytes_to_send())
+    initiator.receive_bytes_untrusted(responder.bytes_to_send())
+    assert responder.receive_bytes_untrusted(initiator.bytes_to_send()) == [HandshakeDone("alice")]
+    assert heard == [b"I have 3", lab.credentials(BOB)]
+
+
+def test_a_stranger_is_held_to_the_length_of_a_first_message(lab: ModuleType) -> None:
+    longest = lab.alice(hello=bytes(MAX_HELLO)).bytes_to_send()
+    assert lab.bob().receive_bytes_untrusted(longest) == []
+    header = (MAX_KNOCK + 1).to_bytes(2, "big")
+    assert lab.fails_by_the_end_of(lab.bob(), header) == "channel.handshake-too-long"
+    with pytest.raises(LocalProtocolError):
+        lab.alice(hello=bytes(MAX_HELLO + 1))
 
 
 def test_a_handshake_longer_than_4_kib_is_refused_as_soon_as_a_length_says_so(lab: ModuleType) -> None:
@@ -230,6 +282,7 @@ def test_the_largest_credentials_fit_both_ways_and_larger_ones_are_our_own_mista
             ephemeral_private=bytes([static[0]] * 32),
             credentials=bytes(MAX_CREDENTIALS),
             authenticate=lambda payload, _: len(payload),
+            hello=bytes(MAX_HELLO),
         )
 
     initiator, responder = largest(Role.INITIATOR, ALICE), largest(Role.RESPONDER, BOB)
@@ -241,6 +294,9 @@ def test_the_largest_credentials_fit_both_ways_and_larger_ones_are_our_own_mista
     assert responder.receive_bytes_untrusted(third) == [HandshakeDone(MAX_CREDENTIALS)]
     with pytest.raises(LocalProtocolError):
         lab.channel(Role.INITIATOR, ALICE, shown=bytes(MAX_CREDENTIALS + 1))
+    late = lab.channel(Role.RESPONDER, BOB, "alice", shown=lambda _: bytes(MAX_CREDENTIALS + 1))
+    with pytest.raises(LocalProtocolError):
+        late.receive_bytes_untrusted(first)
 
 
 def test_a_bug_while_authenticating_leaves_a_channel_that_serves_nobody(lab: ModuleType) -> None:

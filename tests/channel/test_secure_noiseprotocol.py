@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
+import pytest
 from noise.connection import Keypair, NoiseConnection
 
 from gossipmesh.channel.noise import PROTOCOL_NAME, Role
 from gossipmesh.channel.secure import END, HOP, SYNC, Ended, HandshakeDone, Record, SecureChannel
+from gossipmesh.crypto import dh_public
 
+EPHEMERAL = bytes([7] * 32)
 Channel = SecureChannel[str]
 
 
@@ -17,7 +20,9 @@ def reference(lab: ModuleType, role: Role, static: bytes) -> NoiseConnection:
     connection.set_as_initiator() if role is Role.INITIATOR else connection.set_as_responder()
     connection.set_prologue(b"gossipmesh/1" + lab.MESH)
     connection.set_keypair_from_private_bytes(Keypair.STATIC, static)
-    connection.start_handshake()
+    connection.set_keypair_from_private_bytes(Keypair.EPHEMERAL, EPHEMERAL)
+    with pytest.warns(UserWarning, match="OK for testing"):
+        connection.start_handshake()
     return connection
 
 
@@ -39,7 +44,8 @@ def converse(lab: ModuleType, side: Channel, theirs: NoiseConnection) -> None:
 
 def test_an_initiator_speaks_with_noiseprotocol(lab: ModuleType) -> None:
     initiator, theirs = lab.alice(rekey_every=2), reference(lab, Role.RESPONDER, lab.BOB)
-    assert theirs.read_message(initiator.bytes_to_send()[2:]) == b""
+    first = initiator.bytes_to_send()[2:]
+    assert theirs.read_message(first) == lab.knock(first[:32])
     answer = lab.framed(bytes(theirs.write_message(lab.credentials(lab.BOB))))
     assert initiator.receive_bytes_untrusted(answer) == [HandshakeDone("bob")]
     assert theirs.read_message(initiator.bytes_to_send()[2:]) == lab.credentials(lab.ALICE)
@@ -48,7 +54,8 @@ def test_an_initiator_speaks_with_noiseprotocol(lab: ModuleType) -> None:
 
 def test_a_responder_speaks_with_noiseprotocol(lab: ModuleType) -> None:
     responder, theirs = lab.bob(rekey_every=2), reference(lab, Role.INITIATOR, lab.ALICE)
-    assert responder.receive_bytes_untrusted(lab.framed(bytes(theirs.write_message(b"")))) == []
+    first = bytes(theirs.write_message(lab.knock(dh_public(EPHEMERAL))))
+    assert responder.receive_bytes_untrusted(lab.framed(first)) == []
     assert theirs.read_message(responder.bytes_to_send()[2:]) == lab.credentials(lab.BOB)
     third = lab.framed(bytes(theirs.write_message(lab.credentials(lab.ALICE))))
     assert responder.receive_bytes_untrusted(third) == [HandshakeDone("alice")]

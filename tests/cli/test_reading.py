@@ -34,6 +34,13 @@ STATUS: Status = {
         {"name": "hello", "port": 80, "state": "healthy", "reason": "", "check": "tcp"},
         {"name": "world", "port": 81, "state": "unhealthy", "reason": "status 503", "check": "GET /up"},
     ],
+    "chain_expires_at": 4_000_000_000,
+    "bundle": 1,
+    "roots": [
+        {"root": "ef" * 32, "newest": False, "members": 2},
+        {"root": "12" * 32, "newest": True, "members": 1},
+    ],
+    "clones": ["ab" * 32],
 }
 MEMBERS: Members = {
     "members": [
@@ -127,6 +134,10 @@ async def test_without_json_people_get_what_they_need(tmp_path: Path) -> None:
         assert "service hello   healthy (check: tcp)" in status
         assert "service world   unhealthy: status 503 (check: GET /up)" in status
         assert "admin" not in status
+        assert "chain           expires on 2096-10-02 07:06 UTC, in " in status
+        assert "root efefefef   to be dropped when no member hangs on it; 2 members hang on it" in status
+        assert "root 12121212   the newest; 1 members hang on it" in status
+        assert "key abababab    IN USE TWICE: revoke it" in status
         head, row = (await ask("members")).stdout.splitlines()
         assert head.split() == ["NAME", "STATE", "SERVING", "ADDRESS", "ZONE", "SERVICES", "FOR", "ID"]
         assert row.split()[:7] == ["web-1", "alive", "serving", "10.0.0.1:7946", "-", "hello", "world"]

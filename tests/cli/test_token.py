@@ -123,3 +123,43 @@ async def test_the_join_line_has_the_advertised_address_and_a_good_token(mesh: P
 def test_a_join_line_needs_a_running_node_that_keeps_the_root_key(mesh: Path, tmp_path: Path) -> None:
     assert run("token", "show", "--join", "--state", str(mesh)).exit_code == 3
     assert run("token", "show", "--join", "--state", str(tmp_path)).exit_code == 1
+
+
+def test_a_token_is_shown_block_by_block_with_what_remains(mesh: Path) -> None:
+    wide = run(
+        "token", "new", "--root", str(mesh), "--service", "web*", "--quota", "9", "--ttl", "30d"
+    ).stdout
+    narrow = run("token", "narrow", "-", "--name", "web-*", "--quota", "3", "--ttl", "3h", stdin=wide).stdout
+    said = run("token", "show", "-", stdin=narrow).stdout
+    first, rest = said.split("block 2, by the holder of the block before:\n")
+    second, remains = rest.split("what remains:\n")
+    assert "  services: web*\n" in first
+    assert "  quota: at most 9 living nodes, as each member counts them\n" in first
+    assert second.splitlines()[:2] == [
+        "  node names: web-*",
+        "  quota: at most 3 living nodes, as each member counts them",
+    ]
+    assert "services" not in second
+    for line in ("may: let nodes join", "node names: web-*", "services: web*", "expires in 2 hours"):
+        assert f"  {line}\n" in remains
+    assert "  quota: 3, or less where others narrowed this token too\n" in remains
+    assert "  can be narrowed once more\n" in remains
+    document = shown(narrow)
+    assert document["quota"] == 3
+    blocks = document["blocks"]
+    assert isinstance(blocks, list)
+    assert [block["quota"] for block in blocks] == [9, 3]
+    assert (blocks[0]["capabilities"], blocks[1]["capabilities"]) == (["join"], None)
+    # Every id that a revocation may name is there.
+    assert document["token_ids"] == [token_id for block in blocks for token_id in block["token_ids"]]
+
+
+def test_an_expired_token_can_be_shown_and_says_so(mesh: Path) -> None:
+    token = run("token", "new", "--root", str(mesh), "--ttl", "1s").stdout
+    assert "which is to say:" in run("token", "show", "-", stdin=token).stdout
+
+
+@pytest.mark.parametrize("quota", ["0", "-1", "many"])
+def test_a_quota_is_a_number_of_nodes(mesh: Path, quota: str) -> None:
+    done = run("token", "new", "--root", str(mesh), "--quota", quota)
+    assert (done.exit_code, done.stdout) == (2, "")

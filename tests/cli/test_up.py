@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from click.testing import CliRunner
 
 from gossipmesh.cli.main import cli
 from gossipmesh.cli.minting import any_node, mint
-from gossipmesh.cli.up import announcer, token_text
+from gossipmesh.cli.up import HIDDEN, announcer, forget_hidden, hide_token, token_text
 from gossipmesh.daemon.root import make_root
 from gossipmesh.daemon.state import StateDirectory
 from gossipmesh.errors import ConfigError, TrustError
@@ -113,3 +115,51 @@ def test_a_token_may_come_from_standard_input(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["up", "--state", str(tmp_path / "state"), "--token", "-"], input=" \n")
     assert result.exit_code == 2
     assert "standard input holds no join token" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--token", "gmt1.x", "--name", "n"], ["--token-file", "@", "--name", "n"]),
+        (["--name", "n", "--token=gmt1.x"], ["--name", "n", "--token-file=@"]),
+        (["--token", "--name"], ["--token-file", "@"]),
+    ],
+)
+def test_a_token_on_the_command_line_is_taken_off_it(given: list[str], told: list[str]) -> None:
+    """The same process begins again, and finds the token in memory that is nowhere in the file system."""
+    begun: list[tuple[str, list[str]]] = []
+    read: list[str] = []
+
+    def execute(program: str, argv: list[str]) -> None:
+        begun.append((program, argv))
+        (place,) = {word.removeprefix("--token-file=") for word in argv if HIDDEN in word}
+        read.append(Path(place).read_text())
+        assert os.get_inheritable(int(place.removeprefix(HIDDEN)))
+
+    token = given[given.index("--token") + 1] if "--token" in given else "gmt1.x"
+    hide_token(["python", "-m", "gossipmesh", "up", *given], token, "/usr/bin/python", execute)
+    ((program, argv),) = begun
+    assert (program, read) == ("/usr/bin/python", [token])
+    assert [re.sub(rf"{HIDDEN}\d+", "@", word) for word in argv] == [
+        "python",
+        "-m",
+        "gossipmesh",
+        "up",
+        *told,
+    ]
+
+
+def test_a_token_that_is_not_on_the_command_line_changes_nothing() -> None:
+    def execute(program: str, argv: list[str]) -> None:
+        pytest.fail("begun again")
+
+    hide_token(["pytest", "-q"], "gmt1.x", "/usr/bin/python", execute)
+
+
+def test_what_held_the_token_is_closed_once_it_was_read(tmp_path: Path) -> None:
+    descriptor = os.memfd_create("token", 0)
+    forget_hidden(Path(f"{HIDDEN}{descriptor}"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    forget_hidden(tmp_path / "token")
+    forget_hidden(None)

@@ -65,6 +65,10 @@ class Node:
             "awareness": 0,
             "policy_version": 0,
             "services": [],
+            "chain_expires_at": 1_900_000_000,
+            "bundle": 0,
+            "roots": [],
+            "clones": [],
         }
 
     def members(self) -> Members:

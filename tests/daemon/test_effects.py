@@ -103,7 +103,7 @@ def identity(mesh: Mesh) -> ChannelIdentity:
 
     return ChannelIdentity(
         mesh_id=mesh.trust.mesh_id,
-        credentials=lambda: mesh.credentials(wall=wall_clock()),
+        credentials=lambda _: mesh.credentials(wall=wall_clock()),
         authenticate=authenticate,
         static_private=lambda: mesh.static_private,
         entropy=os.urandom,
@@ -254,19 +254,15 @@ async def test_an_exchange_fails_once_its_answer_is_of_no_use_any_more(tmp_path:
 # --- a node that nobody takes in
 
 
-async def test_a_seed_of_another_mesh_ends_a_daemon_that_never_joined(tmp_path: Path) -> None:
-    async def join_strangers() -> None:
-        alice, stranger = member(new_root(), "alice", seeds_expected=True), member(new_root(), "stranger")
-        async with seed(stranger) as address, running(alice, tmp_path, control=True) as node:
-            ask_seeds(node, address)
-            await trio.sleep_forever()
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await join_strangers()
-    assert caught.group_contains(MeshError, match="no seed takes this node in")
+async def test_a_refusal_ends_a_daemon_that_never_joined(tmp_path: Path) -> None:
+    async with running(member(new_root(), "alice"), tmp_path) as node:
+        with pytest.raises(MeshError, match="no seed takes this node in"):
+            node.effects.perform(JOIN_REFUSED)
 
 
-async def test_one_seed_that_may_still_answer_keeps_the_daemon_trying(tmp_path: Path) -> None:
+async def test_a_seed_of_another_mesh_says_nothing_and_a_person_is_told_what_that_may_mean(
+    tmp_path: Path,
+) -> None:
     alice = member(new_root(), "alice", seeds_expected=True)
     async with (
         seed(member(new_root(), "stranger")) as stranger,
@@ -274,6 +270,7 @@ async def test_one_seed_that_may_still_answer_keeps_the_daemon_trying(tmp_path: 
     ):
         ask_seeds(node, stranger, await nobody())
         await until(lambda: len(node.events("join.unanswered")) == 2)
+        assert any("of this token's mesh" in str(said["detail"]) for said in node.events("join.unanswered"))
         assert node.events("join.refused") == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gossipmesh.config.model import NodeConfig
 from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
-from gossipmesh.daemon.root import MeshRoot, make_root
+from gossipmesh.daemon.root import MeshRoot, create_root, drop_root, make_root, rotate_root
 from gossipmesh.daemon.state import StateDirectory
 from gossipmesh.errors import ConfigError, MeshError, StateError, TrustError
 from gossipmesh.identity.grants import Capability, Caveats
@@ -177,3 +177,57 @@ def test_only_who_never_had_a_chain_is_fresh(tmp_path: Path) -> None:
     root = make_root(os.urandom, default_allow=True)
     assert start(tmp_path, given=token(root)).fresh
     assert not start(tmp_path, given=token(root)).fresh
+
+
+# After the mesh's root was replaced.
+
+
+def rotated(path: Path) -> tuple[str, MeshRoot]:
+    """Give a token of the first root of a new mesh in ``path``, and its root after that was replaced."""
+    root = make_root(os.urandom, default_allow=True)
+    create_root(path, root)
+    old = token(root)
+    return old, rotate_root(path, os.urandom)
+
+
+def test_a_node_that_slept_hears_of_a_new_root_from_a_new_token_and_moves_onto_it(tmp_path: Path) -> None:
+    old, root = rotated(tmp_path / "root")
+    before = start(tmp_path / "node", given=old)
+    assert (before.trust.n, before.chain.root) == (0, root.trust.roots[0])
+    after = start(tmp_path / "node", given=token(root))
+    assert after.key.id == before.key.id
+    assert (after.trust.n, after.chain.root) == (1, root.trust.newest_root)
+    # It is on the disk, and the old token, which is still good, does not bring the node back.
+    assert start(tmp_path / "node", given=old).chain.raw == after.chain.raw
+
+
+def test_with_its_root_dropped_a_node_is_told_to_get_a_new_token_and_an_old_one_does_not_help(
+    tmp_path: Path,
+) -> None:
+    old, root = rotated(tmp_path / "root")
+    slept = start(tmp_path / "node", given=old)
+    dropped = drop_root(tmp_path / "root")
+    with StateDirectory(tmp_path / "node") as state:
+        state.save_trust(dropped.trust)
+    with pytest.raises(TrustError, match=r"hangs on a root that the mesh has replaced; give a new token"):
+        start(tmp_path / "node")
+    with pytest.raises(TrustError, match="this token hangs on a root that the mesh has replaced"):
+        start(tmp_path / "node", given=old)
+    assert start(tmp_path / "node", given=token(dropped)).key.id == slept.key.id
+    assert root.seed == dropped.seed
+
+
+def test_whoever_keeps_the_root_moves_at_its_next_start(tmp_path: Path) -> None:
+    founder = start(tmp_path)
+    root = rotate_root(tmp_path, os.urandom)
+    again = start(tmp_path)
+    assert again.chain.root == root.trust.newest_root != founder.chain.root
+    assert again.root_seed == root.seed
+
+
+def test_a_chain_near_its_end_gives_way_to_a_token_that_lasts_longer(tmp_path: Path) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    first = start(tmp_path, given=token(root, ttl_s=1_000))
+    longer = token(root, ttl_s=9_000)
+    assert start(tmp_path, given=longer, wall=NOW + 100).chain.raw == first.chain.raw
+    assert start(tmp_path, given=longer, wall=NOW + 900).chain.grants.expires_at == int(NOW) + 9_000

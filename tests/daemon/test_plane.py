@@ -160,7 +160,7 @@ def identity(mesh: Mesh) -> ChannelIdentity:
 
     return ChannelIdentity(
         mesh_id=mesh.trust.mesh_id,
-        credentials=lambda: mesh.credentials(wall=NOW),
+        credentials=lambda _: mesh.credentials(wall=NOW),
         authenticate=authenticate,
         static_private=lambda: mesh.static_private,
         entropy=os.urandom,

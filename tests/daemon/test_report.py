@@ -130,6 +130,10 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
         "awareness": 0,
         "policy_version": 7,
         "services": [OWN],
+        "chain_expires_at": alice.chain.grants.expires_at,
+        "bundle": 0,
+        "roots": [{"root": world.trust.newest_root.hex(), "newest": True, "members": 2}],
+        "clones": [],
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from gossipmesh import crypto
 from gossipmesh.daemon.root import (
     MeshRoot,
     create_root,
+    drop_root,
     load_root,
     load_trust,
     make_root,
+    rotate_root,
     save_trust,
     token_of_text,
 )
@@ -41,6 +44,41 @@ def test_a_mesh_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"already holds a mesh.*gossipmesh token new --root"):
         create_root(tmp_path, root_of(b"s"))
     assert load_root(tmp_path).seed == b"r" * 32
+
+
+def letters(text: bytes) -> Callable[[int], bytes]:
+    left = [bytes([letter]) for letter in reversed(text)]
+    return lambda size: left.pop() * size
+
+
+def test_a_root_is_replaced_in_two_steps_and_both_are_good_between_them(tmp_path: Path) -> None:
+    create_root(tmp_path, root_of(b"r"))
+    old, new = (crypto.signing_public(letter * 32) for letter in (b"r", b"n"))
+    rotated = rotate_root(tmp_path, letters(b"n"))
+    assert (rotated.seed, rotated.trust.roots) == (b"n" * 32, (old, new))
+    found = load_root(tmp_path)
+    assert (found.seed, found.trust.path) == (rotated.seed, rotated.trust.path)
+    assert (tmp_path / "root.key.old").read_bytes() == b"r" * 32
+    assert (tmp_path / "root.key.old").stat().st_mode & 0o777 == 0o600
+    assert found.mint(Caveats(1, 2), lambda size: b"t" * size).root == new
+    with pytest.raises(StateError, match=r"finish it first: gossipmesh root drop"):
+        rotate_root(tmp_path, letters(b"x"))
+    dropped = drop_root(tmp_path)
+    assert (dropped.trust.n, dropped.trust.roots) == (2, (new,))
+    assert load_root(tmp_path).trust.path == dropped.trust.path
+    assert not (tmp_path / "root.key.old").exists()
+    with pytest.raises(StateError, match="has one root"):
+        drop_root(tmp_path)
+    assert rotate_root(tmp_path, letters(b"m")).trust.n == 3
+
+
+def test_a_rotation_that_stopped_before_its_last_step_lost_nothing(tmp_path: Path) -> None:
+    create_root(tmp_path, root_of(b"r"))
+    rotate_root(tmp_path, letters(b"n"))
+    (tmp_path / "root.key").write_bytes(b"r" * 32)
+    again = rotate_root(tmp_path, letters(b"m"))
+    assert again.trust.newest_root == crypto.signing_public(b"m" * 32)
+    assert drop_root(tmp_path).trust.roots == (crypto.signing_public(b"m" * 32),)
 
 
 def test_a_directory_without_a_root_is_told_apart(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 
 from attrs import evolve
 
@@ -47,3 +49,18 @@ def test_a_terminal_that_is_closed_is_told_from_what_never_was_one() -> None:
     for each in (theirs, reader, writer):
         os.close(each)
     assert set(terminals()) <= {0, 1, 2}
+
+
+CORE_LIMIT = """
+import resource
+from gossipmesh.daemon.surroundings import leave_no_core
+leave_no_core()
+leave_no_core()
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+def test_a_daemon_that_crashes_leaves_no_core_that_holds_its_keys() -> None:
+    said = subprocess.run([sys.executable, "-c", CORE_LIMIT], capture_output=True, text=True, check=True)
+    # Where the limit was none at all already, it cannot be raised to the one that also keeps pipes away.
+    assert said.stdout.strip() in ("(1, 1)", "(0, 0)")

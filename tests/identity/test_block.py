@@ -18,10 +18,11 @@ from gossipmesh.identity.block import (
     decode_block_untrusted,
     decode_blocks_untrusted,
     encode_blocks,
+    quota_holder,
     verify_blocks,
 )
 from gossipmesh.identity.bundle import TrustStore, new_bundle
-from gossipmesh.identity.grants import ANY, Capability, Restrictions
+from gossipmesh.identity.grants import ANY, MAX_QUOTA, Capability, Quota, Restrictions
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.signed import seal
 
@@ -152,6 +153,10 @@ def test_no_blocks_prove_nothing() -> None:
         groups=st.none() | st.frozensets(st.sampled_from(["a", "b"])),
         caps=st.none() | st.frozensets(st.sampled_from(list(Capability))),
         issuers=st.lists(st.binary(min_size=32, max_size=32), max_size=2).map(tuple),
+        quota=st.none() | st.integers(1, MAX_QUOTA),
+        quotas=st.lists(
+            st.builds(Quota, st.binary(min_size=16, max_size=16), st.integers(1, MAX_QUOTA)), max_size=4
+        ).map(tuple),
     )
 )
 def test_every_restriction_survives_the_wire(restrictions: Restrictions) -> None:
@@ -160,6 +165,64 @@ def test_every_restriction_survives_the_wire(restrictions: Restrictions) -> None
     (block,) = append_block((), D, KEYS[0].id, "", restrictions, mesh_id=TRUST.mesh_id, seed=ROOT.seed)
     assert block.restrictions == restrictions
     assert decode_blocks_untrusted(encode_blocks([block])) == (block,)
+
+
+def with_quota(n: int) -> Restrictions:
+    return attrs.evolve(FULL, quota=n)
+
+
+def holder(at: int) -> bytes:
+    return quota_holder(KEYS[at].id)
+
+
+def test_a_quota_counts_by_the_key_of_the_delegation_that_states_it_and_later_ones_only_add() -> None:
+    blocks = row(D, D, N, first=with_quota(9), rest=attrs.evolve(PLAIN, quota=3))
+    assert verify_blocks(blocks, TRUST).quotas == (Quota(holder(0), 9), Quota(holder(1), 3))
+    assert verify_blocks(blocks, TRUST).root == ROOT.id
+
+
+def test_what_a_node_writes_of_quotas_into_the_block_that_it_signs_itself_counts_for_nothing() -> None:
+    liar = attrs.evolve(PLAIN, quota=99, quotas=(Quota(holder(5), 1), Quota(holder(0), 99)))
+    assert verify_blocks(row(D, N, first=with_quota(2), rest=liar), TRUST).quotas == (Quota(holder(0), 2),)
+
+
+def test_who_is_admitted_by_an_issuer_counts_against_what_the_issuer_says_and_not_against_its_own_token() -> (
+    None
+):
+    restated = attrs.evolve(PLAIN, quotas=(Quota(holder(5), 7),))
+    issued = append_block(
+        row(D, N, first=with_quota(2)),
+        N,
+        KEYS[4].id,
+        "node",
+        restated,
+        mesh_id=TRUST.mesh_id,
+        seed=KEYS[1].seed,
+    )
+    assert verify_blocks(issued, TRUST).quotas == (Quota(holder(5), 7),)
+
+
+def test_a_block_with_a_quota_has_a_version_that_an_older_release_refuses() -> None:
+    plain, bound = row(D)[0].signed.body, row(D, first=with_quota(2))[0].signed.body
+    assert (plain[1], bound[1]) == (1, 2)
+    # What is not stated does not count, and costs no byte.
+    assert len(bound) > len(plain)
+    assert (
+        wire.unpack_untrusted(plain, code="x", max_bytes=1_100)[1:]
+        == wire.unpack_untrusted(  # type: ignore[index]
+            bound, code="x", max_bytes=1_100
+        )[1:-2]
+    )  # type: ignore[index]
+
+
+@pytest.mark.parametrize("quota", [0, -1, 2**31, b"9", [9]])
+def test_a_quota_is_a_number_of_nodes(quota: object) -> None:
+    rest = [0, 9, [], [], [], [], [], [], [quota], []]
+    values: list[object] = [2, 1, bytes(32), b"", *rest]
+    raw = seal(BLOCK_LABEL, TRUST.mesh_id, wire.pack(values), ROOT.seed, link=FIRST_LINK).raw  # type: ignore[arg-type]
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_block_untrusted(raw)
+    assert caught.value.code == "chain.malformed"
 
 
 def body(

@@ -7,14 +7,17 @@ import random
 import pytest
 
 from gossipmesh import wire
-from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
-from gossipmesh.identity.chain import join_chain, verify_chain_untrusted
+from gossipmesh.identity.chain import VerifiedChain, chain_hash, join_chain, verify_chain_untrusted
+from gossipmesh.identity.checks import Checks
 from gossipmesh.identity.credentials import (
     FEATURES,
     MAX_CREDENTIALS,
     WHOLE_MESSAGES,
+    decode_hello_untrusted,
     encode_credentials,
+    encode_hello,
     verify_credentials_untrusted,
 )
 from gossipmesh.identity.grants import Caveats
@@ -34,7 +37,21 @@ CHAIN = join_chain(TOKEN, NODE.seed, "node")
 DH = b"d" * 32
 
 
-def record(key: NodeKey = NODE) -> MemberRecord:
+def no_chain(raw: bytes, trust: TrustStore, *, wall: float) -> VerifiedChain:
+    raise TrustError("chain.expired", "not one of them")
+
+
+NO_CHAIN_IS_GOOD = Checks(verify_chain=no_chain)
+
+
+def chain_under(root: NodeKey, newer: TrustStore) -> bytes:
+    """Give the node's chain, hung on a newer root."""
+    caveats = Caveats(NOW, 2 * NOW)
+    token = new_token(BUNDLE, root.seed, caveats, random.Random(8).randbytes, successors=newer.path[1:])
+    return join_chain(token, NODE.seed, "node")
+
+
+def record(key: NodeKey = NODE, *, chain: bytes = CHAIN) -> MemberRecord:
     return sign_record(
         seed=key.seed,
         mesh_id=TRUST.mesh_id,
@@ -44,7 +61,7 @@ def record(key: NodeKey = NODE) -> MemberRecord:
         addresses=[Address("192.0.2.7", 7946)],
         dh_key=DH,
         dh_generation=0,
-        chain_hash=verify_chain_untrusted(CHAIN, TRUST, wall=NOW).hash,
+        chain_hash=chain_hash(chain),
         issued_at=NOW,
     )
 
@@ -66,7 +83,7 @@ def test_what_a_node_shows_proves_who_it_is() -> None:
     assert peer.record == record()
 
 
-def elements(*more: int | bytes) -> bytes:
+def elements(*more: wire.Value) -> bytes:
     """Give credentials as an earlier release made them, and then ``more``."""
     return wire.pack([0, CHAIN, record().signed.raw, NOW, *more])
 
@@ -74,7 +91,7 @@ def elements(*more: int | bytes) -> bytes:
 def test_a_node_says_what_its_release_can_do() -> None:
     assert FEATURES & WHOLE_MESSAGES
     assert verify_credentials_untrusted(payload(), DH, TRUST, wall=NOW).features == FEATURES
-    assert payload() == elements(FEATURES)
+    assert payload() == elements(FEATURES, b"", [])
 
 
 def test_a_release_that_says_nothing_can_do_nothing_more() -> None:
@@ -82,7 +99,9 @@ def test_a_release_that_says_nothing_can_do_nothing_more() -> None:
 
 
 def test_what_a_later_release_can_do_or_appends_is_no_error() -> None:
-    later = verify_credentials_untrusted(elements(2**31 | FEATURES, b"new", 7), DH, TRUST, wall=NOW)
+    later = verify_credentials_untrusted(
+        elements(2**31 | FEATURES, b"hash", [], b"new", 7), DH, TRUST, wall=NOW
+    )
     assert later.features & WHOLE_MESSAGES
     assert later.id == NODE.id
 
@@ -93,7 +112,7 @@ def test_an_earlier_release_reads_the_four_elements_that_it_knows() -> None:
     assert fields.binary(1, MAX_CREDENTIALS) == CHAIN
     assert fields.binary(1, MAX_CREDENTIALS) == record().signed.raw
     assert fields.integer() == NOW
-    assert fields.left == 1
+    assert fields.left == 3
 
 
 def test_features_are_a_number() -> None:
@@ -131,6 +150,91 @@ def test_roots_that_moved_on_are_told_from_another_mesh() -> None:
     other_mesh = TrustStore(new_bundle([OTHER.id], default_allow=True))
     assert refused(payload(0), trust=moved) == "credentials.bundle"
     assert refused(payload(0), trust=other_mesh) == "chain.root"
+
+
+def rotated(times: int) -> TrustStore:
+    """Give a mesh whose root was replaced that often, each time by one more key of the same signer."""
+    trust = TrustStore(BUNDLE)
+    for n in range(times):
+        roots = [ROOT.id, NodeKey.from_seed(bytes([n]) * 32).id]
+        trust.offer_successor_untrusted(successor(trust.latest, roots, ROOT.seed, mesh_id=trust.mesh_id).raw)
+    return trust
+
+
+def shown_by(newer: TrustStore, theirs: int, chain: bytes = CHAIN) -> bytes:
+    return encode_credentials(
+        newer.n,
+        chain,
+        (record() if chain == CHAIN else record(chain=chain)).signed.raw,
+        wall=NOW,
+        newest=newer.latest.hash,
+        lacking=newer.after(theirs),
+    )
+
+
+def test_a_hello_says_which_bundle_is_the_newest() -> None:
+    assert decode_hello_untrusted(encode_hello(7)) == 7
+    assert decode_hello_untrusted(wire.pack([7, b"of a later release"])) == 7
+    for wrong in (b"", b"\x07", wire.pack([]), wire.pack([b"7"]), wire.pack([2**32])):
+        with pytest.raises(RemoteProtocolError) as caught:
+            decode_hello_untrusted(wrong)
+        assert caught.value.code == "credentials.malformed"
+
+
+def test_a_sleeper_is_shown_the_bundles_that_it_lacks_and_believes_what_they_prove() -> None:
+    """The peer's chain hangs on a root that was made while we slept."""
+    new_root = NodeKey.from_seed(b"2" * 32)
+    newer = TrustStore(BUNDLE, [successor(BUNDLE, [ROOT.id, new_root.id], ROOT.seed).raw])
+    chain = chain_under(new_root, newer)
+    data = shown_by(newer, 0, chain)
+    learned: list[tuple[bytes, ...]] = []
+    ours = TrustStore(BUNDLE)
+    peer = verify_credentials_untrusted(data, DH, ours, wall=NOW, learn=learned.append)
+    assert (peer.id, peer.bundle_n, peer.chain.root) == (NODE.id, 1, new_root.id)
+    assert learned == [(newer.latest.raw,)]
+    assert ours.n == 0  # The handshake itself changes nothing.
+    # Without them, and with others' bundles, nothing is believed.
+    assert refused(shown_by(newer, 1, chain)) == "credentials.bundle"
+    forged = successor(new_bundle([OTHER.id], default_allow=True), [new_root.id], OTHER.seed)
+    lying = encode_credentials(1, chain, record(chain=chain).signed.raw, wall=NOW, lacking=[forged.raw])
+    assert refused(lying) in ("bundle.link", "bundle.signature")
+
+
+def test_who_slept_through_more_bundles_than_fit_catches_up_handshake_by_handshake() -> None:
+    newer, ours = rotated(30), TrustStore(BUNDLE)
+    rounds = 0
+    while ours.n < newer.n:
+        data = shown_by(newer, ours.n)
+        assert len(data) <= MAX_CREDENTIALS
+        learned: list[bytes] = []
+        assert verify_credentials_untrusted(data, DH, ours, wall=NOW, learn=learned.extend).id == NODE.id
+        for raw in learned:
+            assert ours.offer_successor_untrusted(raw)
+        rounds += 1
+    assert 2 <= rounds <= 5
+
+
+def test_bundles_are_handed_out_also_where_the_peer_itself_is_refused() -> None:
+    newer = rotated(2)
+    learned: list[bytes] = []
+    with pytest.raises(RemoteProtocolError):
+        verify_credentials_untrusted(
+            shown_by(newer, 0),
+            DH,
+            TrustStore(BUNDLE),
+            wall=NOW,
+            learn=learned.extend,
+            checks=NO_CHAIN_IS_GOOD,
+        )
+    assert learned == list(newer.after(0))
+
+
+def test_another_bundle_of_our_number_is_named_where_it_is_why_a_chain_is_refused() -> None:
+    new_root = NodeKey.from_seed(b"2" * 32)
+    theirs = TrustStore(BUNDLE, [successor(BUNDLE, [new_root.id], ROOT.seed).raw])
+    ours = TrustStore(BUNDLE, [successor(BUNDLE, [ROOT.id], ROOT.seed).raw])
+    chain = chain_under(new_root, theirs)
+    assert refused(shown_by(theirs, 1, chain), trust=ours) == "bundle.conflict"
 
 
 def test_what_is_too_long_is_malformed_before_anything_is_verified() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gossipmesh.identity.describe import day, describe
-from gossipmesh.identity.grants import Capability, Grants
-from gossipmesh.identity.signed import MAX_WALL
+import pytest
+
+from gossipmesh.identity.describe import describe, describe_block, describe_validity
+from gossipmesh.identity.grants import Capability, Grants, Restrictions
 
 
 def test_a_plain_token_in_words() -> None:
@@ -39,5 +40,47 @@ def test_nothing_at_all_in_words() -> None:
     assert describe(Grants((), (), frozenset(), frozenset(), 0, 0))[0] == "may: nothing beyond being a member"
 
 
-def test_the_last_time_on_the_wire_can_be_shown() -> None:
-    assert day(MAX_WALL) == "9999-12-31 23:59 UTC"
+def test_one_block_says_what_it_states_and_nothing_that_it_leaves_as_it_was() -> None:
+    assert describe_block(Restrictions(0, 60)) == ["valid: 1970-01-01 00:00 UTC to 1970-01-01 00:01 UTC"]
+    said = describe_block(
+        Restrictions(
+            0,
+            60,
+            (b"token--1",),
+            services=(("web*", "db"),),
+            names=(("n-*",),),
+            groups=frozenset({"ops"}),
+            caps=frozenset({Capability.JOIN}),
+            quota=5,
+        )
+    )
+    assert said == [
+        "may: let nodes join",
+        "node names: n-*",
+        "services: web* or db",
+        "groups: ops",
+        "quota: at most 5 living nodes, as each member counts them",
+        "valid: 1970-01-01 00:00 UTC to 1970-01-01 00:01 UTC",
+        "token id: 746f6b656e2d2d31",
+    ]
+    assert describe_block(Restrictions(0, 60, caps=frozenset(), groups=frozenset()))[:2] == [
+        "may: nothing beyond being a member",
+        "groups: none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wall", "said"),
+    [
+        (0.0, "not valid yet: it begins in 11 days"),
+        (10.0**6, "expires in 11 days"),
+        (2 * 10.0**6 - 7_200, "expires in 2 hours"),
+        (2 * 10.0**6 - 150, "expires in 2 minutes"),
+        (2 * 10.0**6 - 5, "expires in 5 seconds"),
+        (2 * 10.0**6 + 5, "expires in 0 seconds"),
+        (2 * 10.0**6 + 3_600, "EXPIRED 60 minutes ago"),
+    ],
+)
+def test_how_long_it_is_good_for_in_words(wall: float, said: str) -> None:
+    grants = Grants((), (), frozenset(), frozenset(), 10**6, 2 * 10**6)
+    assert describe_validity(grants, wall) == said

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.identity.bundle import TrustStore, new_bundle
+from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import Capability, Caveats, VerifiedChain, join_chain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.keys import NodeKey
@@ -70,8 +70,13 @@ def record_of(key: NodeKey, of: VerifiedChain) -> MemberRecord:
 class Asker:
     """A node that knows some issuers."""
 
-    def __init__(self, *issuers: tuple[NodeKey, VerifiedChain], root_seed: bytes | None = None) -> None:
-        registry, self.members = Registry(TRUST), dict[NodeId, Member]()
+    def __init__(
+        self,
+        *issuers: tuple[NodeKey, VerifiedChain],
+        root_seed: bytes | None = None,
+        trust: TrustStore = TRUST,
+    ) -> None:
+        registry, self.members = Registry(trust), dict[NodeId, Member]()
         for key, of in issuers:
             record = record_of(key, of)
             registry.offer_chain_untrusted(of.raw, wall=WALL)
@@ -79,7 +84,7 @@ class Asker:
             self.members[key.id] = Member(key.id, record, MemberState.ALIVE, 0.0)
         self.exchanges = Exchanges()
         self.chain = chain(NODE, "n1")
-        self.machine = Renewing(TRUST, NODE, root_seed, registry, self.exchanges, rng=random.Random(1))
+        self.machine = Renewing(trust, NODE, root_seed, registry, self.exchanges, rng=random.Random(1))
 
     def at(self, now: float, wall: float) -> tuple[VerifiedChain | None, list[object]]:
         renewed, outputs = self.machine.handle_timer(
@@ -237,3 +242,79 @@ def test_any_other_answer_is_an_error_and_leaves_everything(answer: bytes) -> No
     with pytest.raises(RemoteProtocolError):
         asker.machine.receive_answer_untrusted(answer, asker.chain, wall=HALF)
     assert asker.asked(HALF, 3) == []
+
+
+# Onto a new root.
+
+NEW_ROOT = NodeKey.from_seed(b"R" * 32)
+
+
+def with_both_roots() -> TrustStore:
+    first = TRUST.path[0]
+    return TrustStore(first, [successor(first, [ROOT.id, NEW_ROOT.id], ROOT.seed).raw])
+
+
+def on_new_root(trust: TrustStore, key: NodeKey, name: str, *caps: Capability) -> VerifiedChain:
+    caveats = Caveats(WALL - 300, WALL + 365 * DAY, b"t" * 8, caps=frozenset((Capability.JOIN, *caps)))
+    token = new_token(trust.path[0], NEW_ROOT.seed, caveats, bytes_of, successors=trust.path[1:])
+    return verify_chain_untrusted(join_chain(token, key.seed, name), trust, wall=WALL)
+
+
+def bytes_of(size: int) -> bytes:
+    return b"*" * size
+
+
+def test_a_fresh_chain_on_an_older_root_is_renewed_by_an_issuer_on_the_newest_one() -> None:
+    trust = with_both_roots()
+    moved = on_new_root(trust, SECOND, "second", Capability.ISSUE)
+    asker = Asker((ISSUER, issuer_chain()), (SECOND, moved), trust=trust)
+    asked = asker.asked(WALL + 60, 4)
+    # The one who moved comes first, and then the other too, in case.
+    assert asked[0][1].target == SECOND.id
+    fresh = renew(moved, SECOND.seed, asker.chain, mesh_id=trust.mesh_id, wall=WALL + 60)
+    renewed, outputs = asker.machine.receive_answer_untrusted(
+        encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL + 60
+    )
+    assert renewed is not None
+    assert renewed.root == NEW_ROOT.id
+    assert [type(output) for output in outputs] == [ChainRenewed]
+    asker.chain = renewed
+    assert asker.asked(WALL + 60, 4) == []
+
+
+def test_a_renewal_that_stays_on_the_older_root_and_ends_no_later_changes_nothing() -> None:
+    trust = with_both_roots()
+    asker = Asker((ISSUER, issuer_chain()), trust=trust)
+    fresh = renew(issuer_chain(), ISSUER.seed, asker.chain, mesh_id=trust.mesh_id, wall=WALL - 300)
+    assert asker.machine.receive_answer_untrusted(
+        encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL - 300
+    ) == (None, [])
+
+
+def test_a_root_key_that_was_replaced_renews_nothing_and_stops_nobody() -> None:
+    trust = with_both_roots()
+    trust.offer_successor_untrusted(
+        successor(trust.latest, [NEW_ROOT.id], NEW_ROOT.seed, mesh_id=trust.mesh_id).raw
+    )
+    moved = on_new_root(trust, SECOND, "second", Capability.ISSUE)
+    asker = Asker((SECOND, moved), trust=trust, root_seed=ROOT.seed)
+    assert [exchange.target for _, exchange in asker.asked(HALF, 2)][:1] == [SECOND.id]
+
+
+def test_a_node_that_keeps_the_newest_root_moves_by_itself() -> None:
+    trust = with_both_roots()
+    asker = Asker(trust=trust, root_seed=NEW_ROOT.seed)
+    asker.at(0.0, WALL + 60)
+    renewed, _ = asker.at(RETRY_S, WALL + 60)
+    assert renewed is not None
+    assert renewed.root == NEW_ROOT.id
+
+
+def test_a_chain_that_has_expired_is_said_at_once_whatever_was_said_before() -> None:
+    asker = Asker()
+    asker.at(0.0, LATE)
+    told = [output.code for output in asker.at(RETRY_S, LATE)[1] if isinstance(output, Notice)]
+    told += [
+        output.code for output in asker.at(3 * RETRY_S, WALL + DAY + 121)[1] if isinstance(output, Notice)
+    ]
+    assert told == ["chain.expiring", "chain.expired"]

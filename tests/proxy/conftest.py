@@ -309,7 +309,7 @@ def member(name: str, services: tuple[Service, ...], token: Token) -> tuple[Node
 
     identity = ChannelIdentity(
         mesh_id=token.mesh_id,
-        credentials=lambda: encode_credentials(0, chain, record.signed.raw, wall=WALL),
+        credentials=lambda _: encode_credentials(0, chain, record.signed.raw, wall=WALL),
         authenticate=authenticate,
         static_private=lambda: static,
         entropy=os.urandom,

@@ -60,7 +60,7 @@ def nobody(*_: object) -> Peer:
 def outbound(
     reactor: Reactor, reports: list[RequestReport] | None = None, *, fast_lane: bool = True, **limits: float
 ) -> Outbound:
-    identity = ChannelIdentity(bytes(32), lambda: b"", nobody, lambda: bytes(32), os.urandom)
+    identity = ChannelIdentity(bytes(32), lambda _: b"", nobody, lambda: bytes(32), os.urandom)
     return Outbound(
         OutboundPorts(
             node="web-1",

@@ -19,7 +19,7 @@ from gossipmesh.identity.chain import Caveats, chain_hash, join_chain
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MemberRecord, sign_record
 from gossipmesh.identity.token import Token, new_token
-from gossipmesh.model import Address, NodeId, Service
+from gossipmesh.model import Address, NodeId, Service, Serving
 from gossipmesh.registry.store import Accepted, ChainAccepted, CloneAlarm, Registry, RegistryLimits
 from gossipmesh.registry.sync import (
     AccusationLearned,
@@ -70,6 +70,7 @@ class Node:
         age_s: int = 0,
         zone: str = "",
         services: Sequence[Service] = (),
+        serving: Serving = Serving.SERVING,
     ) -> MemberRecord:
         return sign_record(
             seed=self.key.seed,
@@ -84,6 +85,7 @@ class Node:
             issued_at=NOW - age_s,
             zone=zone,
             services=services,
+            serving=serving,
         )
 
 

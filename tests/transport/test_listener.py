@@ -31,7 +31,7 @@ def identity(name: bytes) -> ChannelIdentity:
     """Give an identity that is believed: who it is, is what these tests are not about."""
     return ChannelIdentity(
         mesh_id=bytes(32),
-        credentials=lambda: name,
+        credentials=lambda _: name,
         authenticate=lambda credentials, _, __: Peer(NodeId(credentials), None, None, 0),
         static_private=lambda: crypto.blake2b(name, 32),
         entropy=os.urandom,
@@ -117,7 +117,7 @@ async def test_junk_changes_nothing_but_a_counter() -> None:
         assert host.counters.values == {
             "channel.handshake-too-long": 1,
             "channel.malformed": 1,
-            "channel.handshake": 1,
+            "channel.mac": 1,
             "channel.truncated": 1,
         }
 

@@ -29,7 +29,7 @@ def identity(node: bytes) -> ChannelIdentity:
     """Give an identity that is believed: who it is, is what these tests are not about."""
     return ChannelIdentity(
         mesh_id=bytes(32),
-        credentials=lambda: node,
+        credentials=lambda _: node,
         authenticate=lambda credentials, _, __: Peer(NodeId(credentials), None, None, 0),
         static_private=lambda: crypto.blake2b(node, 32),
         entropy=os.urandom,
