@@ -53,4 +53,4 @@ def test_an_empty_directory_name_is_refused_and_nothing_is_made(tmp_path: Path) 
 
 def test_a_mesh_that_denies_says_that_nothing_passes(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["init", str(tmp_path / "mesh"), "--default-deny"])
-    assert "requests are denied, all of them" in result.stderr
+    assert "requests are denied until a policy allows them" in result.stderr

@@ -339,5 +339,5 @@ async def test_what_arrives_for_a_stream_in_the_moment_in_which_it_ends_is_for_n
             StreamEnded(1, End()),
             StreamReset(1, "UC"),
         ):
-            connection._streams.perform([event])
-        connection._streams.deliver()
+            connection.streams.perform([event])
+        connection.streams.deliver()
