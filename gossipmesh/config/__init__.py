@@ -4,6 +4,7 @@
 ``durations.py``      ``"250ms"`` to seconds and back; a bare number is an error that suggests a unit
 ``readers.py``        how the value of one key is read, checked, and shown again
 ``health.py``           how a service's health check is read
+``gateway.py``        how a gateway's routes and certificate are read
 ``hints.py``            the nearest known name, where one is not known
 ``model.py``          ``Config`` and its parts: one class per table, each key declared where it is used
 ``keys.py``           every key by its path: its reader, its variable, its place in ``Config``

@@ -6,6 +6,7 @@
 ``control.py``      the one task that owns the control plane's machine
 ``effects.py``      carries out what the control plane asks for
 ``plane.py``        the data plane: proxies and their channels
+``gateways.py``     what strangers reach of this node; certificates that are read again
 ``health.py``       checks of this node's services: run, counted, logged, and told to the mesh
 ``checking.py``      one check of an app: a request, a connection, a program
 ``ending.py``       how a node stops: draining, leaving, or at once

@@ -14,6 +14,7 @@ from gossipmesh.config.model import Config
 from gossipmesh.crypto import blake2b
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.explaining import Explainer
+from gossipmesh.daemon.gateways import Gateways
 from gossipmesh.daemon.logs import AccessLog, Log
 from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.ports import listen
@@ -113,7 +114,9 @@ class DataPlane:
             lost=unreachable,
         )
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
-        self._outbound = self._make_outbound(config, mesh)
+        ports = self._outbound_ports(config, mesh)
+        self._outbound = Outbound(ports)
+        self._gateways = Gateways(config.gateways, ports, log)
         self.explainer = self._make_explainer(config)
         self._inbound = Inbound(
             InboundPorts(
@@ -131,26 +134,24 @@ class DataPlane:
         )
         self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
 
-    def _make_outbound(self, config: Config, mesh: Mesh) -> Outbound:
+    def _outbound_ports(self, config: Config, mesh: Mesh) -> OutboundPorts:
         reactor, retries, proxy = self._reactor, self._retries, config.proxy
-        return Outbound(
-            OutboundPorts(
-                node=mesh.own.name,
-                source_service=proxy.as_service or "",
-                snapshot=lambda: mesh.snapshot,
-                reactor=reactor,
-                pool=self._pool,
-                upstreams=self._upstreams,
-                report=self._attempted,
-                observe=self._observe,
-                entropy=os.urandom,
-                limits=proxy.limits,
-                rotated=lambda service, news: log_rotation(self._log, mesh.names, service, news),
-                is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
-                fast_lane=proxy.fast_lane,
-                external=External(proxy.external, proxy.allow),
-                dialler=self._dialler,
-            )
+        return OutboundPorts(
+            node=mesh.own.name,
+            source_service=proxy.as_service or "",
+            snapshot=lambda: mesh.snapshot,
+            reactor=reactor,
+            pool=self._pool,
+            upstreams=self._upstreams,
+            report=self._attempted,
+            observe=self._observe,
+            entropy=os.urandom,
+            limits=proxy.limits,
+            rotated=lambda service, news: log_rotation(self._log, mesh.names, service, news),
+            is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
+            fast_lane=proxy.fast_lane,
+            external=External(proxy.external, proxy.allow),
+            dialler=self._dialler,
         )
 
     def _make_explainer(self, config: Config) -> Explainer:
@@ -189,6 +190,7 @@ class DataPlane:
 
             flag = f"--upstream {upstream.service}=..."
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
+        await self._gateways.start(nursery)
         return bound
 
     def snapshot_changed(self) -> None:
@@ -222,7 +224,7 @@ class DataPlane:
     @property
     def in_flight(self) -> int:
         """Requests that are not over, from local apps and for them."""
-        return self._outbound.in_flight + self._inbound.in_flight
+        return self._outbound.in_flight + self._gateways.in_flight + self._inbound.in_flight
 
     async def serve_channel(self, stream: SecureStream) -> None:
         """Serve an accepted hop channel."""
@@ -239,10 +241,12 @@ class DataPlane:
     def end_connections(self) -> None:
         """End each connection of a local app with its next answer."""
         self._outbound.end_connections()
+        self._gateways.end_connections()
 
     async def finish(self) -> None:
         """Return when no request of a local app is in flight; then let go of the channels to peers."""
         await self._outbound.wait_idle()
+        await self._gateways.wait_idle()
         self._pool.retire_all()
 
     def channels(self) -> Mapping[str, int]:
