@@ -63,7 +63,7 @@ def what_is_missing() -> str | None:
     """Say what keeps this machine from running containers; None: nothing."""
     if os.geteuid() != 0:
         return "it takes root, to make a network namespace"
-    needed = ["podman", "runc", "ip", "nsenter", "iptables", "curl"]
+    needed = ["podman", "runc", "catatonit", "ip", "nsenter", "iptables", "curl"]
     if not os.environ.get(BASE):
         needed.append("debootstrap")
     missing = [name for name in needed if shutil.which(name) is None]
@@ -170,7 +170,6 @@ class Host:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._kube: list[Path] = []
-        self._projects: list[tuple[Path, Path]] = []
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -186,8 +185,7 @@ class Host:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
-            self._show_logs()
+        self._show_logs()  # pytest shows it where the test failed.
         for file in self._kube:
             with suppress(AssertionError, subprocess.TimeoutExpired):
                 self.podman("play", "kube", "--down", str(file))

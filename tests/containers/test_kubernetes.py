@@ -18,6 +18,7 @@ from harness import eventually
 FILES = sorted((lab.EXAMPLES / "kubernetes").glob("*.yaml"))
 RELEASES = ("1.29", "1.33")
 """The first with native sidecars on by default, and a later one."""
+TOKEN = "mesh-token"
 PODS = ("hello-pod-0", "hello-pod-1", "world-pod-0", "world-pod-1", "gateway-pod-0")
 
 
@@ -66,7 +67,8 @@ def test_the_daemon_is_drained_before_its_app_is_told_to_stop() -> None:
 def playable(token: str, home: Path) -> Path:
     """Give one file for podman, which knows neither native sidecars nor headless services.
 
-    Each sidecar is a container like the others, and the seeds are the pods' own names; all else is as it stands.
+    Each sidecar is a container like the others, the token is in a ConfigMap, the state in /tmp, the seeds
+    are the pods' own names, and no port is one of the machine's.
     """
     played: list[dict[str, Any]] = []
     for document in documents():
@@ -77,16 +79,26 @@ def playable(token: str, home: Path) -> Path:
         if document["kind"] == "Deployment":
             document["metadata"].pop("namespace")
             spec = template["spec"]
+            for volume in spec["volumes"]:
+                if "secret" in volume:
+                    # podman 4.3 mounts the base64 text of a secret, where it does not crash.
+                    del volume["secret"]
+                    volume["configMap"] = {"name": TOKEN}
+            # podman takes volumes of one name for one volume, in whatever pod they are.
+            spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] != "state"]
             spec["containers"] += spec.pop("initContainers", [])
             for container in spec["containers"]:
-                for probe in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
-                    container.pop(probe, None)
+                for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+                    container.pop(key, None)
+                mounts = container.get("volumeMounts", [])
+                container["volumeMounts"] = [mount for mount in mounts if mount["name"] != "state"]
+                container["env"].append({"name": "GOSSIPMESH_STATE", "value": "/tmp/gossipmesh"})
                 for variable in container["env"]:
                     if variable["name"] == "GOSSIPMESH_JOIN":
                         variable["value"] = " ".join(PODS)
             played.append(document)
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mesh-token"}}
-    played.insert(0, secret | {"stringData": {"token": token}})
+    secret = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": TOKEN}}
+    played.insert(0, secret | {"data": {"token": token}})
     file = home / "played.yaml"
     file.write_text(yaml.safe_dump_all(played))
     return file

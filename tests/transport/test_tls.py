@@ -133,9 +133,8 @@ def test_after_the_other_sides_goodbye_nothing_is_read_any_more(files: Files) ->
 def test_what_is_no_tls_breaks_the_connection(files: Files) -> None:
     with Ends(files) as ends:
         ends.wire.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(ssl.SSLError):
             ends.server.recv(65_536)
-        assert not isinstance(caught.value, BlockingIOError)
 
 
 def test_a_connection_that_is_gone_already_is_closed(files: Files) -> None:
@@ -193,5 +192,5 @@ def test_files_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         Certificate(tmp_path / "missing", locked.key)
     (tmp_path / "empty").touch()
-    with pytest.raises(ConfigError, match="no start line|no certificate"):
+    with pytest.raises(ConfigError, match=r"no start line|no certificate"):
         Certificate(tmp_path / "empty", locked.key)
