@@ -38,6 +38,8 @@ DAEMON: Final = "localhost/gossipmesh:latest"
 APP: Final = "localhost/gossipmesh-example-app:latest"
 TOGETHER: Final = "localhost/gossipmesh-example-together:latest"
 NAMESPACE: Final = "gm-containers"
+VOLUMES: Final = "gm-containers-"
+"""How the names of podman's volumes begin that are made here."""
 LABEL: Final = "gossipmesh-lab=1"
 COMMAND_S: Final = 60.0
 BUILD_S: Final = 600.0
@@ -202,6 +204,9 @@ class Host:
         pods = self.podman("pod", "ps", "-q", "--filter", f"network={NAMESPACE}").split()
         if pods:
             self.podman("pod", "rm", "-f", *pods)
+        volumes = self.podman("volume", "ls", "-q").split()
+        if ours := [name for name in volumes if name.startswith(VOLUMES)]:
+            self.podman("volume", "rm", "-f", *ours)
         with suppress(AssertionError):
             self.podman("network", "rm", "-f", NAMESPACE)
         with suppress(AssertionError):

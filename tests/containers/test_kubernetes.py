@@ -18,7 +18,7 @@ from harness import eventually
 FILES = sorted((lab.EXAMPLES / "kubernetes").glob("*.yaml"))
 RELEASES = ("1.29", "1.33")
 """The first with native sidecars on by default, and a later one."""
-TOKEN = "mesh-token"
+TOKEN = f"{lab.VOLUMES}token"
 PODS = ("hello-pod-0", "hello-pod-1", "world-pod-0", "world-pod-1", "gateway-pod-0")
 
 
@@ -67,14 +67,15 @@ def test_the_daemon_is_drained_before_its_app_is_told_to_stop() -> None:
 def playable(token: str, home: Path) -> Path:
     """Give one file for podman, which knows neither native sidecars nor headless services.
 
-    Each sidecar is a container like the others, the token is in a ConfigMap, the state in /tmp, the seeds
+    Each sidecar is a container like the others, the token is in a ConfigMap, the state in /dev/shm, the seeds
     are the pods' own names, and no port is one of the machine's.
     """
     played: list[dict[str, Any]] = []
     for document in documents():
         template = document.get("spec", {}).get("template")
         if document["kind"] == "ConfigMap":
-            document["metadata"].pop("namespace")
+            # podman makes volumes of these names, which outlive the pods.
+            document["metadata"] = {"name": lab.VOLUMES + document["metadata"]["name"]}
             played.append(document)
         if document["kind"] == "Deployment":
             document["metadata"].pop("namespace")
@@ -84,6 +85,8 @@ def playable(token: str, home: Path) -> Path:
                     # podman 4.3 mounts the base64 text of a secret, where it does not crash.
                     del volume["secret"]
                     volume["configMap"] = {"name": TOKEN}
+                elif "configMap" in volume:
+                    volume["configMap"]["name"] = lab.VOLUMES + volume["configMap"]["name"]
             # podman takes volumes of one name for one volume, in whatever pod they are.
             spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] != "state"]
             spec["containers"] += spec.pop("initContainers", [])
@@ -92,7 +95,7 @@ def playable(token: str, home: Path) -> Path:
                     container.pop(key, None)
                 mounts = container.get("volumeMounts", [])
                 container["volumeMounts"] = [mount for mount in mounts if mount["name"] != "state"]
-                container["env"].append({"name": "GOSSIPMESH_STATE", "value": "/tmp/gossipmesh"})
+                container["env"].append({"name": "GOSSIPMESH_STATE", "value": "/dev/shm/gossipmesh"})
                 for variable in container["env"]:
                     if variable["name"] == "GOSSIPMESH_JOIN":
                         variable["value"] = " ".join(PODS)
