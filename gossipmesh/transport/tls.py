@@ -2,7 +2,7 @@
 
 Between two daemons there is no TLS; they have channels of their own. Here OpenSSL reads and writes the socket itself,
 so a link needs to know nothing of it: what it calls blocking, this calls blocking, too. A handshake is done in turns of
-the reactor: about 0.2 ms with an ECDSA key, 1 ms with RSA of 2,048 bits.
+the reactor: 0.4 ms of processor time with an ECDSA key (P-256), 0.7 ms with RSA of 2,048 bits.
 """
 
 from __future__ import annotations

@@ -159,6 +159,15 @@ def _stand_in() -> str:
     return STAND_IN
 
 
+def _name_server_runs() -> bool:
+    """Tell whether podman's name server runs: in another namespace than ours it would not hear our containers ask."""
+    try:
+        pid = Path("/run/containers/networks/aardvark-dns/aardvark.pid").read_text().strip()
+        return b"aardvark" in Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 # --- a host ----------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +189,9 @@ class Host:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         if Path("/run/netns", NAMESPACE).exists():
             self._remove()
+        assert not _name_server_runs(), (
+            "networks of podman's are in use here, and would share their name server"
+        )
         run("ip", "netns", "add", NAMESPACE)
         run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
         return self
