@@ -50,6 +50,7 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --no-incremental examples/local/demo.py examples/local/app.py
 	$(BIN)/mypy --strict --no-incremental examples/frameworks/app.py
+	$(BIN)/mypy --strict --no-incremental examples/apps/app.py
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
@@ -102,6 +103,19 @@ bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without numbe
 .PHONY: bench-dns
 bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
 	@$(BIN)/python tests/bench/dnsload.py $(ARGS)
+
+# Both need root, and packages of the system's; what is missing is said, and skipped.
+.PHONY: test-netns
+test-netns: $(STAMP) ## test five hosts as network namespaces (root, iproute2, nftables)
+	GOSSIPMESH_LAB=1 $(BIN)/pytest -rs tests/netns $(ARGS)
+
+.PHONY: test-containers
+test-containers: $(VENV)/.lab ## test the image and the examples in containers (root, podman)
+	GOSSIPMESH_LAB=1 $(BIN)/pytest -rs tests/containers $(ARGS)
+
+$(VENV)/.lab: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'
+	@touch $@
 
 .PHONY: clean
 clean: ## remove .venv and everything that was made

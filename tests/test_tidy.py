@@ -17,7 +17,7 @@ MAX_FILE: Final = 400
 MAX_FUNCTION: Final = 70
 PURE: Final = ("mesh", "membership", "registry", "policy", "routing", "identity", "channel")
 PURE_FILES: Final = ("wire.py", "crypto.py", "model.py", "errors.py")
-UNMIRRORED: Final = ("e2e", "bench", "simulation", "attacks", "fuzz")
+UNMIRRORED: Final = ("e2e", "bench", "simulation", "attacks", "fuzz", "containers", "netns")
 """Folders of tests that are about the whole, not about one file."""
 WAITS: Final = TESTS / "e2e" / "harness.py"
 """The one file of the tests that may wait for real time to pass; benchmarks do nothing else."""

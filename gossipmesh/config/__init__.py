@@ -5,6 +5,7 @@
 ``readers.py``        how the value of one key is read, checked, and shown again
 ``health.py``           how a service's health check is read
 ``dns.py``             how the values of ``[dns]`` are read
+``gateway.py``        how a gateway's routes and certificate are read
 ``hints.py``            the nearest known name, where one is not known
 ``model.py``          ``Config`` and its parts: one class per table, each key declared where it is used
 ``keys.py``           every key by its path: its reader, its variable, its place in ``Config``

@@ -21,6 +21,7 @@ from gossipmesh.config.model import (
     AdminConfig,
     Config,
     DnsConfig,
+    GatewayConfig,
     LogConfig,
     NodeConfig,
     ProxyConfig,
@@ -31,8 +32,10 @@ from gossipmesh.config.readers import Reader
 from gossipmesh.membership.parameters import Parameters
 from gossipmesh.proxy.limits import ProxyLimits
 
-LISTS: Final = ("service", "upstream")
-"""Arrays of tables in the file; blank-separated flag syntax in a variable."""
+GATEWAY: Final = "gateway"
+"""The array of tables that only a file has."""
+LISTS: Final = ("service", "upstream", GATEWAY)
+"""Arrays of tables in the file; the first two in a variable as well, in blank-separated flag syntax."""
 
 
 @frozen
@@ -101,6 +104,7 @@ PARTS: Final[dict[type, tuple[Key, ...]]] = {
     NodeConfig: keys_of(NodeConfig),
     ServiceConfig: keys_of(ServiceConfig),
     UpstreamConfig: keys_of(UpstreamConfig),
+    GatewayConfig: keys_of(GatewayConfig),
     ProxyConfig: keys_of(ProxyConfig, without=("limits",)),
     ProxyLimits: keys_of(ProxyLimits),
     AdminConfig: keys_of(AdminConfig),
@@ -134,7 +138,7 @@ TRAFFIC: Final = "traffic"
 """The table of tables by service; only a file has it."""
 TABLES: Final = (*dict.fromkeys(path.partition(".")[0] for path in KEYS), *LISTS, TRAFFIC)
 VARIABLES: Final[dict[str, str]] = {key.variable: key.path for key in KEYS.values()} | {
-    PREFIX + name.upper(): name for name in LISTS
+    PREFIX + name.upper(): name for name in LISTS if name != GATEWAY
 }
 """The path that each variable sets."""
 FLAGS: Final[dict[str, str]] = {
@@ -157,5 +161,6 @@ FLAGS: Final[dict[str, str]] = {
 def keys_of_table(table: str) -> list[str]:
     """Give the keys that a table of the file takes."""
     if table in LISTS:
-        return [key.name for key in PARTS[ServiceConfig if table == "service" else UpstreamConfig]]
+        parts = dict(zip(LISTS, (ServiceConfig, UpstreamConfig, GatewayConfig), strict=True))
+        return [key.name for key in PARTS[parts[table]]]
     return [path.partition(".")[2] for path in KEYS if path.startswith(table + ".")]

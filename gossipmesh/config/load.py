@@ -18,11 +18,13 @@ from attrs import evolve, frozen
 
 from gossipmesh.config import readers
 from gossipmesh.config.bind import bind, bind_list, read
-from gossipmesh.config.keys import KEYS, LISTS, PARTS, TRAFFIC
+from gossipmesh.config.gateway import gateway_of_text
+from gossipmesh.config.keys import GATEWAY, KEYS, LISTS, PARTS, TRAFFIC
 from gossipmesh.config.model import (
     AdminConfig,
     Config,
     DnsConfig,
+    GatewayConfig,
     LogConfig,
     NodeConfig,
     ProxyConfig,
@@ -39,6 +41,7 @@ from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.routing.traffic import Traffic
 
 MAX_UPSTREAMS: Final = 64
+MAX_GATEWAYS: Final = 8
 DEFAULT: Final = "default"
 HOST_NAME: Final = "host name"
 """The origin of a node's name that nobody chose."""
@@ -56,6 +59,7 @@ class Loaded:
         shown = {path: key.reader.show(key.value_in(self.config)) for path, key in KEYS.items()}
         shown["service"] = [_shown(service) for service in self.config.services]
         shown["upstream"] = [_shown(upstream) for upstream in self.config.upstreams]
+        shown["gateway"] = [_shown(gateway) for gateway in self.config.gateways]
         shown[TRAFFIC] = {name: show_traffic(traffic) for name, traffic in self.config.traffic.items()}
         return {path: {"value": value, "origin": self.origins[path]} for path, value in shown.items()}
 
@@ -122,6 +126,9 @@ def _bound(given: Mapping[str, Given]) -> Loaded:
             most=MAX_UPSTREAMS,
             from_flag=readers.upstream_of_flag,
         ),
+        gateways=bind_list(
+            GatewayConfig, GATEWAY, given.get(GATEWAY), most=MAX_GATEWAYS, from_flag=gateway_of_text
+        ),
         proxy=evolve(bind(ProxyConfig, "proxy", tables["proxy"]), limits=bind(ProxyLimits, "proxy", limits)),
         admin=bind(AdminConfig, "admin", tables["admin"]),
         dns=bind(DnsConfig, "dns", tables["dns"]),
@@ -162,7 +169,7 @@ def _overridden(base: Parameters, table: Mapping[str, Given]) -> Parameters:
     return evolve(base, **changed)
 
 
-def _shown(part: ServiceConfig | UpstreamConfig) -> dict[str, object]:
+def _shown(part: ServiceConfig | UpstreamConfig | GatewayConfig) -> dict[str, object]:
     return {key.name: key.reader.show(getattr(part, key.attribute)) for key in PARTS[type(part)]}
 
 
@@ -190,10 +197,10 @@ def _check_services(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError("config.service", f"{origins['service']}: service {name} is there twice; keep one")
     listens = [config.proxy.listen, config.admin.listen, *(upstream.listen for upstream in config.upstreams)]
     listens += [config.dns.listen] if config.dns.listen is not None else []
+    listens += [gateway.listen for gateway in config.gateways]
     if (listen := _twice(address for address in listens if address.port)) is not None:
-        text = (
-            f"{listen} is to be listened on twice (proxy, admin, dns, upstreams); give each a port of its own"
-        )
+        where = "proxy, admin, dns, upstreams, gateways"
+        text = f"{listen} is to be listened on twice ({where}); give each a port of its own"
         raise ConfigError("config.address", text)
     speaker = config.proxy.as_service
     if speaker is not None and speaker not in names:

@@ -14,12 +14,14 @@ from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
-from gossipmesh.config import dns, readers
+from gossipmesh.config import dns, gateway, readers
+from gossipmesh.config.gateway import TlsFiles
 from gossipmesh.config.health import HEALTH
 from gossipmesh.config.readers import Reader
 from gossipmesh.membership.parameters import LAN, PROFILES, Parameters
 from gossipmesh.model import Address, Protocol, Service
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.routes import Route
 from gossipmesh.routing.checks import LISTENS, HealthCheck
 from gossipmesh.routing.traffic import Traffic
 
@@ -82,6 +84,18 @@ class UpstreamConfig:
 
 
 @frozen
+class GatewayConfig:
+    """``[[gateway]]``: a public listener, from where a fixed map of hosts and paths leads to services."""
+
+    listen: Address = field(metadata=_is(gateway.PUBLIC_ADDRESS))
+    routes: tuple[Route, ...] = field(metadata=_is(gateway.ROUTES))
+    tls: TlsFiles | None = field(default=None, metadata=_is(gateway.TLS))
+    """None: plain HTTP."""
+    trusted_hops: int = field(default=0, metadata=_is(gateway.TRUSTED_HOPS))
+    """How many proxies in front of it are believed in what they say of a request's origin; 0: nobody is."""
+
+
+@frozen
 class ProxyConfig:
     """``[proxy]``: where this node's apps send their requests, as whom, and within which limits."""
 
@@ -138,6 +152,7 @@ class Config:
     node: NodeConfig
     services: tuple[ServiceConfig, ...] = ()
     upstreams: tuple[UpstreamConfig, ...] = ()
+    gateways: tuple[GatewayConfig, ...] = ()
     proxy: ProxyConfig = ProxyConfig()
     admin: AdminConfig = AdminConfig()
     dns: DnsConfig = DnsConfig()

@@ -13,6 +13,7 @@
 ``policies.py``     which policy document is in effect here, as its rollout decides, and which one members have
 ``trying.py``       a policy tried on requests that were seen, here and at every member
 ``measuring.py``    how requests went before and since the policy changed
+``gateways.py``     what strangers reach of this node; certificates that are read again
 ``health.py``       checks of this node's services: run, counted, logged, and told to the mesh
 ``checking.py``      one check of an app: a request, a connection, a program
 ``ending.py``       how a node stops: draining, leaving, or at once

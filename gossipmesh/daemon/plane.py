@@ -18,6 +18,7 @@ from gossipmesh.daemon.authorization import Authorization
 from gossipmesh.daemon.callers import Caller
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.explaining import Explainer
+from gossipmesh.daemon.gateways import Gateways
 from gossipmesh.daemon.logs import AccessLog, Log
 from gossipmesh.daemon.measuring import Measuring
 from gossipmesh.daemon.metrics import Metrics
@@ -132,6 +133,7 @@ class DataPlane:
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._ports = self._outbound_ports(config, mesh)
         self._outbound = Outbound(self._ports)
+        self._gateways = Gateways(config.gateways, self._ports, log)
         self.explainer = self._make_explainer(config)
         ports = self._inbound_ports(config)
         self._inbound = Inbound(ports)
@@ -212,6 +214,7 @@ class DataPlane:
 
             flag = f"--upstream {upstream.service}=..."
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
+        await self._gateways.start(nursery)
         return bound
 
     def set_policy(self, text: PolicyText) -> None:
@@ -251,7 +254,10 @@ class DataPlane:
             speaker: the service that local apps speak as, or empty.
         """
         former = {each.port for each in self._services.values()}
-        self._services = {each.name: each for each in services}
+        # In place: the inbound side looks in this very dictionary.
+        kept = {each.name: each for each in services}
+        self._services.clear()
+        self._services.update(kept)
         for port in former - {each.port for each in self._services.values()}:
             self._apps.forget(port)
         renew_rates(self._rates, self._services, self._upstreams.traffic_of)
@@ -308,7 +314,7 @@ class DataPlane:
     @property
     def in_flight(self) -> int:
         """Requests that are not over, from local apps and for them."""
-        return self._outbound.in_flight + self._inbound.in_flight
+        return self._outbound.in_flight + self._gateways.in_flight + self._inbound.in_flight
 
     async def serve_channel(self, stream: SecureStream) -> None:
         """Serve an accepted hop channel.
@@ -339,10 +345,12 @@ class DataPlane:
     def end_connections(self) -> None:
         """End each connection of a local app with its next answer."""
         self._outbound.end_connections()
+        self._gateways.end_connections()
 
     async def finish(self) -> None:
         """Return when no request of a local app is in flight; then let go of the channels to peers."""
         await self._outbound.wait_idle()
+        await self._gateways.wait_idle()
         self._pool.retire_all()
 
     def channels(self) -> Mapping[str, int]:

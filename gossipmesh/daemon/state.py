@@ -298,9 +298,14 @@ class StateDirectory:
 
 def _check_not_foreign(path: Path) -> None:
     """Refuse a directory that has no version but other things in it, before anything is written there."""
-    if (path / _VERSION).exists():
-        return
-    names = sorted(entry.name for entry in path.iterdir())
+    try:
+        if (path / _VERSION).exists():
+            return
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError as error:
+        # It is another user's: a volume that was mounted for root, say.
+        text = f"{path} cannot be read: {error.strerror}; give it to the daemon's user, or name another --state DIR"
+        raise StateError("state.directory", text) from None
     others = [name for name in names if name not in _NOT_OURS_TO_MIND and not name.endswith(TEMPORARY)]
     if others:
         hint = "name an empty directory with --state DIR"

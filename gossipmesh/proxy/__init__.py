@@ -10,6 +10,8 @@ the quick way instead: ``quick_call`` → a hop stream → ``quick_delivery``.
     pure rules, values in and out:
     names.py           which service a request names
     outside.py         whether a request may leave the mesh, and where to
+    gateway.py         what is believed of requests from outside the mesh
+    routes.py          where those go: a fixed map from host and path to a service
     heads.py           message heads as bytes: whatever could be read in two ways is refused
     kinds.py           what a header is by its name, remembered
     headers.py         what is stripped, added, refused and counted among header fields

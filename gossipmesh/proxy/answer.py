@@ -6,7 +6,7 @@ from typing import Final
 
 from gossipmesh.channel.hop_messages import Headers, ResponseHead
 from gossipmesh.errors import LocalProtocolError
-from gossipmesh.proxy.headers import response_to_caller, values_of
+from gossipmesh.proxy.headers import response_to_caller, values_of, without_ours
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import Reply, flag_in
@@ -43,6 +43,7 @@ class Answer:
         "flag",
         "http",
         "interim_count",
+        "outside",
         "status",
     )
 
@@ -58,6 +59,8 @@ class Answer:
         self.interim_count = 0
         """Interim heads that were passed on; with the first, the answer has begun for whoever would try again."""
         self.status = 0
+        self.outside = False
+        """Whether the caller is outside the mesh: how it fares in here is not for strangers."""
         self.bytes_out = 0
         """Body bytes given to the link."""
         self.flag = ""
@@ -71,9 +74,11 @@ class Answer:
 
     def forwarded(self, head: ResponseHead) -> ResponseHead:
         """Give a head as the caller gets it."""
-        return ResponseHead(
-            head.status, tuple(response_to_caller(head.headers, status=head.status, via=self._via))
-        )
+        headers = response_to_caller(head.headers, status=head.status, via=self._via)
+        if self.outside:
+            self.flag = flag_in(head) or self.flag
+            headers = without_ours(headers)
+        return ResponseHead(head.status, tuple(headers))
 
     def restart(self) -> None:
         """Forget what is held: another attempt answers."""
@@ -164,7 +169,10 @@ class Answer:
     def reply(self, reply: Reply, *, last: bool) -> None:
         """Answer with what the mesh itself has to say."""
         self.status = reply.head.status
-        self._link.send(self.http.whole(reply.head, reply.body, last=last))
+        head = reply.head
+        if self.outside:
+            head = ResponseHead(head.status, tuple(without_ours(head.headers)))
+        self._link.send(self.http.whole(head, reply.body, last=last))
 
     def drained(self) -> int:
         """The caller took everything: give how many bytes more may be sent."""

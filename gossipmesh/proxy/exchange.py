@@ -27,6 +27,7 @@ from gossipmesh.proxy.answering import Answering
 from gossipmesh.proxy.attempts import Attempts
 from gossipmesh.proxy.caller import CallerConnection
 from gossipmesh.proxy.direct import DirectAttempt, DirectStream
+from gossipmesh.proxy.gateway import Gate
 from gossipmesh.proxy.headers import visits
 from gossipmesh.proxy.hedge import TIMED_OUT, Hedge
 from gossipmesh.proxy.http1.messages import PeerGone, RequestIn
@@ -51,6 +52,7 @@ class Exchange(Answering):
         request: its head.
         address: the app's IP address.
         fixed: the service of the port that it came in on, or None.
+        gate: decides in place of the request's own names where it goes; None for apps of this host.
         overflow: whether too many requests are in flight to take another one.
         switched: is told if it becomes a tunnel, and gives what is told its end in place of ``over``.
         over: is told once, when the request is over.
@@ -59,6 +61,7 @@ class Exchange(Answering):
     __slots__ = (
         "_address",
         "_fixed",
+        "_gate",
         "_headers",
         "_hedge",
         "_hedge_at",
@@ -75,6 +78,7 @@ class Exchange(Answering):
         *,
         address: str,
         fixed: str | None,
+        gate: Gate | None = None,
         overflow: bool,
         switched: Callable[[], Callable[[], None]],
         over: Callable[[], None],
@@ -82,6 +86,8 @@ class Exchange(Answering):
         super().__init__(ports, caller, request, switched=switched, over=over)
         self._address = address
         self._fixed = fixed
+        self._gate = gate
+        self._answer.outside = gate is not None
         self._overflow = overflow
         self._headers: Headers = ()
         self._said_continue = False
@@ -191,7 +197,10 @@ class Exchange(Answering):
         headers = deciding.forwardable(request)
         traced = trace(request.headers if headers is None else headers, ports.entropy)
         self._request_id, self._trace_id = traced.request_id, traced.trace_id
-        self._named = named = deciding.name(request, fixed=self._fixed, external=ports.external)
+        if self._gate is not None:
+            self._named = named = self._gate.name(request)
+        else:
+            self._named = named = deciding.name(request, fixed=self._fixed, external=ports.external)
         if self._overflow:
             raise refusal("UO")
         if visits(request.headers, ports.node) >= ports.limits.visits:

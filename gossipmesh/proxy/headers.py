@@ -334,6 +334,11 @@ def response_to_caller(headers: Headers, *, status: int, via: str) -> Pairs:
     return result
 
 
+def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    """Give the headers that are not the mesh's own, for who is outside of it."""
+    return [header for header in headers if not header[0].lower().startswith(OURS)]
+
+
 def _upgradable(values: list[bytes]) -> bytes:
     """Give the protocols to ask for. ``h2c`` is never among them: HTTP/2 would walk around every rule on requests."""
     members = [member.strip(b" \t") for member in b",".join(values).split(b",")]

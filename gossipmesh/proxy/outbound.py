@@ -10,12 +10,15 @@ from typing import Final
 
 import trio
 
+from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import RequestError
 from gossipmesh.model import Address, Protocol
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.caller import CallerConnection
 from gossipmesh.proxy.dry_run import DryRun, dry_run
 from gossipmesh.proxy.exchange import Exchange
+from gossipmesh.proxy.gateway import Gate
+from gossipmesh.proxy.headers import without_ours
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_call import QuickCall
@@ -36,10 +39,20 @@ class Outbound:
 
     Args:
         ports: what it is connected to.
+        gate: makes a gateway of it: its callers are outside the mesh, and do not say themselves where they go.
+        wrap: gives an accepted connection with TLS on it; raises OSError where that cannot be.
     """
 
-    def __init__(self, ports: OutboundPorts) -> None:
+    def __init__(
+        self,
+        ports: OutboundPorts,
+        *,
+        gate: Gate | None = None,
+        wrap: Callable[[socket.socket], socket.socket] | None = None,
+    ) -> None:
         self._ports = ports
+        self._gate = gate
+        self._wrap = wrap
         self._connections: set[CallerConnection | RawCall] = set()
         self._in_flight = 0
         self._tunnels = 0
@@ -142,6 +155,11 @@ class Outbound:
         if address is None or not self._has_room():
             sock.close()
             return
+        if self._wrap is not None:
+            try:
+                sock = self._wrap(sock)
+            except OSError:
+                return
         if fixed is not None and self._speaks_tcp(fixed):
             raw = RawCall(self._ports, sock, fixed, switched=self._switched, over=self._raw_over)
             self._connections.add(raw)
@@ -158,11 +176,16 @@ class Outbound:
             continued=partial(self._continued, address, fixed),
             refused=self._refused,
             closed=self._connections.discard,
-            quick=partial(self._quick, address, fixed) if self._ports.fast_lane else None,
+            quick=partial(self._quick, address, fixed) if self._is_quick else None,
         )
         self._connections.add(connection)
         if self._ending:
             connection.end_with_next()
+
+    @property
+    def _is_quick(self) -> bool:
+        """Whether plain requests may go the quick way, which knows nothing of gates."""
+        return self._ports.fast_lane and self._gate is None
 
     def dry_run(self, request: RequestIn) -> DryRun:
         """Give what a request would come to on the proxy's own port, were it made now; nothing comes of asking."""
@@ -190,6 +213,8 @@ class Outbound:
     def _exchange(
         self, address: str, fixed: str | None, caller: CallerConnection, request: RequestIn
     ) -> Exchange:
+        if self._gate is not None:
+            request = self._gate.admit(request, address)
         overflow = self._is_full(switches=bool(request.upgrade) or request.method == b"CONNECT")
         self._one_more()
         return self._continued(address, fixed, caller, request, overflow=overflow)
@@ -209,6 +234,7 @@ class Outbound:
             request,
             address=address,
             fixed=fixed,
+            gate=self._gate,
             overflow=overflow,
             switched=self._switched,
             over=self._over,
@@ -270,7 +296,12 @@ class Outbound:
                 endpoint="",
             )
         )
-        return reply_to(error)
+        reply = reply_to(error)
+        if self._gate is not None:
+            reply = Reply(
+                ResponseHead(reply.head.status, tuple(without_ours(reply.head.headers))), reply.body
+            )
+        return reply
 
 
 def _address_of(sock: socket.socket) -> str | None:

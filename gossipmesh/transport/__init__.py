@@ -14,6 +14,7 @@
     the data plane, called back:
     reactor.py        an epoll of our own behind one trio task: turns, alarms
     link.py           one TCP connection on it
+    tls.py            TLS for strangers at a gateway, as a socket that a link may use
     connecting.py     connections made and accepted on it
     hop.py            one hop channel: a link on one side, the pure multiplexer on the other
     hop_streams.py    the streams of a channel, and who is told what of them

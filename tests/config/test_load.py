@@ -233,7 +233,8 @@ def test_apps_speak_as_the_only_service_and_as_none_of_two(tmp_path: Path) -> No
         ("a =", "mesh.toml: Invalid value (at end of document)"),
         (
             '[proxy]\nlisten = "4191"',
-            "127.0.0.1:4191 is to be listened on twice (proxy, admin, dns, upstreams); give each a port of its own",
+            "127.0.0.1:4191 is to be listened on twice (proxy, admin, dns, upstreams, gateways); "
+            "give each a port of its own",
         ),
     ],
 )
