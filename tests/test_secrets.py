@@ -15,7 +15,7 @@ import gossipmesh
 from gossipmesh import crypto
 from gossipmesh.channel.datagram import derive_pair_keys
 from gossipmesh.channel.noise import CipherState, Handshake, Role
-from gossipmesh.daemon.root import make_root
+from gossipmesh.daemon.disk.root import make_root
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.model import NodeId

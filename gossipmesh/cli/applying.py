@@ -15,7 +15,7 @@ from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.linting import policy_of_file
 from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
-from gossipmesh.daemon.root import load_authority
+from gossipmesh.daemon.disk.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.authority import check_authority, sign_as_authority
 from gossipmesh.identity.grants import Capability

@@ -10,7 +10,7 @@ import click
 from gossipmesh.cli.minting import any_node, mint
 from gossipmesh.cli.options import SomePath, wall_now
 from gossipmesh.cli.render import put
-from gossipmesh.daemon.root import create_root, make_root
+from gossipmesh.daemon.disk.root import create_root, make_root
 
 
 @click.command(short_help="Make a mesh: its root key and its first join token.")

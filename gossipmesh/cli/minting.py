@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from gossipmesh.cli.options import duration
-from gossipmesh.daemon.root import MeshRoot
+from gossipmesh.daemon.disk.root import MeshRoot
 from gossipmesh.identity.grants import MAX_QUOTA, Capability, Caveats
 from gossipmesh.identity.token import Token
 

@@ -15,7 +15,7 @@ from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.minting import YEAR_S
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
-from gossipmesh.daemon.root import load_authority
+from gossipmesh.daemon.disk.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.authority import check_authority
 from gossipmesh.identity.block import TOKEN_ID_BYTES

@@ -13,7 +13,7 @@ from gossipmesh import crypto
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import SomePath, with_json, with_state
 from gossipmesh.cli.render import put
-from gossipmesh.daemon.root import MeshRoot, drop_root, load_root, rotate_root
+from gossipmesh.daemon.disk.root import MeshRoot, drop_root, load_root, rotate_root
 from gossipmesh.errors import ConfigError, MeshError
 
 SHORT: Final = 8

@@ -20,7 +20,7 @@ from gossipmesh.cli.minting import (
 )
 from gossipmesh.cli.options import SomePath, token_of_argument, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
-from gossipmesh.daemon.root import load_root, token_of_text
+from gossipmesh.daemon.disk.root import load_root, token_of_text
 from gossipmesh.identity.block import MAX_BLOCKS
 from gossipmesh.identity.describe import describe, describe_block, describe_validity
 from gossipmesh.identity.grants import Capability, Restrictions

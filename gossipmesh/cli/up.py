@@ -75,7 +75,7 @@ def up(file: Path | None, token: str | None, **flags: object) -> None:
     if token is not None:
         hide_token(sys.orig_argv, token, sys.executable, os.execv)
     forget_hidden(node.token_file)
-    from gossipmesh.daemon.node import run
+    from gossipmesh.daemon.run import run
 
     again = partial(load, file, environ, by_path)
     run(loaded, token=text, announce=announcer(sys.stderr, node.state), again=again)
@@ -104,7 +104,7 @@ def token_text(
             return token_of_stdin()
         if not flag.strip():
             raise ConfigError("config.token", "--token is empty; is a variable unset?")
-        from gossipmesh.daemon.root import token_of_text
+        from gossipmesh.daemon.disk.root import token_of_text
 
         # What is no token is not warned about as well: its error comes now, and is the one line.
         token_of_text(flag)
@@ -116,7 +116,7 @@ def token_text(
     if file is None:
         return None
     if not os.path.exists(file):
-        from gossipmesh.daemon.state import has_identity
+        from gossipmesh.daemon.disk.state import has_identity
 
         if has_identity(state):
             return None

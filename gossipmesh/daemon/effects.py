@@ -10,10 +10,10 @@ import trio
 
 from gossipmesh.channel.datagram import HINT_BYTES
 from gossipmesh.daemon.control import Control
-from gossipmesh.daemon.keeping import Keeping
-from gossipmesh.daemon.logs import Log
-from gossipmesh.daemon.metrics import Metrics
-from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.daemon.disk.keeping import Keeping
+from gossipmesh.daemon.disk.state import StateDirectory
+from gossipmesh.daemon.telemetry.logs import Log
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError, StateError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh

@@ -14,9 +14,9 @@ import trio
 
 from gossipmesh.config.model import Config
 from gossipmesh.daemon.control import Control
-from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.surroundings import hung_up, terminals
+from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Serving
 

@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from gossipmesh import crypto
 from gossipmesh.config.model import NodeConfig
-from gossipmesh.daemon.root import MeshRoot, make_root, token_of_text
-from gossipmesh.daemon.state import StateDirectory, has_identity
+from gossipmesh.daemon.disk.root import MeshRoot, make_root, token_of_text
+from gossipmesh.daemon.disk.state import StateDirectory, has_identity
 from gossipmesh.errors import ConfigError, MeshError, RemoteProtocolError, StateError, TrustError
 from gossipmesh.identity.block import decode_blocks_untrusted
 from gossipmesh.identity.bundle import TrustStore

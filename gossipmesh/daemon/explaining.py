@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from gossipmesh.daemon.access_lines import cut, iso
-from gossipmesh.daemon.callers import Caller
-from gossipmesh.daemon.view import (
+from gossipmesh.daemon.admin.explained_view import (
     AttemptEntry,
     CandidateEntry,
     Explained,
@@ -16,6 +14,8 @@ from gossipmesh.daemon.view import (
     TimesEntry,
     VerdictEntry,
 )
+from gossipmesh.daemon.policy.callers import Caller
+from gossipmesh.daemon.telemetry.access_lines import cut, iso
 from gossipmesh.errors import MeshError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Endpoint, NodeId, short_id

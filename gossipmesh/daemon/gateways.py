@@ -9,8 +9,8 @@ from typing import Final
 import trio
 
 from gossipmesh.config.model import GatewayConfig
-from gossipmesh.daemon.logs import Log
 from gossipmesh.daemon.ports import listen
+from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.errors import ConfigError
 from gossipmesh.proxy.gateway import Gate
 from gossipmesh.proxy.outbound import Outbound

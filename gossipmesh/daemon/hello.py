@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import gossipmesh
+from gossipmesh.daemon.admin.report import Listening
+from gossipmesh.daemon.disk.root import MeshRoot
 from gossipmesh.daemon.enrol import YEAR_S, Enrolment
-from gossipmesh.daemon.report import Listening
-from gossipmesh.daemon.root import MeshRoot
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import short_id

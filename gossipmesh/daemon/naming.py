@@ -10,9 +10,9 @@ from typing import Final
 import trio
 
 from gossipmesh.config.model import DnsConfig
-from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.discovery.dns.answers import Answers
 from gossipmesh.discovery.dns.forward import Forwarder
 from gossipmesh.discovery.dns.picture import NodeEntry, Picture

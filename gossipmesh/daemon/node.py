@@ -11,122 +11,50 @@ import random
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import trio
 from attrs import evolve
 
-from gossipmesh.config.load import HOST_NAME, Loaded
+from gossipmesh.config.load import Loaded
 from gossipmesh.config.policy_text import read_policy
-from gossipmesh.daemon.admin import serve_tcp, serve_unix
+from gossipmesh.daemon.admin.report import Listening, NodeReport
+from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.daemon.disk.keeping_peers import KeepingPeers
+from gossipmesh.daemon.disk.remembered import Remembered
+from gossipmesh.daemon.disk.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
-from gossipmesh.daemon.enrol import Enrolment, enrol
-from gossipmesh.daemon.health import HealthChecks
+from gossipmesh.daemon.enrol import Enrolment
 from gossipmesh.daemon.hello import hello
-from gossipmesh.daemon.keeping_peers import KeepingPeers
-from gossipmesh.daemon.logs import AccessLog, Log, event_log
-from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
-from gossipmesh.daemon.policies import Policies
+from gossipmesh.daemon.policy.policies import Policies
+from gossipmesh.daemon.policy.trying import Trials
 from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
-from gossipmesh.daemon.recorder import CRASH_TRACE, Recorder
-from gossipmesh.daemon.registrar import Registrar
 from gossipmesh.daemon.reloading import Again, Reloading, declared_in
-from gossipmesh.daemon.remembered import Remembered
-from gossipmesh.daemon.report import Listening, NodeReport
 from gossipmesh.daemon.served import ServedSync
-from gossipmesh.daemon.state import PEERS_DAMAGED, StateDirectory
+from gossipmesh.daemon.services.health import HealthChecks
+from gossipmesh.daemon.services.registrar import Registrar
 from gossipmesh.daemon.surroundings import (
     Announce,
-    leave_no_core,
-    let_go_of_streams,
-    quietly,
     watch_exhaustion,
-    within_file_limit,
 )
-from gossipmesh.daemon.trying import Trials
+from gossipmesh.daemon.telemetry.logs import AccessLog, Log, event_log
+from gossipmesh.daemon.telemetry.metrics import Metrics
+from gossipmesh.daemon.telemetry.recorder import CRASH_TRACE, Recorder
 from gossipmesh.discovery.advertise import choose_host
-from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
-from gossipmesh.errors import RemoteProtocolError, TrustError
+from gossipmesh.discovery.seeds import Resolved
+from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
 from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, NodeId, split_host_port
+from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 from gossipmesh.transport.udp import UdpSocket
-
-FIRST_RESOLVE_S: Final = 2.0
-"""How long the start waits for the seeds' names, to find out which of our addresses leads there."""
-CLOCK_RETRY_S: Final = 5.0
-
-
-def run(loaded: Loaded, *, token: str | None, announce: Announce, again: Again) -> None:
-    """Run a daemon until it is told to stop.
-
-    Args:
-        loaded: the configuration.
-        token: the join token's text, or None.
-        announce: prints a line for whoever started the daemon.
-        again: gives the configuration as it is when it is asked for, on SIGHUP.
-
-    Raises:
-        ConfigError: what was asked for cannot be done; ``listen.*`` for addresses that cannot be bound.
-        StateError: the state directory cannot be used.
-        TrustError: token or chain do not admit this node.
-        MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
-    """
-    leave_no_core()
-    try:
-        with StateDirectory(loaded.config.node.state) as state:
-            trio.run(
-                _main,
-                within_file_limit(loaded),
-                lambda: within_file_limit(again()),
-                state,
-                token,
-                quietly(announce),
-            )
-    finally:
-        let_go_of_streams()
-
-
-async def _main(
-    loaded: Loaded, again: Again, state: StateDirectory, token: str | None, announce: Announce
-) -> None:
-    enrolment = await _enrol_when_the_clock_allows(loaded, state, token, announce)
-    seeds = tuple(split_host_port(seed) for seed in loaded.config.node.join)
-    resolved = Resolved((), ())
-    with trio.move_on_after(FIRST_RESOLVE_S):
-        resolved = await resolve(seeds)
-    async with trio.open_nursery() as nursery:
-        node = Node(loaded, state, enrolment, announce, nursery, again=again)
-        await node.start(resolved)
-        if seeds:
-            nursery.start_soon(keep_resolving, seeds, node.seeds_resolved)
-
-
-async def _enrol_when_the_clock_allows(
-    loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce
-) -> Enrolment:
-    """Settle who we are; where only our clock is before our chain, wait for it: it may be set soon after a boot."""
-    warned = False
-    while True:
-        try:
-            named = loaded.origins["node.name"] != HOST_NAME
-            return enrol(state, loaded.config.node, token, os.urandom, named=named, wall=wall_clock())
-        except TrustError as error:
-            if error.code != "chain.not-yet-valid":
-                raise
-            if not warned:
-                announce(f"gossipmesh: waiting: {error}")
-            warned = True
-            await trio.sleep(CLOCK_RETRY_S)
 
 
 class Node:
@@ -182,35 +110,14 @@ class Node:
         await nursery.start(self._health.run)
         self._mesh = self._make_mesh(bound, resolved)
         identity = self._channel_identity()
-        self._plane = DataPlane(
-            config,
-            self._mesh,
-            identity,
-            metrics=self._metrics,
-            access=self._access,
-            log=self._log,
-            default_allow=self._enrolment.trust.default_allow,
-            resolve=self._addresses_of,
-            unreachable=self._note_unreachable,
-            doubt=self._health.look_again,
-            rotation_changed=self._rotation_changed,
-        )
+        self._plane = self._make_plane(identity)
         self._policies = Policies(self._mesh, self._plane, publish=self._publish_policy, log=self._log)
         effects = self._make_effects(udp, identity)
         self._control = Control(self._mesh, udp, effects)
         keeping = KeepingPeers(self._remembered, self._mesh, self._state, self._log)
         self._registrar = self._make_registrar()
         self._reloading = self._make_reloading()
-        self._ending = Ending(
-            config,
-            self._mesh,
-            self._control,
-            self._plane,
-            save=keeping.save,
-            reload=self._reloading.reload,
-            log=self._log,
-            nursery=nursery,
-        )
+        self._ending = self._make_ending(keeping)
         effects.control = self._control
         self._trials = Trials(self._mesh, self._plane.seen, effects.ask)
         self._served = ServedSync(self._mesh, self._control, self._trials.answer_untrusted)
@@ -235,6 +142,33 @@ class Node:
         self.seeds_resolved(resolved)
         for line in hello(self._mesh, self._listening, self._state.path, self._enrolment, wall=wall_clock()):
             self._announce(line)
+
+    def _make_plane(self, identity: ChannelIdentity) -> DataPlane:
+        return DataPlane(
+            self._config,
+            self._mesh,
+            identity,
+            metrics=self._metrics,
+            access=self._access,
+            log=self._log,
+            default_allow=self._enrolment.trust.default_allow,
+            resolve=self._addresses_of,
+            unreachable=self._note_unreachable,
+            doubt=self._health.look_again,
+            rotation_changed=self._rotation_changed,
+        )
+
+    def _make_ending(self, keeping: KeepingPeers) -> Ending:
+        return Ending(
+            self._config,
+            self._mesh,
+            self._control,
+            self._plane,
+            save=keeping.save,
+            reload=self._reloading.reload,
+            log=self._log,
+            nursery=self._nursery,
+        )
 
     def _make_effects(self, udp: UdpSocket, identity: ChannelIdentity) -> Effects:
         return Effects(

@@ -14,23 +14,21 @@ from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
 from gossipmesh.config.policy_text import PolicyText
 from gossipmesh.crypto import blake2b
-from gossipmesh.daemon.authorization import Authorization
-from gossipmesh.daemon.callers import Caller
-from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.explaining import Explainer
 from gossipmesh.daemon.gateways import Gateways
-from gossipmesh.daemon.logs import AccessLog, Log
-from gossipmesh.daemon.measuring import Measuring
-from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.observing import Observing
+from gossipmesh.daemon.policy.authorization import Authorization
+from gossipmesh.daemon.policy.callers import Callers
+from gossipmesh.daemon.policy.measuring import Measuring
 from gossipmesh.daemon.ports import listen
-from gossipmesh.daemon.upstreams import UpstreamMetrics, log_rotation
+from gossipmesh.daemon.telemetry.logs import AccessLog, Log
+from gossipmesh.daemon.telemetry.metrics import Metrics
+from gossipmesh.daemon.telemetry.upstreams import UpstreamMetrics, log_rotation
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, NodeId, Service
-from gossipmesh.policy.decision import Source
 from gossipmesh.policy.rules import Policy
 from gossipmesh.policy.seen import Seen
-from gossipmesh.proxy.access import RequestReport
 from gossipmesh.proxy.admission import rates_of, renew_rates
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.attempts import let_go
@@ -53,8 +51,6 @@ from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 
 SESSION_KEY_BYTES: Final = 32
-MAX_CALLERS: Final = 4_096
-"""Peers that are remembered with what they may speak as."""
 
 
 class DataPlane:
@@ -95,30 +91,32 @@ class DataPlane:
         self._config = config
         self._mesh = mesh
         self._metrics = metrics
-        self._access = access
         self._log = log
         self._unreachable = unreachable
         limits = config.proxy.limits
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
         self._retries = RetriesServed()
-        self._upstreams = Upstreams(
-            config.traffic,
-            origin=mesh.id,
-            key=blake2b(mesh.trust.mesh_id, SESSION_KEY_BYTES, key=b"sessions"),
-            rng=random.Random(os.urandom(16)),
-        )
-        self._history = History()
+        self._upstreams = _upstreams_of(config, mesh)
         self.measuring = Measuring(now=reactor.now)
         """How requests go."""
-        self._flush_due = self._look_due = False
+        self._history = History()
+        self._observing = Observing(
+            mesh,
+            metrics=metrics,
+            measuring=self.measuring,
+            history=self._history,
+            access=access,
+            reactor=reactor,
+        )
+        self._look_due = False
         self._authorization = Authorization(
             Policy.of_default(default_allow), metrics=metrics, log=log, reactor=reactor
         )
         self._services = {each.name: each.offered(healthy=True) for each in config.services}
         self._rates = rates_of(self._services, self._upstreams.traffic_of)
         metrics.add(UpstreamMetrics(self._upstreams, self._rates))
-        self._callers: dict[NodeId, Caller] = {}
+        self._callers = Callers(mesh)
         self._apps = AppPool(reactor, limits, fast_lane=fast_lane, doubt=doubt)
         budget = ReceiveBudget()
         self._pool = ChannelPool(
@@ -146,12 +144,12 @@ class DataPlane:
         authorization = self._authorization
         return InboundPorts(
             service=self._services.get,
-            source=self._source,
+            source=self._callers.source,
             policy=lambda: authorization.policy,
             decided=authorization.decided,
             reactor=self._reactor,
             apps=self._apps,
-            observe=self._observe,
+            observe=self._observing.observe,
             limits=config.proxy.limits,
             retries=self._retries,
             rates=self._rates,
@@ -168,7 +166,7 @@ class DataPlane:
             pool=self._pool,
             upstreams=self._upstreams,
             report=self._attempted,
-            observe=self._observe,
+            observe=self._observing.observe,
             entropy=os.urandom,
             limits=proxy.limits,
             rotated=self._rotated,
@@ -357,22 +355,6 @@ class DataPlane:
         """Give how many channels we have open, by state."""
         return {"open": len(self._pool.connected)}
 
-    # --- inbound ---
-
-    def _source(self, peer: Peer, service: str) -> Source | None:
-        # The record shown in the handshake may be hours old; what it declares now is what counts.
-        member = self._mesh.members.get(peer.id)
-        record = self._mesh.own if peer.id == self._mesh.id else member.record if member else None
-        if record is None or record.version < peer.record.version:
-            record = peer.record
-        caller = self._callers.get(peer.id)
-        if caller is None or caller.record is not record or caller.shown is not peer.chain:
-            # Globs are matched once for each record and chain, not for each request.
-            if len(self._callers) >= MAX_CALLERS:
-                self._callers.clear()
-            caller = self._callers[peer.id] = Caller(record, peer.chain, self._mesh.chain_of(peer.id))
-        return caller.speaking_as(service)
-
     # --- what is told about requests ---
 
     def _rotated(self, service: str, news: Ejected | Readmitted) -> None:
@@ -384,28 +366,11 @@ class DataPlane:
         if outcome.kind is OutcomeKind.CONNECT_FAILED:
             self._unreachable(node, "a connect to it failed")
 
-    def _observe(self, report: RequestReport) -> None:
-        direction = report.direction.value
-        snapshot, wall = self._mesh.snapshot, wall_clock()
-        known = snapshot.knows(report.service)
-        self._metrics.request(
-            direction=direction,
-            service=report.service if known else "",
-            method=report.method,
-            code=report.code,
-            flag=report.flag,
-            duration_s=report.duration_s,
-        )
-        self.measuring.count(report.code, report.flag)
-        for flag in report.retried:
-            self._metrics.retry(flag)
-        self._history.add(report, wall=wall, snapshot=snapshot)
-        self._access.add(report, wall=wall)
-        if self._access.waiting and not self._flush_due:
-            # One write for all that ended in this turn.
-            self._flush_due = True
-            self._reactor.defer(self._flush_access)
 
-    def _flush_access(self) -> None:
-        self._flush_due = False
-        self._access.flush()
+def _upstreams_of(config: Config, mesh: Mesh) -> Upstreams:
+    return Upstreams(
+        config.traffic,
+        origin=mesh.id,
+        key=blake2b(mesh.trust.mesh_id, SESSION_KEY_BYTES, key=b"sessions"),
+        rng=random.Random(os.urandom(16)),
+    )

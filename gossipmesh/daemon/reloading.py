@@ -9,9 +9,9 @@ import trio
 
 from gossipmesh.config.changes import reloaded
 from gossipmesh.config.load import Loaded
-from gossipmesh.daemon.logs import AccessLog, Log
 from gossipmesh.daemon.plane import DataPlane
-from gossipmesh.daemon.registrar import Declared, Registrar
+from gossipmesh.daemon.services.registrar import Declared, Registrar
+from gossipmesh.daemon.telemetry.logs import AccessLog, Log
 from gossipmesh.errors import ConfigError
 from gossipmesh.proxy.outside import External
 

@@ -14,7 +14,7 @@ import trio
 from attrs import evolve
 
 from gossipmesh.config.load import Loaded
-from gossipmesh.daemon.logs import ExhaustionHandler, Log
+from gossipmesh.daemon.telemetry.logs import ExhaustionHandler, Log
 
 FILES_KEPT: Final = 256
 """File descriptors that the proxy's connections leave to channels, apps and disk."""

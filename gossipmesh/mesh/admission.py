@@ -22,6 +22,7 @@ from gossipmesh.mesh.pace import Pace
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.model import NodeId, Serving, short_id
 from gossipmesh.registry import store
+from gossipmesh.registry.places import token_of
 from gossipmesh.registry.store import Registry
 from gossipmesh.registry.sync import AccusationLearned, ChainLearned, Learned, RecordLearned
 
@@ -150,7 +151,7 @@ class Admission:
         if record.id != self._own:
             self._secrecy.learn(record)
         chain = self._registry.chain_of(record.id)
-        token = b"" if chain is None else store.token_of(chain)
+        token = b"" if chain is None else token_of(chain)
         news = news and (record.id == self._own or self._pace.relays(record.id, now=now))
         learnt = self._membership.learn_record(record, token=token, news=news, now=now)
         return [*effects, RecordTaken(record.id), *learnt]

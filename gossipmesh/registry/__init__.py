@@ -1,6 +1,7 @@
 """Signed member records: which are held, how two nodes compare them, and how they become equal.
 
     store.py          the records and chains that were verified, one record per id, and why others are refused
+    places.py         how many members each token has, and may have
     pool.py           records whose chain is not known yet: bounded, fair per source, without effect
     digest.py         what a set of records hashes to: 256 buckets and one root
     sync_messages.py  the bytes of anti-entropy's requests and responses

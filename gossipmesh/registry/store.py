@@ -9,7 +9,6 @@ buried by :meth:`Registry.forget` stays out until its owner signs a newer versio
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +22,7 @@ from gossipmesh.identity.record import MemberRecord, refused_services
 from gossipmesh.identity.signed import SKEW_S
 from gossipmesh.model import NodeId, Serving
 from gossipmesh.registry.digest import Digest, Entry, entry_of
+from gossipmesh.registry.places import Places
 from gossipmesh.registry.pool import MAX_WAITING, Waiting, WaitingPool
 
 MAX_MEMBERS: Final = 16_384
@@ -118,15 +118,6 @@ class _Tombstone:
     until: int
 
 
-def token_of(chain: VerifiedChain) -> bytes:
-    """Give the token that a chain counts against: its first block's, 8 bytes (none where a root admitted the node).
-
-    Only that one was named by a root. Counting later blocks' ids as well would bound nothing more, and would let
-    the holder of any token use up another's quota by naming its id.
-    """
-    return chain.token_ids[0] if chain.token_ids else b""
-
-
 class Registry:
     """What one node holds. Every ``wall`` is in Unix seconds.
 
@@ -154,8 +145,7 @@ class Registry:
         self._held_bytes: set[bytes] = set()
         self._chains: dict[bytes, VerifiedChain] = {}
         self._spare: dict[bytes, None] = {}
-        self._per_token: Counter[bytes] = Counter()
-        self._per_quota: Counter[bytes] = Counter()  # living ids only: who left makes room at once
+        self._places = Places()
         self._tombstones: dict[NodeId, _Tombstone] = {}
         self._clones: dict[tuple[NodeId, tuple[int, int]], CloneAlarm] = {}
         self._refused: dict[bytes, str] = {}
@@ -296,15 +286,14 @@ class Registry:
         if self._revoked(chain):
             return "chain.revoked"
         held = self._records.get(chain.id)
-        if held is None or (held.serving is Serving.LEAVING and not leaving):
-            for quota in chain.quotas:
-                if self._per_quota[quota.holder] >= quota.nodes:
-                    return "registry.quota"
+        comes = held is None or (held.serving is Serving.LEAVING and not leaving)
+        if comes and not self._places.within_quotas(chain):
+            return "registry.quota"
         if held is not None:
             return None
         if len(self._records) >= self._limits.members:
             return "registry.full"
-        if self._per_token[token_of(chain)] >= self._limits.per_token:
+        if self._places.of_token(chain) >= self._limits.per_token:
             return "registry.token-quota"
         return None
 
@@ -332,10 +321,7 @@ class Registry:
         self._spare.pop(chain.hash, None)
         self._records[record.id] = record
         self._held_bytes.add(record.signed.raw)
-        if _has_a_place(record):
-            self._per_token[token_of(chain)] += 1
-            self._per_quota.update(quota.holder for quota in chain.quotas)
-        else:
+        if not self._places.take(record, chain):
             self._refused.clear()
         self.digest.put(entry_of(record))
 
@@ -344,14 +330,7 @@ class Registry:
         chain = self._chains[held.chain_hash]
         del self._records[held.id]
         self._held_bytes.discard(held.signed.raw)
-        if _has_a_place(held):
-            self._per_token[token_of(chain)] -= 1
-            if not self._per_token[token_of(chain)]:
-                del self._per_token[token_of(chain)]
-            for quota in chain.quotas:
-                self._per_quota[quota.holder] -= 1
-                if not self._per_quota[quota.holder]:
-                    del self._per_quota[quota.holder]
+        self._places.give_back(held, chain)
         if chain is not keep_chain:
             del self._chains[chain.hash]
 
@@ -405,17 +384,6 @@ class Registry:
         for record in gone:
             self._remove(record)
         return gone
-
-    def _is_over(self, chain: VerifiedChain, wall: float) -> bool:
-        return chain.grants.expired(wall) or chain.root not in self._trust.roots
-
-
-def _has_a_place(record: MemberRecord) -> bool:
-    """Tell whether a record takes one of its token's places: containers leave, and come back under new keys.
-
-    Membership bounds how many of those that left are remembered, whatever token they had.
-    """
-    return record.serving is not Serving.LEAVING
 
     def _is_over(self, chain: VerifiedChain, wall: float) -> bool:
         return chain.grants.expired(wall) or chain.root not in self._trust.roots

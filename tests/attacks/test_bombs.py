@@ -17,7 +17,7 @@ import pytest
 import decoders
 from gossipmesh.config.model import LogConfig
 from gossipmesh.crypto import blake2b
-from gossipmesh.daemon.logs import event_log
+from gossipmesh.daemon.telemetry.logs import event_log
 from gossipmesh.errors import ConfigError, RemoteProtocolError
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import Caveats, join_chain

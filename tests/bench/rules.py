@@ -18,9 +18,9 @@ from typing import Final
 
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.config.model import LogConfig
-from gossipmesh.daemon.access_lines import JsonLines
-from gossipmesh.daemon.logs import AccessLog
-from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.telemetry.access_lines import JsonLines
+from gossipmesh.daemon.telemetry.logs import AccessLog
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.policy.decision import Source
 from gossipmesh.policy.rules import Kind, Policy, Rule, Subject

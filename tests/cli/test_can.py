@@ -14,9 +14,9 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.policy_view import Allowed
-from gossipmesh.daemon.view import NodeView
+from gossipmesh.daemon.admin.policy_view import Allowed
+from gossipmesh.daemon.admin.server import serve_unix
+from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.errors import ConfigError
 
 

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from gossipmesh.cli.client import AdminClient
-from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.changes import Picture
-from gossipmesh.daemon.news import News
+from gossipmesh.daemon.admin.changes import Picture
+from gossipmesh.daemon.admin.news import News
+from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.errors import MeshError, StateError, UnreachableError
 
 

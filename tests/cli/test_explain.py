@@ -14,8 +14,9 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.view import Explained, NodeView
+from gossipmesh.daemon.admin.explained_view import Explained
+from gossipmesh.daemon.admin.server import serve_unix
+from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.errors import MeshError, RequestError
 
 OUT = "out of rotation for 5 s after 5 failures in a row; 4.5 s left"

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.root import load_root
+from gossipmesh.daemon.disk.root import load_root
 from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.token import parse_token
 

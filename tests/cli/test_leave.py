@@ -8,7 +8,7 @@ import trio
 from click.testing import CliRunner
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.admin.server import serve_unix
 
 
 class Node:

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from gossipmesh.cli.minting import YEAR_S, any_node, caveats_of, mint, with_ttl
-from gossipmesh.daemon.root import make_root
+from gossipmesh.daemon.disk.root import make_root
 from gossipmesh.identity.bundle import successor
 from gossipmesh.identity.token import parse_token
 

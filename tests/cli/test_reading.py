@@ -13,10 +13,10 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.changes import Picture
-from gossipmesh.daemon.news import News
-from gossipmesh.daemon.view import Endpoints, Members, Services, Status
+from gossipmesh.daemon.admin.changes import Picture
+from gossipmesh.daemon.admin.news import News
+from gossipmesh.daemon.admin.server import serve_unix
+from gossipmesh.daemon.admin.view import Endpoints, Members, Services, Status
 
 STATUS: Status = {
     "name": "web-1",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gossipmesh.cli.replay import replay
-from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.telemetry.recorder import Recorder
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.packing import Packing
 from gossipmesh.membership.recorded import CALLS, RecordedMembership

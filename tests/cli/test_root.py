@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from gossipmesh import crypto
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.root import load_root
+from gossipmesh.daemon.disk.root import load_root
 
 
 def run(*args: str | Path, status: int = 0) -> Result:

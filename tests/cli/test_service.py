@@ -15,8 +15,8 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
-from gossipmesh.daemon.offering import NoSuchServiceError
+from gossipmesh.daemon.admin.server import serve_unix
+from gossipmesh.daemon.services.offering import NoSuchServiceError
 
 ENTRY = {
     "name": "web",

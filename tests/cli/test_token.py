@@ -9,7 +9,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.identity.token import parse_token
 
 

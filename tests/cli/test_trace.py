@@ -12,7 +12,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin import serve_unix
+from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.errors import MeshError
 
 TRACE = b"gossipmesh trace 1\n\xff\0"

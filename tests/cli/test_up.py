@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from gossipmesh.cli.main import cli
 from gossipmesh.cli.minting import any_node, mint
 from gossipmesh.cli.up import HIDDEN, announcer, forget_hidden, hide_token, token_text
-from gossipmesh.daemon.root import make_root
-from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.daemon.disk.root import make_root
+from gossipmesh.daemon.disk.state import StateDirectory
 from gossipmesh.errors import ConfigError, TrustError
 
 

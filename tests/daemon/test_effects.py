@@ -17,11 +17,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from gossipmesh.config.model import LogConfig
 from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.daemon.disk.root import MeshRoot, make_root
+from gossipmesh.daemon.disk.state import StateDirectory
 from gossipmesh.daemon.effects import Effects
-from gossipmesh.daemon.logs import event_log
-from gossipmesh.daemon.metrics import Metrics
-from gossipmesh.daemon.root import MeshRoot, make_root
-from gossipmesh.daemon.state import StateDirectory
+from gossipmesh.daemon.telemetry.logs import event_log
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.errors import MeshError
 from gossipmesh.identity.chain import join_chain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted

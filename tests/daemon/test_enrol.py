@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gossipmesh.config.model import NodeConfig
+from gossipmesh.daemon.disk.root import MeshRoot, create_root, drop_root, make_root, rotate_root
+from gossipmesh.daemon.disk.state import StateDirectory
 from gossipmesh.daemon.enrol import YEAR_S, Enrolment, enrol
-from gossipmesh.daemon.root import MeshRoot, create_root, drop_root, make_root, rotate_root
-from gossipmesh.daemon.state import StateDirectory
 from gossipmesh.errors import ConfigError, MeshError, StateError, TrustError
 from gossipmesh.identity.grants import Capability, Caveats
 

@@ -11,9 +11,9 @@ import trio
 from attrs import define, field
 
 from gossipmesh.config.model import DnsConfig
-from gossipmesh.daemon.metrics import Metrics
 from gossipmesh.daemon.naming import PICTURE_S, Naming, start_dns
 from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.errors import ConfigError
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, Endpoint, MemberState, Service

@@ -18,10 +18,10 @@ from trio.testing import wait_all_tasks_blocked
 from gossipmesh.config.model import AdminConfig, Config, LogConfig, NodeConfig, ProxyConfig, ServiceConfig
 from gossipmesh.config.policy_text import PolicyText, read_policy
 from gossipmesh.daemon.control import wall_clock
-from gossipmesh.daemon.logs import AccessLog, event_log
-from gossipmesh.daemon.metrics import Metrics
+from gossipmesh.daemon.disk.root import MeshRoot, make_root
 from gossipmesh.daemon.plane import DataPlane
-from gossipmesh.daemon.root import MeshRoot, make_root
+from gossipmesh.daemon.telemetry.logs import AccessLog, event_log
+from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.errors import MeshError
 from gossipmesh.identity.chain import join_chain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import pytest
 
-from gossipmesh.daemon.answers import PATHS
+from gossipmesh.daemon.admin.answers import PATHS
 from gossipmesh.identity.token import parse_token
 from harness import Mesh, Node, eventually, said, unused_port
 from junk import flood

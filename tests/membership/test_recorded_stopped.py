@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import define, field
 
-from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.telemetry.recorder import Recorder
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import Ping

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from attrs import evolve
 
-from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.telemetry.recorder import Recorder
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.identity.accusation import sign_accusation
 from gossipmesh.membership.packing import Packing

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from gossipmesh.daemon.recorder import Recorder
+from gossipmesh.daemon.telemetry.recorder import Recorder
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.parameters import PROFILES, Parameters
 from gossipmesh.membership.recorded import RecordedMembership

@@ -10,7 +10,7 @@ import dns.rdataclass
 import pytest
 from attrs import evolve
 
-from gossipmesh.daemon.counts import Counts
+from gossipmesh.daemon.telemetry.counts import Counts
 from gossipmesh.discovery.dns.answers import Answers
 from gossipmesh.discovery.dns.picture import NodeEntry, Picture
 from gossipmesh.discovery.dns.zone import Domain

@@ -1,0 +1,230 @@
+"""The mesh's policy at this node: which document is known, which is in effect here, and what members say of theirs.
+
+The charter says which document is the newest. Whether it holds here yet, or the one before it, its rollout decides
+(:mod:`gossipmesh.policy.rollout`); what comes of that goes to the data plane as a whole, and into this node's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import trio
+
+from gossipmesh.config.policy_text import PolicyText, read_policy
+from gossipmesh.config.traffic import show_traffic
+from gossipmesh.daemon.admin.policy_view import PolicyEntry, PolicyNode, PolicyShown
+from gossipmesh.daemon.plane import DataPlane
+from gossipmesh.daemon.telemetry.access_lines import iso
+from gossipmesh.daemon.telemetry.logs import Log
+from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.mesh.charter import HeldPolicy
+from gossipmesh.mesh.machine import Mesh
+from gossipmesh.model import short_id
+from gossipmesh.policy.document import NO_DOCUMENT, PolicyDocument
+from gossipmesh.policy.rollout import Enforce, Publish, Report, Rollout, Verdict, Voter
+
+LOOK_S: Final = 1.0
+"""How often members' reports are counted while a document is rolled out in stages."""
+JOIN_LOOK_S: Final = 0.05
+VERDICTS: Final = len(Verdict)
+Publisher = Callable[[int, bytes, int], None]
+"""Puts version, hash and gate into this node's record."""
+
+
+def gate_of(report: Report) -> int:
+    """Give a report's stage and verdict as the one number that a record has for them."""
+    return report.stage * VERDICTS + report.verdict.value
+
+
+def report_of(policy: tuple[int, bytes, int]) -> Report | None:
+    """Give the report that a member's record makes; None: it reports nothing."""
+    version, tag, gate = policy
+    return Report(version, tag, gate // VERDICTS, Verdict(gate % VERDICTS)) if version else None
+
+
+class Policies:
+    """Puts policies in force.
+
+    Args:
+        mesh: the control plane, to be read only.
+        plane: takes policies; the one that it has at first is that of a mesh without a document.
+        publish: puts into this node's record what is in effect here.
+        log: is told.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        plane: DataPlane,
+        *,
+        publish: Publisher,
+        log: Log,
+    ) -> None:
+        self._mesh = mesh
+        self._plane = plane
+        self._default = PolicyText(plane.policy, {}, "")
+        self._measuring = plane.measuring
+        self._publish = publish
+        self._log = log
+        self._rollout: Rollout | None = None
+        self._enforced = NO_DOCUMENT
+        self._woken = trio.Event()
+
+    @property
+    def report(self) -> Report | None:
+        """What this node says of the newest document; None: there is none."""
+        return None if self._rollout is None else self._rollout.report
+
+    def changed(self, document: PolicyDocument | None) -> None:
+        """Take the newest document; None: there is none any more."""
+        if document is None:
+            self._rollout = None
+            self._enforce(NO_DOCUMENT)
+            self._publish(0, b"", 0)
+            return
+        mesh, now = self._mesh, trio.current_time()
+        kept = report_of(mesh.own.policy)
+        token = next(iter(mesh.chain.token_ids), mesh.id)
+        self._rollout = rollout = Rollout(document, mesh.id, token, kept=kept, now=now)
+        self._enforce(rollout.enforced)
+        self._tell(rollout.report)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Go on with rollouts until cancelled."""
+        joined = False
+        while True:
+            if self._mesh.joined and not joined:
+                joined = True
+                self._plane.begin_serving()
+            self._measuring.sample(now=trio.current_time())
+            rollout = self._rollout
+            staged = rollout is not None and bool(rollout.document.stages)
+            with trio.move_on_after(LOOK_S if staged else 5 * LOOK_S if joined else JOIN_LOOK_S):
+                await self._woken.wait()
+            self._woken = trio.Event()
+            if rollout is not None and staged and rollout is self._rollout:
+                self._count(rollout)
+
+    def _count(self, rollout: Rollout) -> None:
+        now = trio.current_time()
+        for output in rollout.count(self._voters(), self._measuring.measured(now=now), now=now):
+            match output:
+                case Enforce(document):
+                    self._enforce(document)
+                case Publish(report):
+                    self._tell(report)
+
+    def _voters(self) -> Iterator[Voter]:
+        for member in self._mesh.members.values():
+            chain = self._mesh.chain_of(member.id) if member.living else None
+            if chain is not None:
+                token = next(iter(chain.token_ids), member.id)
+                yield Voter(member.id, token, report_of(member.record.policy))
+
+    def _enforce(self, hash_: bytes) -> None:
+        text = self._text_of(hash_)
+        if text is None:
+            # To guess would be worse than to stay: whoever lacks the document to return to keeps what it has.
+            self._log.warning(
+                "policy.unknown", detail="the policy to go by is not known here; the last one stays"
+            )
+            return
+        if hash_ == self._enforced and hash_ != NO_DOCUMENT:
+            return
+        self._enforced = hash_
+        self._measuring.policy_changed(now=trio.current_time())
+        self._plane.set_policy(text)
+        self._log.info("policy.in-force", version=text.policy.version, mode=text.policy.mode)
+
+    def _text_of(self, hash_: bytes) -> PolicyText | None:
+        if hash_ == NO_DOCUMENT:
+            return self._default
+        held = next((each for each in self._mesh.charter.history if each.document.hash == hash_), None)
+        if held is None:
+            return None
+        try:
+            return read_policy(held.document.text, version=held.document.version)
+        except ConfigError:  # It was read before it was taken, so a later release must have written it.
+            return None
+
+    def _tell(self, report: Report) -> None:
+        self._publish(report.version, report.tag, gate_of(report))
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
+
+    def show(self, version: int | None) -> PolicyShown:
+        """Give a document with its text, the newest if no version is said.
+
+        Raises:
+            MeshError: ``policy.unknown``, where it is not remembered.
+        """
+        history = self._mesh.charter.history
+        newest = self._mesh.charter.policy
+        wanted = (
+            newest if version is None else next((h for h in history if h.document.version == version), None)
+        )
+        default: Literal["allow", "deny"] = "allow" if self._default.policy.default_allow else "deny"
+        if wanted is None and version:
+            kept = ", ".join(str(held.document.version) for held in history) or "none"
+            raise MeshError(
+                "policy.unknown", f"no policy version {version} is remembered here (known: {kept})"
+            )
+        report = self.report
+        return PolicyShown(
+            policy=None if wanted is None else self._entry(wanted),
+            text="" if wanted is None else wanted.document.text,
+            body="" if wanted is None else wanted.document.body.hex(),
+            default=default,
+            enforced=self._version_in_force(),
+            verdict="" if report is None else report.verdict.name.lower(),
+            stage=0 if report is None else report.stage,
+            nodes=list(self._nodes()),
+        )
+
+    def traffic(self) -> dict[str, dict[str, object]]:
+        """Give how the policy has requests treated, as ``gossipmesh config`` shows it: it goes before ``traffic``."""
+        text = self._text_of(self._enforced)
+        if text is None or not text.traffics:
+            return {}
+        shown = {name: show_traffic(traffic) for name, traffic in text.traffics.items()}
+        return {"policy.service": {"value": shown, "origin": f"policy version {text.policy.version}"}}
+
+    def history(self) -> list[PolicyEntry]:
+        """Give the documents that are remembered, the newest first."""
+        return [self._entry(held) for held in reversed(self._mesh.charter.history)]
+
+    def _entry(self, held: HeldPolicy) -> PolicyEntry:
+        document, newest = held.document, self._mesh.charter.policy
+        return PolicyEntry(
+            version=document.version,
+            hash=document.hash.hex(),
+            signed_at=iso(document.signed_at),
+            signer=str(held.authorised.signer),
+            stages=[[each.share, each.hold_s, each.rise, each.requests] for each in document.stages],
+            newest=newest is not None and newest.document.hash == document.hash,
+        )
+
+    def _version_in_force(self) -> int:
+        text = self._text_of(self._enforced)
+        return 0 if text is None else text.policy.version
+
+    def _nodes(self) -> Iterator[PolicyNode]:
+        mesh = self._mesh
+        yield self._node(mesh.own.name, mesh.id.hex(), mesh.own.policy)
+        for member in mesh.members.values():
+            if member.living:
+                name = mesh.names.get(member.id, short_id(member.id))
+                yield self._node(name, member.id.hex(), member.record.policy)
+
+    def _node(self, name: str, id_: str, policy: tuple[int, bytes, int]) -> PolicyNode:
+        report = report_of(policy)
+        return PolicyNode(
+            node=name,
+            id=id_,
+            version=policy[0],
+            hash=policy[1].hex(),
+            verdict="" if report is None else report.verdict.name.lower(),
+            stage=0 if report is None else report.stage,
+        )

@@ -1,0 +1,92 @@
+"""A daemon from its configuration to its end: the state directory, who it is, and then the node."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import trio
+
+from gossipmesh.config.load import HOST_NAME, Loaded
+from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.disk.state import StateDirectory
+from gossipmesh.daemon.enrol import Enrolment, enrol
+from gossipmesh.daemon.node import Node
+from gossipmesh.daemon.reloading import Again
+from gossipmesh.daemon.surroundings import (
+    Announce,
+    leave_no_core,
+    let_go_of_streams,
+    quietly,
+    within_file_limit,
+)
+from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
+from gossipmesh.errors import TrustError
+from gossipmesh.model import split_host_port
+
+FIRST_RESOLVE_S: Final = 2.0
+"""How long the start waits for the seeds' names, to find out which of our addresses leads there."""
+CLOCK_RETRY_S: Final = 5.0
+
+
+def run(loaded: Loaded, *, token: str | None, announce: Announce, again: Again) -> None:
+    """Run a daemon until it is told to stop.
+
+    Args:
+        loaded: the configuration.
+        token: the join token's text, or None.
+        announce: prints a line for whoever started the daemon.
+        again: gives the configuration as it is when it is asked for, on SIGHUP.
+
+    Raises:
+        ConfigError: what was asked for cannot be done; ``listen.*`` for addresses that cannot be bound.
+        StateError: the state directory cannot be used.
+        TrustError: token or chain do not admit this node.
+        MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
+    """
+    leave_no_core()
+    try:
+        with StateDirectory(loaded.config.node.state) as state:
+            trio.run(
+                _main,
+                within_file_limit(loaded),
+                lambda: within_file_limit(again()),
+                state,
+                token,
+                quietly(announce),
+            )
+    finally:
+        let_go_of_streams()
+
+
+async def _main(
+    loaded: Loaded, again: Again, state: StateDirectory, token: str | None, announce: Announce
+) -> None:
+    enrolment = await _enrol_when_the_clock_allows(loaded, state, token, announce)
+    seeds = tuple(split_host_port(seed) for seed in loaded.config.node.join)
+    resolved = Resolved((), ())
+    with trio.move_on_after(FIRST_RESOLVE_S):
+        resolved = await resolve(seeds)
+    async with trio.open_nursery() as nursery:
+        node = Node(loaded, state, enrolment, announce, nursery, again=again)
+        await node.start(resolved)
+        if seeds:
+            nursery.start_soon(keep_resolving, seeds, node.seeds_resolved)
+
+
+async def _enrol_when_the_clock_allows(
+    loaded: Loaded, state: StateDirectory, token: str | None, announce: Announce
+) -> Enrolment:
+    """Settle who we are; where only our clock is before our chain, wait for it: it may be set soon after a boot."""
+    warned = False
+    while True:
+        try:
+            named = loaded.origins["node.name"] != HOST_NAME
+            return enrol(state, loaded.config.node, token, os.urandom, named=named, wall=wall_clock())
+        except TrustError as error:
+            if error.code != "chain.not-yet-valid":
+                raise
+            if not warned:
+                announce(f"gossipmesh: waiting: {error}")
+            warned = True
+            await trio.sleep(CLOCK_RETRY_S)
