@@ -112,7 +112,7 @@ def identity(of: Token, name: str) -> ChannelIdentity:
     _, chain, record = newcomer(of, name, dh_public(private))
     return ChannelIdentity(
         mesh_id=TRUST.mesh_id,
-        credentials=lambda: encode_credentials(0, chain, record, wall=WALL),
+        credentials=lambda _: encode_credentials(0, chain, record, wall=WALL),
         authenticate=lambda shown, static, _: verify_credentials_untrusted(shown, static, TRUST, wall=WALL),
         static_private=lambda: private,
         entropy=os.urandom,

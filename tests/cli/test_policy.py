@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import trio
 from click.testing import CliRunner, Result
 
+from adminlab import NOTHING
 from gossipmesh.cli.main import cli
+from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import PolicyEntry, PolicyShown, TrialShown
 from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.daemon.admin.view import NodeView
@@ -80,6 +83,7 @@ class Node:
     def __init__(self) -> None:
         self.shown = SHOWN
         self.tried: list[tuple[bytes, bool]] = []
+        self.news = News(lambda: NOTHING, first=1, rng=Random(1))
 
     def policy(self, version: int | None) -> PolicyShown:
         if version not in (None, 3):

@@ -69,7 +69,7 @@ def test_variables_say_it_too_and_off_is_nowhere(tmp_path: Path) -> None:
         ("forward = [" + ", ".join(f'"10.0.0.{i}"' for i in range(9)) + "]", "at most 8"),
         ('listen = "127.0.0.1:53"\nforward = ["127.0.0.1"]', "where this node listens itself"),
         ('listen = "0.0.0.0:53"\nforward = ["127.0.0.1"]', "where this node listens itself"),
-        ('listen = "127.0.0.1:4140"', "twice (proxy, admin, dns, upstreams)"),
+        ('listen = "127.0.0.1:4140"', "twice (proxy, admin, dns, upstreams, gateways)"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_says_what_to_write(tmp_path: Path, text: str, reason: str) -> None:

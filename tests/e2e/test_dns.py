@@ -6,16 +6,19 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dns.message
 import dns.query
 import dns.rcode
 import pytest
 
-from conftest import Five
 from harness import Mesh, Node, eventually
 from webapp import WebApp
 from webclient import request
+
+if TYPE_CHECKING:
+    from conftest import Five
 
 CI = "CI" in os.environ
 """There, a tool that is missing is an error: what is skipped in silence proves nothing."""

@@ -56,7 +56,7 @@ def test_an_ejected_endpoint_is_explained_before_a_request_and_an_attempt_at_it_
         eventually(lambda: client.healthy("hello") == 2)
         status, document = explained(client, "http://hello/x")
         assert (status, document["decision"], document["service"]) == (0, "send", "hello")
-        assert document["policy"] == {"version": 0, "rule": "default", "verdict": "allow"}
+        assert document["policy"] == {"version": 0, "rule": "default", "verdict": "allow", "mode": "enforce"}
         assert {each["node"] for each in document["candidates"] if each["eligible"]} == {"hello-1", "hello-2"}
         assert explained(client, "GET", "http://hello/x") == (0, document), "it left a trace"
         proxy = client.listen("proxy")

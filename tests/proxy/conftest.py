@@ -324,7 +324,7 @@ def peer_of(*services: str, allowed: tuple[str, ...] = ("*",), features: int = 0
     token = new_token(bundle, ROOT, caveats, os.urandom)
     _, identity = member("web-1", tuple(Service(name, 80) for name in services), token)
     key = crypto.dh_public(identity.static_private())
-    peer = verify_credentials_untrusted(identity.credentials(), key, token.trust(), wall=WALL)
+    peer = verify_credentials_untrusted(identity.credentials(None), key, token.trust(), wall=WALL)
     return evolve(peer, features=features)
 
 
