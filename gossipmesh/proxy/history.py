@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.model import Endpoint
 from gossipmesh.proxy.access import RequestReport, text_in
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.standing import LeftOut
 
 MAX_NEWEST: Final = 1_024
 MAX_FAILED: Final = 256
@@ -97,6 +98,6 @@ def _changed(report: RequestReport, **changes: object) -> RequestReport:
     return made
 
 
-def _ineligible(endpoints: tuple[Endpoint, ...]) -> tuple[tuple[NodeId, str], ...]:
-    some = ((each.id, each.reason) for each in islice(endpoints, MAX_LOOKED_AT) if not each.eligible)
+def _ineligible(endpoints: tuple[Endpoint, ...]) -> tuple[LeftOut, ...]:
+    some = (LeftOut(each.id, each.reason) for each in islice(endpoints, MAX_LOOKED_AT) if not each.eligible)
     return tuple(islice(some, MAX_LEFT_OUT))

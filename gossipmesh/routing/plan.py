@@ -31,6 +31,7 @@ from gossipmesh.routing.ejection import Came, what_it_says
 from gossipmesh.routing.hedging import HEDGED
 from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Candidates, Snapshot
+from gossipmesh.routing.standing import LeftOut
 from gossipmesh.routing.tried import anybody_in, failed_at, last_let_go, pick_untried
 from gossipmesh.routing.upstreams import Upstream, Waiter
 
@@ -111,7 +112,7 @@ class Plan:
         """When it ends, if no response has begun by then."""
         self.is_retry = is_retry
         """Whether the request is a retry of somebody further up."""
-        self.left_out: tuple[tuple[NodeId, str], ...] = ()
+        self.left_out: tuple[LeftOut, ...] = ()
         """The eligible endpoints that the present attempt could not get, or the last one, and why."""
         candidates = snapshot.eligible(upstream.service)
         self._candidates = candidates
@@ -246,7 +247,7 @@ class Plan:
             untried = pick_untried(balancer, choices, now=now, session=session, tried=self._tried())
             endpoint = untried or last_let_go(attempts)
         if fitting is not candidates:
-            self.left_out = upstream.left_out(candidates, fitting, now=now)
+            self.left_out = upstream.outliers.left_out
         if endpoint is not None:
             self._current = endpoint
             self._started = self._asked = now  # The latter is never that of a hedge.

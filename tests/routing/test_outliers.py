@@ -67,6 +67,20 @@ def test_five_failures_in_a_row_take_an_endpoint_out_for_five_seconds() -> None:
     assert list(outliers.fit(ABC, now=5.9)) == [B, C]
 
 
+def test_whom_it_leaves_out_is_one_value_for_all_requests_meanwhile() -> None:
+    outliers = watching()
+    ask(outliers, A, Came.FAILURE, now=0.0, times=5)
+    outliers.fit(ABC, now=1.0)
+    (out,) = first = outliers.left_out
+    assert (out.endpoint, out.words(1.0)) == (A.id, outliers.reason(A.id, now=1.0))
+    outliers.fit(ABC, now=2.0, may_try=False)
+    assert outliers.left_out is first
+    outliers.fit(ABC, now=6.0, may_try=False)
+    assert [each.endpoint for each in outliers.left_out] == [A.id]
+    outliers.fit(ABC, now=6.0)
+    assert outliers.left_out == ()
+
+
 def test_an_answer_in_between_begins_the_row_anew() -> None:
     outliers = watching()
     for _ in range(10):
