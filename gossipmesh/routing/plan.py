@@ -210,7 +210,7 @@ class Plan:
         return self._candidates if newest is None else newest().eligible(self.upstream.service)
 
     def _tried(self) -> set[NodeId]:
-        return self._unfit | failed_at(self.attempts)
+        return {*self._unfit, *failed_at(self.attempts)}
 
     def _anybody_but(self, tried: set[NodeId]) -> bool:
         return anybody_in((self._candidates, self._eligible()), tried=tried)

@@ -67,20 +67,6 @@ def test_five_failures_in_a_row_take_an_endpoint_out_for_five_seconds() -> None:
     assert list(outliers.fit(ABC, now=5.9)) == [B, C]
 
 
-def test_whom_it_leaves_out_is_one_value_for_all_requests_meanwhile() -> None:
-    outliers = watching()
-    ask(outliers, A, Came.FAILURE, now=0.0, times=5)
-    outliers.fit(ABC, now=1.0)
-    (out,) = first = outliers.left_out
-    assert (out.endpoint, out.words(1.0)) == (A.id, outliers.reason(A.id, now=1.0))
-    outliers.fit(ABC, now=2.0, may_try=False)
-    assert outliers.left_out is first
-    outliers.fit(ABC, now=6.0, may_try=False)
-    assert [each.endpoint for each in outliers.left_out] == [A.id]
-    outliers.fit(ABC, now=6.0)
-    assert outliers.left_out == ()
-
-
 def test_an_answer_in_between_begins_the_row_anew() -> None:
     outliers = watching()
     for _ in range(10):
@@ -121,8 +107,14 @@ def test_one_request_tries_it_and_brings_it_back() -> None:
 def test_what_cannot_be_sent_once_more_does_not_try_it() -> None:
     outliers = watching()
     ask(outliers, A, Came.FAILURE, now=0.0, times=5)
+    outliers.fit(ABC, now=1.0)
+    out = outliers.left_out
+    assert outliers.fit(ABC, now=2.0) == (B, C)
+    assert outliers.left_out is out  # One value for all requests meanwhile.
     assert A not in outliers.fit(ABC, now=5.0, may_try=False)
+    assert [each.endpoint for each in outliers.left_out] == [A.id]
     assert A in outliers.fit(ABC, now=5.0, may_try=True)
+    assert outliers.left_out == ()
 
 
 def test_a_trial_that_is_let_go_leaves_it_to_the_next_request() -> None:

@@ -37,6 +37,8 @@ class World:
         self.hops = hops
         self.counters = Counters()
         self.accepted = 0
+        self.mute = 0
+        """So many channels, the first ones, are accepted, and nothing comes on them."""
         self.addresses: dict[NodeId, tuple[Address, ...]] = {}
         self.lost: list[NodeId] = []
         self.acceptor = HopAcceptor(reactor, hops.serving(nursery, self.serve), count=self.counters.count)
@@ -57,10 +59,9 @@ class World:
         )
 
     async def _accept(self, stream: SecureStream) -> None:
-        await self.serve_channel(stream)
-
-    async def serve_channel(self, stream: SecureStream) -> None:
         self.accepted += 1
+        if self.accepted <= self.mute:
+            await trio.sleep_forever()
         await self.acceptor.serve_channel(stream)
 
     async def serve(self, talk: object) -> None:
@@ -202,19 +203,9 @@ async def test_a_destination_that_sent_us_away_is_not_dialled_again_for_a_while(
 async def test_a_peer_that_owes_answers_and_says_nothing_is_told_of_while_its_channel_lives(
     hops: ModuleType, mock_clock: trio.testing.MockClock
 ) -> None:
-    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
-        world = World(hops, reactor, nursery)
-        ready = trio.Event()
-
-        async def mute(stream: SecureStream) -> None:
-            ready.set()
-            await trio.sleep_forever()
-
-        world.serve_channel = mute
-        world.addresses[ORDERS] = (await nursery.start(world.listener.run),)
-        await nursery.start(world.pool.run)
+    async with running(hops) as world:
+        world.mute = 99
         talk = hops.ask(await world.channel(), GET)
-        await ready.wait()
         await hops.settled()
         mock_clock.jump(PING_AFTER_S)
         await hops.settled()
@@ -225,21 +216,15 @@ async def test_a_peer_that_owes_answers_and_says_nothing_is_told_of_while_its_ch
         assert world.pool.connected == {ORDERS}
         world.pool.doubt(lambda node, service: (node, service) == (ORDERS, "orders"))
         assert talk.told == ["doubted", "doubted"]
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_silent_channel_gives_way_to_a_new_one_where_the_peer_is_there_after_all(
     hops: ModuleType, mock_clock: trio.testing.MockClock
 ) -> None:
     async with running(hops) as world:
-        # What lost packets come to: nothing passes on the connection from before, all on a new one.
-        async def first_is_mute(stream: SecureStream) -> None:
-            world.accepted += 1
-            if world.accepted == 1:
-                await trio.sleep_forever()
-            await world.acceptor.serve_channel(stream)
-
-        world.serve_channel = first_is_mute
+        world.mute = (
+            1  # What lost packets come to: nothing passes on the connection from before, all on a new one.
+        )
         old = await world.channel()
         talk = hops.ask(old, GET)
         for wait_s in (PING_AFTER_S, DOUBT_AFTER_S):
