@@ -1,9 +1,9 @@
 """Whether others reach this node at the address that it advertises: asked of whoever it meets first; both ends.
 
-It is asked once, and from time to time while the answer is no. A node cannot see this for itself: its own datagrams and connections go out, answers come back, and only what others
-begin is lost. So the other side looks, and says what it found a moment later: it dials the address in the asker's
-signed record, where the handshake proves who is there, and sends a ping. It does so for authenticated members only,
-seldom, and to a bounded number.
+It is asked once, and from time to time while the answer is no. A node cannot see this for itself: its own datagrams and
+connections go out, answers come back, and only what others begin is lost. So the other side looks, and says what it
+found a moment later: it dials the address in the asker's signed record, where the handshake proves who is there, and
+sends a ping. It does so for authenticated members only, seldom, and to a bounded number.
 
 Law: what a member says about this changes nothing here but a line in the log and what `gossipmesh check` shows, and
 both name the member. That every member answers over TCP only, a node sees by itself.
