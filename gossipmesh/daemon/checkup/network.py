@@ -136,7 +136,8 @@ def members(facts: Facts) -> Check:
             f"suspect: {named(suspect)}" for _ in suspect[:1]
         ]
         return Check("members", State.WARN, f"{living} alive or suspect; {'; '.join(words)}", hint)
-    return Check("members", State.OK, f"{counted(living, 'other member')}, all alive")
+    found = f"{counted(living, 'other member')}, none of them dead or suspect" if living else "no others"
+    return Check("members", State.OK, found)
 
 
 def agreement(facts: Facts) -> Check:

@@ -45,7 +45,7 @@ def policy_nodes(facts: Facts) -> Check:
         words += [f"another document of version {newest[0]}: {named(others)}"] if others else []
         return Check("policy-nodes", State.WARN, "; ".join(words), hint, details)
     what = f"version {newest[0]}" if newest[0] else "no document"
-    return Check("policy-nodes", State.OK, f"{what} at all of {counted(len(living) + 1, 'node')}")
+    return Check("policy-nodes", State.OK, f"{what} at {counted(len(living) + 1, 'node')}, which are all")
 
 
 def rollout(facts: Facts) -> Check:

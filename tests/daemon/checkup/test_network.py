@@ -69,7 +69,7 @@ def far(name: str, *, blocked: bool = False, differs_s: float = 0.0) -> Fellow:
         ),
         (network.clock, Facts(clock_refused="300 s ahead", clocks=(("bob", 0),)), State.WARN, "300 s ahead"),
         (network.clock, Facts(clock_refused="this clock is 300 s ahead"), State.FAIL, "300 s ahead"),
-        (network.members, Facts(members=(BOB,)), State.OK, "1 other member, all alive"),
+        (network.members, Facts(members=(BOB,)), State.OK, "1 other member, none"),
         (network.members, Facts(members=(BOB, DEAD)), State.WARN, "dead: dave"),
         (
             network.members,
@@ -81,7 +81,7 @@ def far(name: str, *, blocked: bool = False, differs_s: float = 0.0) -> Fellow:
             network.members,
             Facts(members=(Fellow("eve", "0e", state=MemberState.LEFT),)),
             State.OK,
-            "0 other members",
+            "no others",
         ),
         (network.agreement, Facts(members=(BOB,)), State.OK, "all that is known agrees"),
         (network.agreement, Facts(members=(far("eve", differs_s=1.0),)), State.OK, "1 member with news"),

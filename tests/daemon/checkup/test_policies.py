@@ -31,8 +31,8 @@ def policy(**found: object) -> Facts:
         (policies.policy, policy(default_allow=False), State.OK, DENIED),
         (policies.policy, policy(enforced=3, rules=1), State.OK, f"version 3, 1 rule: {ALLOWED}"),
         (policies.policy, policy(enforced=3, audit=True), State.WARN, "in audit mode"),
-        (policies.policy_nodes, knowing(0, "", ("bob", 0, "")), State.OK, "no document at all of 2 nodes"),
-        (policies.policy_nodes, knowing(3, "aa", ("bob", 3, "aa")), State.OK, "version 3 at all of 2 nodes"),
+        (policies.policy_nodes, knowing(0, "", ("bob", 0, "")), State.OK, "no document at 2 nodes"),
+        (policies.policy_nodes, knowing(3, "aa", ("bob", 3, "aa")), State.OK, "version 3 at 2 nodes"),
         (policies.policy_nodes, knowing(3, "aa", ("bob", 2, "cc")), State.WARN, "bob (2)"),
         (policies.policy_nodes, knowing(3, "aa", ("bob", 0, "")), State.WARN, "bob (none)"),
         (
