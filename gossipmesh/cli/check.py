@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,8 @@ from gossipmesh.cli.options import with_json, with_state
 from gossipmesh.cli.render import put, show_table, span
 from gossipmesh.errors import MeshError
 
-PRIVATE_BITS: Final = stat.S_IRWXG | stat.S_IRWXO
-READABLE_BITS: Final = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+WRITING: Final = stat.S_IWGRP | stat.S_IWOTH
 SECRETS: Final = ("node.key", "root.key")
 """Files of a state directory that nobody else may read."""
 CRASH: Final = "crash.trace"
@@ -88,24 +87,19 @@ def _versions(ours: str, daemons: str) -> Entry:
 
 def _private(state: Path) -> Entry:
     """Check that the state directory is its owner's alone, and that no bug has ended a daemon."""
-    open_ = [name for name, bits in _looked_at(state).items() if bits]
-    if open_:
-        found = f"others of this host may read or change {', '.join(open_)}"
-        return _entry(
-            "state", FAIL, found, f"chmod -R go= {state}; and take a new key if somebody may have looked"
-        )
+    hint = f"chmod -R go= {state}"
+    secrets = [str(state / name) for name in SECRETS if _mode(state / name) & OTHERS]
+    if secrets:
+        found = f"others of this host may read or change {', '.join(secrets)}"
+        return _entry("state", FAIL, found, f"{hint}; and make a new key if somebody may have looked")
+    if _mode(state) & WRITING:
+        return _entry("state", FAIL, f"others of this host may write to {state}", hint)
+    if _mode(state) & OTHERS:
+        return _entry("state", WARN, f"others of this host may look into {state}", hint)
     if (state / CRASH).exists():
         hint = f"`gossipmesh sim --replay {state / CRASH}` plays it; report it, and remove the file"
         return _entry("state", WARN, "a bug ended an earlier daemon here, and left a recording", hint)
     return _entry("state", OK, f"{state} is its owner's alone")
-
-
-def _looked_at(state: Path) -> Mapping[str, int]:
-    """Give the mode bits that should not be there, of the directory and of its secrets."""
-    found = {str(state): _mode(state) & PRIVATE_BITS}
-    for name in SECRETS:
-        found[str(state / name)] = _mode(state / name) & READABLE_BITS
-    return found
 
 
 def _mode(path: Path) -> int:

@@ -133,16 +133,29 @@ async def test_a_daemon_that_has_no_checks_says_what_to_do(state: Path) -> None:
     assert (result.exit_code, result.stderr.count("\n"), "start it again" in result.stderr) == (1, 1, True)
 
 
-@pytest.mark.parametrize(("name", "mode"), [("", 0o750), ("node.key", 0o604), ("root.key", 0o640)])
-async def test_a_state_directory_that_others_may_read_fails(state: Path, name: str, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode", "state_of_it"),
+    [
+        ("", 0o750, "warn"),
+        ("", 0o770, "fail"),
+        ("", 0o702, "fail"),
+        ("node.key", 0o604, "fail"),
+        ("root.key", 0o640, "fail"),
+        ("root.key", 0o600, "ok"),
+    ],
+)
+async def test_a_state_directory_that_is_not_its_owners_alone_is_told_of(
+    state: Path, name: str, mode: int, state_of_it: str
+) -> None:
     path = state / name
-    path.exists() or path.touch()
+    path.touch()
     path.chmod(mode)
     async with daemon(state, WELL) as ask:
-        result = await ask()
-        assert result.exit_code == 1
-        assert f"read or change {path}" in result.stdout
-        assert "chmod" in result.stdout
+        result = await ask("--json")
+        (found,) = [each for each in json.loads(result.stdout)["checks"] if each["name"] == "state"]
+        assert (result.exit_code, found["state"]) == (int(state_of_it == "fail"), state_of_it)
+        assert str(path if state_of_it != "ok" else state) in found["found"]
+        assert bool(found["hint"]) is (state_of_it != "ok")
 
 
 async def test_what_a_bug_left_behind_is_told_of(state: Path) -> None:

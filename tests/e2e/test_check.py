@@ -59,7 +59,7 @@ def test_a_mesh_that_is_well_says_so_and_what_is_wrong_is_said_with_what_to_do(
         assert table[0].split() == ["CHECK", "STATE", "FOUND"]
 
         # A node that may offer web only, offers hello where no app is, has a seed without an address, and lets
-        # everybody look into its state directory.
+        # everybody write to its state directory.
         narrow = own_mesh.write("narrow", said("token", "new", "--root", str(root), "--service", "web"))
         ill = own_mesh.node(
             "ill",
@@ -69,7 +69,7 @@ def test_a_mesh_that_is_well_says_so_and_what_is_wrong_is_said_with_what_to_do(
             services={"hello": unused_port(), "web": unused_port()},
         )
         ill.start().ready()
-        ill.state.chmod(0o755)
+        ill.state.chmod(0o777)
         eventually(lambda: seed.members().get("ill") == "alive")
         request(ill.listen("proxy"), "http://web/")
         eventually(lambda: checked(ill)[1]["services"][0] == "fail")
