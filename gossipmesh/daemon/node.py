@@ -21,6 +21,7 @@ from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.disk.keeping_peers import KeepingPeers
+from gossipmesh.daemon.disk.keeping_rollouts import KeepingRollouts
 from gossipmesh.daemon.disk.remembered import Remembered
 from gossipmesh.daemon.disk.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.effects import Effects
@@ -111,7 +112,15 @@ class Node:
         self._mesh = self._make_mesh(bound, resolved)
         identity = self._channel_identity()
         self._plane = self._make_plane(identity)
-        self._policies = Policies(self._mesh, self._plane, publish=self._publish_policy, log=self._log)
+        self._policies = Policies(
+            self._mesh,
+            self._plane,
+            publish=self._publish_policy,
+            log=self._log,
+            kept=self._state.load_rollouts(),
+            keep=KeepingRollouts(self._state, self._log, nursery).keep,
+            changed=self._touch,
+        )
         effects = self._make_effects(udp, identity)
         self._control = Control(self._mesh, udp, effects)
         keeping = KeepingPeers(self._remembered, self._mesh, self._state, self._log)
@@ -201,7 +210,7 @@ class Node:
             advertised = Address(node.advertise.host, node.advertise.port or bound.port)
         else:
             advertised = Address(choose_host(bound, resolved.addresses), bound.port)
-        revocations, policies = self._state.load_charter()
+        revocations, policies, returned = self._state.load_charter()
         setup = Setup(
             key=self._enrolment.key,
             trust=self._enrolment.trust,
@@ -217,6 +226,7 @@ class Node:
             check_policy=read_policy,
             revocations=revocations,
             policies=policies,
+            returned=returned,
             membership=partial(RecordedMembership, sink=self._recorder),
         )
         rng = random.Random(os.urandom(16))
@@ -315,6 +325,9 @@ class Node:
 
     def _snapshot_changed(self) -> None:
         self._plane.snapshot_changed()
+        self._touch()
+
+    def _touch(self) -> None:
         if self._report is not None:
             self._report.news.touch()
 
