@@ -250,11 +250,15 @@ class Policies:
 
     def _entry(self, held: HeldPolicy) -> PolicyEntry:
         document, newest = held.document, self._mesh.charter.policy
+        signer = held.authorised.signer
+        id_ = () if signer.id is None else (signer.id,)
         return PolicyEntry(
             version=document.version,
             hash=document.hash.hex(),
             signed_at=iso(document.signed_at),
-            signer=str(held.authorised.signer),
+            signer=str(signer),
+            signer_id=b"".join(id_).hex(),
+            signer_names=[name.hex() for name in (*id_, *signer.token_ids, *signer.issuers)],
             stages=[[each.share, each.hold_s, each.rise, each.requests] for each in document.stages],
             newest=newest is not None and newest.document.hash == document.hash,
         )
