@@ -350,6 +350,10 @@ class Mesh:
         self._pulling.note_change(now=now)
         return self._carry([*said])
 
+    def keep_root(self, seed: bytes) -> None:
+        """Take the secret of the mesh's new root, where this node keeps it: it moves its own chain onto it."""
+        self._renewing.keep_root(seed)
+
     # --- inside ---
 
     def _refused_services(self, node: NodeId) -> frozenset[str]:
