@@ -233,8 +233,8 @@ class Mesh:
         effects, outputs = [*effects, *told], [*outputs, *asked]
         effects += self._standing.tell_offer(now=now, wall=wall)
         if now >= self._housekeeping_at:
-            self._housekeeping_at = now + HOUSEKEEPING_S
             outputs += self._keep_house(effects, now=now, wall=wall)
+            self._housekeeping_at = min(now + HOUSEKEEPING_S, max(now, self._renewing.deadline))
         return self._carry(effects, outputs)
 
     def answer_untrusted(

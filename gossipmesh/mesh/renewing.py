@@ -7,6 +7,7 @@ hangs on the new root, for a renewed chain hangs where its issuer's does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -60,6 +61,11 @@ class Renewing:
         self._told = ""
         self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
 
+    @property
+    def deadline(self) -> float:
+        """When :meth:`handle_timer` has somebody to ask, in monotonic seconds; inf: that is not known yet."""
+        return math.inf if self._ask_at is None else self._ask_at
+
     def keep_root(self, seed: bytes) -> None:
         """Take the secret of a root (32 bytes) that this node keeps from now on, in place of the one before."""
         self._root_seed = seed
@@ -70,6 +76,7 @@ class Renewing:
         """Renew our own chain if this node keeps the root key, or ask somebody; give the renewed chain if any."""
         outdated, due = chain.root != self._trust.newest_root, renewal_due(chain, wall)
         if not due and not outdated:
+            self._ask_at = None
             return None, []
         seed = self._root_seed
         seed = seed if seed is not None and self._may_sign(seed, newest=outdated) else None
