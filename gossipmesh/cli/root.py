@@ -16,8 +16,12 @@ from gossipmesh.cli.render import put
 from gossipmesh.config.places import admin_socket
 from gossipmesh.daemon.disk.root import MeshRoot, drop_root, load_root, rotate_root
 from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import Authority, sign_as_authority
+from gossipmesh.policy.document import POLICY_LABEL
 
 SHORT: Final = 8
+ROOT: Final = "root"
+"""What a daemon calls a signer that is a root key."""
 MAX_NAMED: Final = 8
 """Members that one line names."""
 
@@ -122,8 +126,11 @@ def _node_of(state: Path, directory: Path) -> AdminClient:
 
 
 def _tell_if_possible(state: Path, directory: Path, held: MeshRoot) -> None:
+    client = _node_of(state, directory)
     try:
-        _tell(_node_of(state, directory), held)
+        _tell(client, held)
+        if len(held.trust.roots) == 1:
+            _sign_policy_again(client, held)
     except MeshError as error:
         text = f"the mesh does not know of it yet: {error}"
         hint = f"tell it by one of its nodes: gossipmesh root tell --root {directory} --state DIR"
@@ -149,6 +156,19 @@ def _tell(client: AdminClient, held: MeshRoot) -> None:
     if lacking:
         alive = document["members"]["alive"]
         put(f"told the node {document['name']}, and by it the mesh ({alive} members)")
+
+
+def _sign_policy_again(client: AdminClient, held: MeshRoot) -> None:
+    """Sign the newest policy with the present root, where one that was dropped had: a newcomer could not check it.
+
+    The same body is the same document, so nothing that is decided changes, and no version rises.
+    """
+    document: dict[str, Any] = client.document("/v1/policy")
+    if document["policy"] is None or document["policy"]["signer"] != ROOT:
+        return
+    body = bytes.fromhex(document["body"])
+    client.offer("policy", sign_as_authority(POLICY_LABEL, body, Authority(held.seed), held.trust.mesh_id))
+    put(f"signed policy version {document['policy']['version']} again with the new root")
 
 
 def _check_nobody_hangs(client: AdminClient, present: bytes) -> None:

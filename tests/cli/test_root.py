@@ -19,6 +19,7 @@ from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.daemon.disk.root import load_root
+from gossipmesh.identity.authority import split_untrusted
 from gossipmesh.identity.bundle import TrustStore
 
 
@@ -78,12 +79,17 @@ class Node:
         mesh, members = self.trust.mesh_id.hex(), {"alive": 3}
         return {"name": "us", "mesh": mesh, "bundle": self.trust.n, "members": members}
 
+    def policy(self, version: int | None) -> dict[str, Any]:
+        return {"policy": {"signer": "root", "version": 7}, "body": b"the very body".hex()}
+
     def identities(self) -> dict[str, Any]:
         return {"identities": [{"name": name, "root": root.hex()} for name, root in self.hanging.items()]}
 
     async def offer(self, kind: str, raw: bytes) -> str:
         await trio.lowlevel.checkpoint()
-        assert kind == "bundle"
+        if kind == "policy":
+            assert split_untrusted(raw, 1_000)[0] == b"the very body"
+            return "stale"
         return "taken" if self.trust.offer_successor_untrusted(raw) else "stale"
 
 
@@ -113,5 +119,6 @@ async def test_the_node_of_this_host_is_told_and_names_who_still_hangs_on_the_ol
         node.hanging = {"us": newest, "web-2": newest}
         done = await command("drop")
         assert done.stdout.startswith("trust bundle 2 lists the root ")
+        assert "signed policy version 7 again with the new root" in done.stdout
         assert node.trust.roots == (newest,)
         nursery.cancel_scope.cancel()

@@ -69,6 +69,7 @@ def five(tmp_path: Path) -> Iterator[Five]:
             mesh.close()
 
 
+@pytest.mark.timeout(150)
 def test_a_bad_policy_is_returned_by_every_node_for_good_and_a_good_one_goes_through(five: Five) -> None:
     version = 1
     five.apply(GOOD)

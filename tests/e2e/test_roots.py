@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import Mesh, Node, eventually, said
 
 MOVED_S = 40.0
@@ -22,6 +24,7 @@ def moved(node: Node, newest: str) -> set[str]:
     return {each["name"] for each in identities if each["root"] == newest}
 
 
+@pytest.mark.timeout(150)
 def test_a_root_is_rotated_and_dropped_with_one_command_each_while_everybody_moves(tmp_path: Path) -> None:
     root = tmp_path / "root"
     mesh = Mesh(said("init", str(root)))
@@ -32,6 +35,8 @@ def test_a_root_is_rotated_and_dropped_with_one_command_each_while_everybody_mov
         for node in mesh.nodes:
             eventually(lambda node=node: len(node.members()) == 3)
 
+        policy = str(mesh.write("policy.toml", 'default = "allow"\n'))
+        assert web.command("policy", "apply", policy, "--root", str(root)).returncode == 0
         sleeper.kill()
         done = web.command("root", "rotate", "--root", str(root))
         assert done.returncode == 0, done.stderr
@@ -62,6 +67,15 @@ def test_a_root_is_rotated_and_dropped_with_one_command_each_while_everybody_mov
             eventually(lambda node=node: roots(node) == {newest: 3})
             assert set(node.members()) == everybody
             assert node.is_ready()
+        # Who is new can check what is in force, for it is signed again.
+        late = mesh.node("late", join=web, token=False)
+        late.arguments += [
+            "--token-file",
+            str(mesh.write("late.token", said("token", "new", "--root", str(root)))),
+        ]
+        late.start().ready()
+        assert late.ask("status")["policy_version"] == 1
+        everybody.add("late")
         # The old token is worth nothing any more; it was made before.
         old = mesh.node("old", join=web).start()
         eventually(lambda: "join." in old.log() or old.process.poll() is not None)  # type: ignore[union-attr]
