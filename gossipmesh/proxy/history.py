@@ -7,13 +7,13 @@ somebody asks about, and later. A report is kept as it came, by reference; whoev
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from gossipmesh.model import Endpoint, NodeId
-from gossipmesh.proxy.access import RequestReport, text_in
+from gossipmesh.proxy.access import Direction, RequestReport, text_in
 from gossipmesh.routing.snapshot import Snapshot
 
 MAX_NEWEST: Final = 1_024
@@ -79,6 +79,15 @@ class History:
             if name in (text_in(report.request_id), text_in(report.trace_id)):
                 seen[id(report)] = Past(report, wall)
         return sorted(seen.values(), key=lambda past: past.wall)[-MAX_FOUND:]
+
+    def called(self, since: float) -> frozenset[str]:
+        """Give the services that local apps asked for lately: since ``since``, in unix seconds, at the earliest."""
+        recent = takewhile(lambda entry: entry[1] >= since, reversed(self._newest))
+        return frozenset(
+            report.service
+            for report, _ in recent
+            if report.service and report.direction is Direction.OUTBOUND
+        )
 
     @property
     def kept(self) -> int:

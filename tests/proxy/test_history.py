@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from attrs import evolve
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.proxy.access import Direction, RequestReport
@@ -118,3 +121,19 @@ def test_where_nobody_could_be_asked_it_is_kept_what_was_wrong_with_each() -> No
     history = kept(report("a", flag="UH", code=503), snapshot=Snapshot(NodeId(bytes(32)), {"hello": some}))
     (past,) = history.find("a")
     assert past.report.left_out == tuple((each.id, each.reason) for each in some[:MAX_LEFT_OUT])
+
+
+def test_what_local_apps_called_lately_is_known_by_name() -> None:
+    history = History()
+    ours, others = Direction.OUTBOUND, Direction.INBOUND
+    for at, (name, direction) in enumerate([("old", ours), ("new", ours), ("asked", others), ("", ours)]):
+        history.add(_of(name, direction), wall=float(at), snapshot=NOBODY)
+    assert history.called(1.0) == {"new"}
+    assert history.called(0.0) == {"old", "new"}
+    assert history.called(9.0) == frozenset()
+
+
+def _of(service: str, direction: Direction) -> RequestReport:
+    some: Any = report("x")
+    made: RequestReport = evolve(some, service=service, direction=direction)
+    return made
