@@ -26,6 +26,14 @@ class KeepingRollouts:
         self._due: Sequence[Report] | None = None
         self._busy = False
 
+    def load(self) -> list[Report]:
+        """Give what the last run kept.
+
+        Raises:
+            StateError: as :meth:`~gossipmesh.daemon.disk.state.StateDirectory.load_rollouts`.
+        """
+        return self._state.load_rollouts()
+
     def keep(self, reports: Sequence[Report]) -> None:
         """Write ``reports`` in place of those before, without waiting for it."""
         self._due = tuple(reports)

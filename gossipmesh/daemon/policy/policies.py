@@ -9,8 +9,8 @@ a rollout is, refuses requests from the mesh, and is not ready, until it knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal, Protocol
 
 import trio
 
@@ -38,8 +38,18 @@ UNSURE: Final = "it has not heard yet how far the mesh is with the policy that i
 LACKING: Final = "it lacks the policy to go by, and asks for it"
 Publisher = Callable[[int, bytes, int], None]
 """Puts version, hash and gate into this node's record."""
-Keeper = Callable[[Sequence[Report]], None]
-"""Puts what this node said of documents in stages onto its disk."""
+
+
+class Keeper(Protocol):
+    """Has what this node said of documents in stages on its disk."""
+
+    def load(self) -> Sequence[Report]:
+        """Give what the last run kept."""
+        ...
+
+    def keep(self, reports: Sequence[Report]) -> None:
+        """Keep this in place of it."""
+        ...
 
 
 def gate_of(report: Report) -> int:
@@ -61,8 +71,7 @@ class Policies:
         plane: takes policies; the one that it has at first is that of a mesh without a document.
         publish: puts into this node's record what is in effect here.
         log: is told.
-        kept: what this node said before it was restarted.
-        keep: keeps what it says.
+        disk: has what this node said before it was restarted, and keeps what it says.
         changed: is told that ``waiting`` changed.
     """
 
@@ -73,8 +82,7 @@ class Policies:
         *,
         publish: Publisher,
         log: Log,
-        kept: Iterable[Report] = (),
-        keep: Keeper = lambda _: None,
+        disk: Keeper,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._mesh = mesh
@@ -85,8 +93,8 @@ class Policies:
         self._log = log
         self._rollout: Rollout | None = None
         self._enforced: bytes | None = None
-        self._kept = {report.tag: report for report in kept}
-        self._keep = keep
+        self._kept = {report.tag: report for report in disk.load()}
+        self._disk = disk
         self._waiting_changed = changed
         self.waiting = ""
         """Why this node serves nobody, as a clause; empty: it knows what to go by."""
@@ -202,7 +210,7 @@ class Policies:
             self._kept[report.tag] = report
             if len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._keep(tuple(self._kept.values()))
+            self._disk.keep(tuple(self._kept.values()))
         self._publish(report.version, report.tag, gate_of(report))
 
     # --- what is shown ---------------------------------------------------------------------------------------------

@@ -52,6 +52,20 @@ class Plane:
 
 
 @define
+class Disk:
+    """Gives what it is told to, and keeps everything."""
+
+    before: Sequence[Report]
+    kept: list[tuple[Report, ...]]
+
+    def load(self) -> Sequence[Report]:
+        return self.before
+
+    def keep(self, reports: Sequence[Report]) -> None:
+        self.kept.append(tuple(reports))
+
+
+@define
 class Lab:
     """One node that is alone in its mesh."""
 
@@ -69,8 +83,7 @@ class Lab:
             cast("DataPlane", self.plane),
             publish=lambda version, tag, gate: self.published.append((version, tag, gate)),
             log=cast("Log", SimpleNamespace(info=lambda *_, **__: None, warning=lambda *_, **__: None)),
-            kept=kept,
-            keep=lambda reports: self.kept.append(tuple(reports)),
+            disk=Disk(kept, self.kept),
         )
         return self.policies
 
