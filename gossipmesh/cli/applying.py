@@ -41,6 +41,7 @@ _root = click.option(
     metavar="DIR|TOKENFILE",
     help="What `gossipmesh init` made, or a file with a token that has the capability policy.",
 )
+_force = click.option("--force", is_flag=True, help="Even while the newest policy is being rolled out.")
 _no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until every member has it.")
 _timeout = click.option(
     "--timeout", "timeout_s", type=duration, default="30s", metavar="DURATION", help="For how long to wait."
@@ -77,6 +78,7 @@ def read_stage(text: str) -> Stage:
     metavar="SHARE%,HOLD",
     help="Try it at a share of the nodes first, e.g. 10%,5m; again for the next stage.",
 )
+@_force
 @_no_wait
 @_timeout
 @with_state
@@ -88,6 +90,7 @@ def apply(
     file: Path,
     authority: Path,
     stages: Sequence[str],
+    force: bool,
     no_wait: bool,
     timeout_s: float,
     state: Path,
@@ -100,12 +103,13 @@ def apply(
     text = policy_of_file(file).text
     read = tuple(read_stage(stage) for stage in stages)
     limit_s = None if no_wait else timeout_s
-    _apply(ctx, text, read, authority=authority, state=state, timeout_s=limit_s, as_json=as_json)
+    _apply(ctx, text, read, authority=authority, state=state, force=force, timeout_s=limit_s, as_json=as_json)
 
 
 @click.command(short_help="Put an earlier policy in force again, as a new version.")
 @click.argument("version", type=click.IntRange(1))
 @_root
+@_force
 @_no_wait
 @_timeout
 @with_state
@@ -116,6 +120,7 @@ def rollback(
     *,
     version: int,
     authority: Path,
+    force: bool,
     no_wait: bool,
     timeout_s: float,
     state: Path,
@@ -127,7 +132,7 @@ def rollback(
     """
     text = AdminClient(state).document(f"/v1/policy/{version}")["text"]
     limit_s = None if no_wait else timeout_s
-    _apply(ctx, text, (), authority=authority, state=state, timeout_s=limit_s, as_json=as_json)
+    _apply(ctx, text, (), authority=authority, state=state, force=force, timeout_s=limit_s, as_json=as_json)
 
 
 def _apply(
@@ -137,6 +142,7 @@ def _apply(
     *,
     authority: Path,
     state: Path,
+    force: bool,
     timeout_s: float | None,
     as_json: bool,
 ) -> None:
@@ -145,7 +151,7 @@ def _apply(
     mesh = client.document("/v1/status")["mesh"]
     if mesh != trust.mesh_id.hex():
         raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
-    document = _next(client, text, stages, wall=wall)
+    document = _next(client, text, stages, force=force, wall=wall)
     check_authority(signer, trust, Capability.POLICY, wall=wall)
     raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
     if client.offer("policy", raw) == "stale":
@@ -170,15 +176,48 @@ def _apply(
         ctx.exit(1)
 
 
-def _next(client: AdminClient, text: str, stages: Sequence[Stage], *, wall: float) -> PolicyDocument:
+def _next(
+    client: AdminClient, text: str, stages: Sequence[Stage], *, force: bool, wall: float
+) -> PolicyDocument:
     """Give the document that follows on whatever this node remembers."""
     shown, history = client.document("/v1/policy"), client.document("/v1/policy/history")
     before = decode_document_untrusted(bytes.fromhex(shown["body"])) if shown["policy"] else None
     highest = max((entry["version"] for entry in history["policies"]), default=0)
-    return_to = before.hash if before is not None and stages else NO_DOCUMENT
+    back = in_force(before, shown["verdict"], force=force)
     return new_document(
-        highest + 1, text, signed_at=int(wall), before=before, stages=stages, return_to=return_to
+        highest + 1,
+        text,
+        signed_at=int(wall),
+        before=before,
+        stages=stages,
+        return_to=back if stages else NO_DOCUMENT,
     )
+
+
+def in_force(newest: PolicyDocument | None, verdict: str, *, force: bool) -> bytes:
+    """Give the hash of the document that holds everywhere, which is where the next one returns to.
+
+    That is not always the newest: it may have been returned itself, and to return to it would put into force what
+    failed. While it is still being rolled out, it is not known yet which one it will be; with ``force``, it is the one
+    before, which has held everywhere.
+
+    Args:
+        newest: the newest document; None: there is none.
+        verdict: what this node says of it.
+        force: whether a rollout that runs is to be ended.
+
+    Raises:
+        MeshError: ``policy.rollout``: one runs.
+    """
+    if newest is None:
+        return NO_DOCUMENT
+    if not newest.stages or verdict == "done":
+        return newest.hash
+    if verdict != "returned" and not force:
+        text = f"version {newest.version} is being rolled out ({verdict or 'not begun'}), and a new version ends that"
+        hint = "see `gossipmesh policy show --nodes`; wait, or --force"
+        raise MeshError("policy.rollout", f"{text}; {hint}")
+    return newest.return_to
 
 
 def _has(node: Mapping[str, Any], document: PolicyDocument) -> bool:

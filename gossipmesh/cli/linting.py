@@ -101,8 +101,21 @@ def _known(state: Path) -> Known:
         members = client.document("/v1/members")["members"]
     except MeshError:
         return Known()
+    identities = client.document("/v1/identities")["identities"]
+    speaks_as = client.document("/v1/config").get("proxy.as", {}).get("value")
+    own = client.document("/v1/status")["id"]
     offered = {name for member in members for name in member["services"]}
-    return Known(nodes=frozenset(member["id"] for member in members), services=_protocols(client, offered))
+    return Known(
+        nodes=frozenset(member["id"] for member in members),
+        services=_protocols(client, offered),
+        groups=frozenset(group for each in identities for group in each["groups"]),
+        # Only this node's own configuration is known here; the others' records do not say it.
+        nameless={
+            member["name"]: frozenset(member["services"])
+            for member in members
+            if len(member["services"]) > 1 and not (member["id"] == own and speaks_as)
+        },
+    )
 
 
 def _protocols(client: AdminClient, names: set[str]) -> dict[str, Protocol]:

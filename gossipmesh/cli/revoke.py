@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +59,7 @@ class Target:
 @click.option(
     "--void", is_flag=True, help="Take the effect from whatever TARGET revoked itself; a root's word only."
 )
+@click.option("--force", is_flag=True, help="Although the policy in force falls with TARGET, who signed it.")
 @with_state
 def revoke(
     *,
@@ -69,6 +70,7 @@ def revoke(
     reason: str,
     spare: tuple[str, ...],
     void: bool,
+    force: bool,
     state: Path,
 ) -> None:
     """Revoke TARGET: a node by its name or the beginning of its id, or a token by its id (16 hex digits).
@@ -90,6 +92,8 @@ def revoke(
     known: list[dict[str, Any]] = client.document("/v1/identities")["identities"]
     targets = _targets(target, known, of_token=of_token, issuer=issuer, wall=wall)
     spared = [NodeId(bytes.fromhex(_node(text, known)["id"])) for text in spare]
+    if not force:
+        _check_policy_stays(client, targets, spared)
     for each in targets:
         raw = sign_revocation(
             each.kind,
@@ -111,6 +115,28 @@ def revoke(
             f"sparing whom you name: {spell} [--spare NODE]...",
             err=True,
         )
+
+
+def _check_policy_stays(client: AdminClient, targets: Sequence[Target], spared: Sequence[NodeId]) -> None:
+    """Check that none of those who are to be revoked signed the policy in force.
+
+    Raises:
+        MeshError: ``revoke.policy``: one did, and what was in force before it, or the default, would be again.
+    """
+    policy: dict[str, Any] | None = client.document("/v1/policy")["policy"]
+    if policy is not None and falls_with(policy, targets, spared):
+        again = f"sign it again under another key first: gossipmesh policy rollback {policy['version']} --root DIR"
+        text = f"policy version {policy['version']} was signed by {policy['signer']} and would fall with it; {again}"
+        raise MeshError("revoke.policy", f"{text}, or --force")
+
+
+def falls_with(policy: Mapping[str, Any], targets: Sequence[Target], spared: Sequence[NodeId]) -> bool:
+    """Tell whether a policy document, as ``/v1/policy`` shows it, falls when these are revoked: one of them signed."""
+    kept = policy["signer_id"] in {node.hex() for node in spared}
+    return any(
+        each.key.hex() in policy["signer_names"] and (each.kind is RevocationKind.NODE or not kept)
+        for each in targets
+    )
 
 
 @click.command(short_help="Who is revoked, and why.")

@@ -13,10 +13,17 @@ from gossipmesh import crypto
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import SomePath, with_json, with_state
 from gossipmesh.cli.render import put
+from gossipmesh.config.places import admin_socket
 from gossipmesh.daemon.disk.root import MeshRoot, drop_root, load_root, rotate_root
 from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import Authority, sign_as_authority
+from gossipmesh.policy.document import POLICY_LABEL
 
 SHORT: Final = 8
+ROOT: Final = "root"
+"""What a daemon calls a signer that is a root key."""
+MAX_NAMED: Final = 8
+"""Members that one line names."""
 
 
 @click.group(short_help="Show and replace the mesh's root key.", no_args_is_help=False)
@@ -62,18 +69,21 @@ def show(directory: Path, as_json: bool) -> None:
 
 @root.command(short_help="Make a new root key; the present one stays good until it is dropped.")
 @with_root
-def rotate(directory: Path) -> None:
-    """Make a new root key beside the present one.
+@with_state
+def rotate(directory: Path, state: Path) -> None:
+    """Make a new root key beside the present one, and tell the mesh of it by the node of this host.
 
     Both are good until `gossipmesh root drop`.
     """
     held = rotate_root(directory, os.urandom)
     put(f"trust bundle {held.trust.n} lists the new root {_short(held)} beside the old one")
+    _tell_if_possible(state, directory, held)
     for line in (
         "What to do next:",
-        "  1. give each issuer a new token, which also tells the mesh of the new root, and start it again with it:",
+        "  1. give each issuer a new token, and start it again with it:",
         f"       gossipmesh token new --root {directory} --can join --can issue > TOKEN",
         "       gossipmesh up --token-file TOKEN   (in its present state directory: it stays the same node)",
+        "     the node that keeps the root key moves by itself",
         "     a mesh without issuers: so each node, or one new node with such a token",
         "  2. wait until nobody hangs on the old root: gossipmesh status",
         "     all other nodes have their chains renewed onto the new one by the issuers, within minutes",
@@ -83,6 +93,14 @@ def rotate(directory: Path) -> None:
         click.echo(line, err=True)
 
 
+@root.command(short_help="Tell the mesh of the roots that DIR lists.")
+@with_root
+@with_state
+def tell(directory: Path, state: Path) -> None:
+    """Tell the mesh, by the node of this host, of the roots that DIR lists: where a rotation found no node to do it."""
+    _tell(_node_of(state, directory), load_root(directory))
+
+
 @root.command(short_help="End every root but the present one.")
 @with_root
 @with_state
@@ -90,42 +108,83 @@ def rotate(directory: Path) -> None:
 def drop(directory: Path, state: Path, force: bool) -> None:
     """End every root but the present one: what hangs on them is worth nothing as soon as the mesh hears of it.
 
-    It first asks the node of this host whether members still hang on them.
+    It first asks the node of this host whether members still hang on them, and tells the mesh by it afterwards.
     """
     held = load_root(directory)
-    present = crypto.signing_public(held.seed)
     if not force:
-        _check_nobody_hangs(state, held, present)
+        client = _node_of(state, directory)
+        _tell(client, held)
+        _check_nobody_hangs(client, crypto.signing_public(held.seed))
     dropped = drop_root(directory)
-    put(f"trust bundle {dropped.trust.n} lists the root {_short(dropped)} alone.")
-    click.echo(
-        "The mesh hears of it from the next node that starts with a token made now: "
-        f"gossipmesh token new --root {directory}",
-        err=True,
-    )
+    put(f"trust bundle {dropped.trust.n} lists the root {_short(dropped)} alone")
+    _tell_if_possible(state, directory, dropped)
 
 
-def _check_nobody_hangs(state: Path, held: MeshRoot, present: bytes) -> None:
-    """Check with the local daemon that the mesh has moved.
+def _node_of(state: Path, directory: Path) -> AdminClient:
+    """Give the daemon to speak to: that of ``directory``, if it is a node's own state, else that of ``state``."""
+    return AdminClient(directory if admin_socket(directory).exists() else state)
+
+
+def _tell_if_possible(state: Path, directory: Path, held: MeshRoot) -> None:
+    client = _node_of(state, directory)
+    try:
+        _tell(client, held)
+        if len(held.trust.roots) == 1:
+            _sign_policy_again(client, held)
+    except MeshError as error:
+        text = f"the mesh does not know of it yet: {error}"
+        hint = f"tell it by one of its nodes: gossipmesh root tell --root {directory} --state DIR"
+        click.echo(f"gossipmesh: {text}; {hint}", err=True)
+
+
+def _tell(client: AdminClient, held: MeshRoot) -> None:
+    """Hand in the bundles that the daemon lacks; what it takes it tells the mesh.
 
     Raises:
         UnreachableError: no daemon answers.
         ConfigError: it is of another mesh.
-        MeshError: ``root.in-use``: members would be shut out.
+        MeshError: it refuses the bundle.
     """
-    document: dict[str, Any] = AdminClient(state).document("/v1/status")
+    document: dict[str, Any] = client.document("/v1/status")
     if document["mesh"] != held.trust.mesh_id.hex():
         raise ConfigError(
-            "root.other-mesh", f"the node of {state} is of another mesh; name its --state DIR, or --force"
+            "root.other-mesh", f"the node {document['name']} is of another mesh; name its --state DIR"
         )
-    roots = {entry["root"]: entry["members"] for entry in document["roots"]}
-    if present.hex() not in roots:
-        text = "the mesh has not heard of the new root yet: start an issuer with a token made now"
-        raise MeshError("root.unknown", f"{text}; --force drops the old one all the same")
-    hanging = sum(count for key, count in roots.items() if key != present.hex())
+    lacking = held.trust.path[document["bundle"] + 1 :]
+    for bundle in lacking:
+        client.offer("bundle", bundle.raw)
+    if lacking:
+        alive = document["members"]["alive"]
+        put(f"told the node {document['name']}, and by it the mesh ({alive} members)")
+
+
+def _sign_policy_again(client: AdminClient, held: MeshRoot) -> None:
+    """Sign the newest policy with the present root, where one that was dropped had: a newcomer could not check it.
+
+    The same body is the same document, so nothing that is decided changes, and no version rises.
+    """
+    document: dict[str, Any] = client.document("/v1/policy")
+    if document["policy"] is None or document["policy"]["signer"] != ROOT:
+        return
+    body = bytes.fromhex(document["body"])
+    client.offer("policy", sign_as_authority(POLICY_LABEL, body, Authority(held.seed), held.trust.mesh_id))
+    put(f"signed policy version {document['policy']['version']} again with the new root")
+
+
+def _check_nobody_hangs(client: AdminClient, present: bytes) -> None:
+    """Check with the local daemon that the mesh has moved.
+
+    Raises:
+        UnreachableError: no daemon answers.
+        MeshError: ``root.in-use``: members would be shut out.
+    """
+    identities: list[dict[str, Any]] = client.document("/v1/identities")["identities"]
+    hanging = sorted(each["name"] for each in identities if each["root"] != present.hex())
     if hanging:
-        text = f"{hanging} members hang on the old root and would be shut out: give the issuers new tokens and wait"
-        raise MeshError("root.in-use", f"{text}; --force drops it all the same")
+        named = ", ".join(hanging[:MAX_NAMED]) + (", ..." if len(hanging) > MAX_NAMED else "")
+        text = f"{len(hanging)} members hang on the old root and would be shut out ({named})"
+        hint = "give the issuers new tokens and wait; --force drops it all the same"
+        raise MeshError("root.in-use", f"{text}: {hint}")
 
 
 def _short(held: MeshRoot) -> str:

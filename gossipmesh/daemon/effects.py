@@ -166,6 +166,7 @@ class Effects:
                 roots = self._mesh.trust.roots
                 self._end(lambda peer: peer.id in gone or peer.chain.root not in roots)
                 self._keeping.changed()
+                self._look_for_root()
             case OwnRevoked(text):
                 self._keeping.keep_now()
                 raise MeshError("node.revoked", text)
@@ -183,6 +184,16 @@ class Effects:
                 self._metrics.gossip_error(code)
             case _:
                 assert_never(output)
+
+    def _look_for_root(self) -> None:
+        """Take the new root's secret, if this is the directory where it was made."""
+        try:
+            seed = self._state.load_root_key()
+        except StateError as error:
+            self._log.warning(error.code, detail=str(error))
+            return
+        if seed is not None:
+            self._mesh.keep_root(seed)
 
     def _end(self, hit: Callable[[Peer], bool]) -> None:
         self._sync.close_where(hit)

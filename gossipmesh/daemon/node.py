@@ -22,9 +22,10 @@ from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
 from gossipmesh.daemon.checkup.gathering import Examiner
 from gossipmesh.daemon.checkup.noted import Noted
 from gossipmesh.daemon.control import Control, wall_clock
-from gossipmesh.daemon.disk.keeping_peers import KeepingPeers
+from gossipmesh.daemon.disk.keeping_peers import KeepingPeers, recall_peers
+from gossipmesh.daemon.disk.keeping_rollouts import KeepingRollouts
 from gossipmesh.daemon.disk.remembered import Remembered
-from gossipmesh.daemon.disk.state import PEERS_DAMAGED, StateDirectory
+from gossipmesh.daemon.disk.state import StateDirectory
 from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
 from gossipmesh.daemon.enrol import Enrolment
@@ -104,7 +105,8 @@ class Node:
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
         watch_exhaustion(count, self._log)
-        self._recall_peers()
+        self._remembered = recall_peers(self._state, self._log)
+        self._former = self._remembered.addresses
         try:
             bind = pick_mesh_address(config.node.bind)
         except OSError as error:
@@ -115,7 +117,10 @@ class Node:
         self._mesh = self._make_mesh(bound, resolved)
         identity = self._channel_identity()
         self._plane = self._make_plane(identity)
-        self._policies = Policies(self._mesh, self._plane, publish=self._publish_policy, log=self._log)
+        disk, publish = KeepingRollouts(self._state, self._log, nursery), self._publish_policy
+        self._policies = Policies(
+            self._mesh, self._plane, publish=publish, log=self._log, disk=disk, changed=self._touch
+        )
         effects = self._make_effects(udp, identity)
         self._control = Control(self._mesh, udp, effects)
         keeping = KeepingPeers(self._remembered, self._mesh, self._state, self._log)
@@ -190,22 +195,13 @@ class Node:
             policy_changed=self._policies.changed,
         )
 
-    def _recall_peers(self) -> None:
-        damaged = self._state.path / PEERS_DAMAGED
-        damaged.unlink(missing_ok=True)
-        self._remembered = Remembered(self._state.load_peers())
-        if damaged.exists():
-            text = f"the last run's members could not be read; what was in their file is in {damaged} now"
-            self._log.warning("state.peers-damaged", detail=text)
-        self._former = self._remembered.addresses
-
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
         if node.advertise is not None:
             advertised = Address(node.advertise.host, node.advertise.port or bound.port)
         else:
             advertised = Address(choose_host(bound, resolved.addresses), bound.port)
-        revocations, policies = self._state.load_charter()
+        revocations, policies, returned = self._state.load_charter()
         setup = Setup(
             key=self._enrolment.key,
             trust=self._enrolment.trust,
@@ -221,6 +217,7 @@ class Node:
             check_policy=read_policy,
             revocations=revocations,
             policies=policies,
+            returned=returned,
             membership=partial(RecordedMembership, sink=self._recorder),
         )
         rng = random.Random(os.urandom(16))
@@ -336,6 +333,9 @@ class Node:
 
     def _snapshot_changed(self) -> None:
         self._plane.snapshot_changed()
+        self._touch()
+
+    def _touch(self) -> None:
         if self._report is not None:
             self._report.news.touch()
 

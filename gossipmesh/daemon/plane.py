@@ -137,7 +137,7 @@ class DataPlane:
         self._inbound = Inbound(ports)
         self._acceptor = HopAcceptor(reactor, self._inbound.handle, budget=budget, count=metrics.gossip_error)
         # Nobody is served under a default that this node only guesses to be in force.
-        self._inbound.waiting = not mesh.joined and mesh.charter.policy is None
+        self._inbound.waiting = not mesh.joined or mesh.charter.policy is not None
         self._sweep = Sweep(ports, lambda: self._acceptor.busy, ended=self._authorization.ended)
 
     def _inbound_ports(self, config: Config) -> InboundPorts:
@@ -229,6 +229,14 @@ class DataPlane:
         renew_rates(self._rates, self._services, self._upstreams.traffic_of)
         self._metrics.set_policy_version(text.policy.version)
         self._sweep.judge_all()
+
+    def wait_for_policy(self) -> None:
+        """Take no requests from the mesh, from the next turn on, until a policy is set: it is not known which one."""
+
+        def wait() -> None:
+            self._inbound.waiting = True
+
+        self._reactor.defer(wait)
 
     def begin_serving(self) -> None:
         """Serve the mesh from now on: it is known which policy it has."""

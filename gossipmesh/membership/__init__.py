@@ -11,6 +11,7 @@ Currey 2017.
 - ``probe``: whom to probe next, and how long an answer may take
 - ``suspicion``: how long a suspect may stay silent, and when silence is death
 - ``suspicions``: all of them, in the order in which they have to be judged
+- ``withdrawing``: what is left of them when an accuser is revoked
 - ``awareness``: how far a node trusts its own judgement
 - ``credibility``: accusers that were refuted too often about one subject
 - ``members``: the table of members, and what our own packets told us of each

@@ -30,6 +30,7 @@ from gossipmesh.membership.piggyback import NewsKey, Piggyback
 from gossipmesh.membership.prober import Prober
 from gossipmesh.membership.suspicion import Suspicion, Verdict
 from gossipmesh.membership.suspicions import Suspicions
+from gossipmesh.membership.withdrawing import withdraw
 from gossipmesh.model import MemberState, NodeId, Serving, short_id
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ class Beliefs:
     def accusation_of(self, subject: NodeId, *, now: float) -> AccusationNews | None:
         """Give an accusation that ``subject`` ought to know of, to refute it, if it is suspect or dead."""
         suspicion, member = self._suspicions.get(subject), self._table.get(subject)
-        if suspicion is None or suspicion.latest is None or member is None:
+        if suspicion is None or member is None:
             return None
         if member.state is MemberState.DEAD and now - suspicion.latest_at > FRESH_S:
             suspicion.add(self._sign_accusation(subject, *member.record.version), now=now)
-        accused = member.state in (MemberState.SUSPECT, MemberState.DEAD)
-        return AccusationNews(suspicion.latest.signed.raw) if accused else None
+        accused, latest = member.state in (MemberState.SUSPECT, MemberState.DEAD), suspicion.latest
+        return AccusationNews(latest.signed.raw) if accused and latest is not None else None
 
     def accusations_of(self, subject: NodeId) -> tuple[AccusationNews, ...]:
         """Give what is held against a suspect, to be compared with what somebody else holds; at most four."""
@@ -116,7 +117,8 @@ class Beliefs:
             return []
         changes: list[Change] = []
         if known is None:
-            if self._table.full and not (changes := self._forget_one()):
+            longest = self._forget_longest
+            if self._table.full and not (changes := longest(MemberState.LEFT) or longest(MemberState.DEAD)):
                 return []
             changes += self._meet(record, token, now)
         else:
@@ -195,17 +197,12 @@ class Beliefs:
         since, by_token = self._table.contact(subject).alive_at, self._table.several_tokens
         foreign = suspicion.foreign_since(since, own=self._own, by_token=by_token)
         if foreign >= self._parameters.routing_accusers:
-            changes += self.doubt(subject, f"{foreign} members accuse it", at=now)
+            suspicion.outvoted = f"{foreign} members accuse it"
+            changes += self.doubt(subject, suspicion.outvoted, at=now)
         if self._parameters.own_evidence:
-            self._look(subject)
+            # Thousands that all probe one at the same moment would make it the slow one that it is accused of being.
+            (self._prober.want if self._table.size <= AT_ONCE_UP_TO else self._prober.watch)(subject)
         return changes
-
-    def _look(self, subject: NodeId) -> None:
-        # Thousands that all probe one at the same moment would make it the slow one that it is accused of being.
-        if self._table.size <= AT_ONCE_UP_TO:
-            self._prober.want(subject)
-        else:
-            self._prober.watch(subject)
 
     def _suspect(self, member: Member, now: float) -> Suspicion:
         version, size = member.record.version, self._table.size
@@ -381,12 +378,15 @@ class Beliefs:
         self.forget(longest.id)
         return [Forgotten(longest.id)]
 
-    def _forget_one(self) -> list[Change]:
-        return self._forget_longest(MemberState.LEFT) or self._forget_longest(MemberState.DEAD)
-
     def _cap(self, state: MemberState) -> list[Change]:
         too_many = self._table.gone_count(state) > self._parameters.max_dead
         return self._forget_longest(state) if too_many else []
+
+    def revoke(self, node: NodeId, *, now: float) -> list[Change]:
+        """Drop a member that is revoked, and whatever it said of others."""
+        self.forget(node)
+        told, wanted = (self._suspicions, self._table, self._piggyback), self._parameters.routing_accusers
+        return [*withdraw(node, *told, own=self._own, wanted=wanted, now=now)]
 
     def forget(self, node: NodeId) -> None:
         """Drop a member and everything about it."""

@@ -1,6 +1,6 @@
 """The SWIM machine: what comes in from the wire, from ourselves and from time, and what goes out.
 
-Law: every call that may change a belief, but ``forget``, gives the outputs to perform, in order. One task drives it,
+Law: every call that may change a belief gives the outputs to perform, in order. One task drives it,
 which hands over what was received before it lets a deadline fire. What evidence means is in ``beliefs``, how it is
 gathered in ``prober``; here they meet, and messages find their company.
 """
@@ -220,9 +220,9 @@ class Membership:
         """
         return self._beliefs.accusation_of(subject, now=now)
 
-    def forget(self, node: NodeId) -> None:
-        """Drop a member and everything about it: it was revoked, or another took its place."""
-        self._beliefs.forget(node)
+    def forget(self, node: NodeId, *, now: float) -> list[Output]:
+        """Drop a member that is revoked, and everything about it; what it said of others counts no more."""
+        return self._finish([*self._beliefs.revoke(node, now=now)], now)
 
     # From time.
 

@@ -41,6 +41,7 @@ from gossipmesh.membership import (
     prober,
     suspicion,
     suspicions,
+    withdrawing,
 )
 
 MODULES: Final[tuple[ModuleType, ...]] = (
@@ -58,6 +59,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     prober,
     suspicion,
     suspicions,
+    withdrawing,
 )
 """Where the classes come from that a machine is made of."""
 NOUNS: Final = (model.Address, model.MemberState, model.Serving)

@@ -78,6 +78,8 @@ class Suspicion:
         self._extended_s = 0.0
         self._put_off_until = -math.inf
         self.started = now
+        self.outvoted = ""
+        """Why no requests go to the subject, where that is for the number of its accusers alone."""
 
     @property
     def accusers(self) -> tuple[NodeId, ...]:
@@ -129,6 +131,11 @@ class Suspicion:
         self._accusations[accusation.accuser] = accusation
         self._heard_at[accusation.accuser] = now
         self._tokens[accusation.accuser] = token
+
+    def withdraw(self, accuser: NodeId) -> None:
+        """Count the word of ``accuser`` no more: whoever is revoked never had one."""
+        for told in (self._accusations, self._heard_at, self._tokens):
+            told.pop(accuser, None)
 
     def foreign_since(self, since: float, *, own: NodeId, by_token: bool = False) -> int:
         """Count the independent accusers other than ``own`` whose word reached us after ``since``.

@@ -32,6 +32,10 @@ class Suspicions:
         """Give the suspicion of ``subject``, open or judged."""
         return self._all.get(subject)
 
+    def given_by(self, accuser: NodeId) -> list[tuple[NodeId, Suspicion]]:
+        """Give whom ``accuser`` accuses, with the suspicion; a pass over all."""
+        return [each for each in self._all.items() if each[1].given_by(accuser) is not None]
+
     @property
     def deadline(self) -> float:
         """When the next one has to be judged, in monotonic seconds; inf if never."""

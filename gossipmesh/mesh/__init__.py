@@ -22,6 +22,7 @@
 - ``partners``: with whom registries are compared as a matter of routine
 - ``renewing``: how chains outlive their tokens; both ends
 - ``charter``: what is signed for the whole mesh: bundles, revocations, the policy document
+- ``held_policy``: a policy document with its proof; ``returning``: the one that it returns to
 - ``charter_messages``: how two nodes tell each other what they hold of it
 - ``pulling``: when its digest is told, and who is asked for it; both ends
 - ``carrying``: effects turned into outputs, and what a revocation means

@@ -68,6 +68,10 @@ class Carrying:
                 case CharterHeard(peer, digest, revocation):
                     waiting += self._hear_untrusted(revocation)
                     done += self._parts.pulling.hears(peer, digest, now=now)
+                case RevocationsChanged():
+                    followed, said = self._enforce(effect)
+                    waiting += followed
+                    done += said
                 case _:
                     done += self._carry_one(effect)
         if now >= self._parts.routes.due:
@@ -114,14 +118,14 @@ class Carrying:
                 parts.registry.forget(node)
                 self._drop(node)
                 return []
-            case RevocationsChanged():
-                return self._enforce(effect)
             case BundlesChanged():
                 # What hangs on a root that is dropped is worth nothing from now on.
                 gone = tuple(record.id for record in parts.registry.expire(wall=self._wall))
                 parts.routes.stale = True
                 return [evolve(effect, gone=gone)]
             case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain() | CharterHeard():
+                return []
+            case RevocationsChanged():
                 return []
             case PolicyChanged() | Notice() | Refused() | BootRaised() | Converged():
                 return [effect]
@@ -148,33 +152,36 @@ class Carrying:
 
     # --- revocations ---
 
-    def _enforce(self, changed: RevocationsChanged) -> list[Output]:
+    def _enforce(self, changed: RevocationsChanged) -> tuple[list[Effect], list[Output]]:
         """Take leave of every member that is revoked now; say so if it is ourselves."""
-        parts, outputs = self._parts, list[Output]()
+        parts, effects, outputs = self._parts, list[Effect](), list[Output]()
         parts.registry.look_again()
         before = set(parts.membership.members)
         for node in sorted(before):
-            outputs += self._enforce_on(node)
+            followed, said = self._enforce_on(node)
+            effects += followed
+            outputs += said
         outputs.append(evolve(changed, ids=frozenset(before.difference(parts.membership.members))))
         mine = parts.charter.revocations.find(parts.own.chain)
         if mine is not None and not self._own_revoked:
             outputs.append(OwnRevoked(f"this node is revoked ({mine}): it needs a new token, and a new key"))
         self._own_revoked = mine is not None
-        return outputs
+        return effects, outputs
 
-    def _enforce_on(self, node: NodeId) -> list[Output]:
+    def _enforce_on(self, node: NodeId) -> tuple[list[Effect], list[Output]]:
         parts = self._parts
         chain = parts.registry.chain_of(node)
         entry = None if chain is None else parts.charter.revocations.find(chain)
         if entry is None:
-            return []
+            return [], []
         member, name = parts.membership.members[node], parts.routes.name_of(node)
         # Said while there is a key to seal it with. Nobody will open a channel to it any more, so it cannot ask.
         raw = entry.raw if len(entry.raw) <= MAX_RAW else b""
         told = parts.gossip.seal(node, (CharterNews(parts.charter.digest, raw),)) if raw else []
-        parts.membership.forget(node)
+        followed = parts.membership.forget(node, now=self._now)
         parts.registry.forget(node)
         self._drop(node)
         if not member.living:
-            return [*told]
-        return [*told, MemberChanged(node, name, member.state, MemberState.DEAD, f"revoked: {entry}")]
+            return [*followed], [*told]
+        gone = MemberChanged(node, name, member.state, MemberState.DEAD, f"revoked: {entry}")
+        return [*followed], [*told, gone]

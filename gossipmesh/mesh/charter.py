@@ -12,6 +12,7 @@ Laws:
   document would stay, or be held by some nodes only. What was in force before it is in force again, as far
   as it is remembered. Hence who revokes a policy's signer applies the policy again first, under another key.
 * What hangs on a root that was replaced stays in force (see ``identity.authority``).
+* Whoever holds a document in stages holds, or asks for, the one that it returns to (:mod:`.returning`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from gossipmesh import crypto
 from gossipmesh.errors import ConfigError, RemoteProtocolError, TrustError
-from gossipmesh.identity.authority import Authorised, is_current, split_untrusted, verify_authorised_untrusted
+from gossipmesh.identity.authority import is_current, split_untrusted, verify_authorised_untrusted
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.grants import Capability
@@ -32,7 +33,9 @@ from gossipmesh.identity.revocation import Revocation, verify_revocation_untrust
 from gossipmesh.identity.revoked import Revocations
 from gossipmesh.membership.messages import CHARTER_BYTES
 from gossipmesh.mesh.charter_messages import MAX_ANSWER, MAX_POLICY, Brought, Holding, fitting
+from gossipmesh.mesh.held_policy import HeldPolicy, order_of
 from gossipmesh.mesh.outputs import BundlesChanged, Level, Notice, PolicyChanged, Refused, RevocationsChanged
+from gossipmesh.mesh.returning import Returning
 from gossipmesh.policy.document import POLICY_LABEL, PolicyDocument, decode_document_untrusted
 
 MAX_HISTORY: Final = 32
@@ -43,24 +46,6 @@ MALFORMED: Final = "policy.malformed"
 CheckPolicy = Callable[[str], object]
 """Reads a document's text; raises ConfigError for one that no node should take."""
 CharterChange = PolicyChanged | RevocationsChanged | BundlesChanged | Notice | Refused
-
-
-@frozen
-class HeldPolicy:
-    """A policy document, and the proof of who signed it."""
-
-    document: PolicyDocument
-    authorised: Authorised
-
-    @property
-    def raw(self) -> bytes:
-        """The exact bytes, to be stored and relayed."""
-        return self.authorised.raw
-
-    @property
-    def order(self) -> tuple[int, bytes]:
-        """What sorts documents: the last one is in force."""
-        return _order(self.document.version, self.document.hash)
 
 
 class Charter:
@@ -78,6 +63,7 @@ class Charter:
         self._refused: dict[bytes, str] = {}
         self._policy: HeldPolicy | None = None
         self._conflict = False
+        self._returning = Returning(check_policy)
         self.revocations: Final = Revocations()
         self._digest: bytes | None = None
 
@@ -92,6 +78,18 @@ class Charter:
     def history(self) -> tuple[HeldPolicy, ...]:
         """The documents that are remembered, the lowest version first."""
         return tuple(sorted(self._policies.values(), key=lambda held: held.order))
+
+    def document(self, hash_: bytes) -> PolicyDocument | None:
+        """Give the document with this hash, if it is remembered or returned to."""
+        held, returned = self._policies.get(hash_), self._returning.document
+        if held is not None:
+            return held.document
+        return returned if returned is not None and returned.hash == hash_ else None
+
+    @property
+    def wanted(self) -> bytes:
+        """The hash of a document that the newest one returns to, and that is lacking here; empty: none is."""
+        return self._returning.wanted
 
     @property
     def digest(self) -> bytes:
@@ -119,22 +117,27 @@ class Charter:
         if entry is not None:
             raise TrustError("chain.revoked", f"{chain.name} is revoked ({entry})")
 
-    def kept(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Give every revocation, and every policy document, to be kept on disk; bundles are kept apart."""
-        return tuple(entry.raw for entry in self.revocations.entries), tuple(
-            held.raw for held in self.history
-        )
+    def kept(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]:
+        """Give what is to be kept on disk: revocations, policy documents, and the body of the one to return to."""
+        revocations = tuple(entry.raw for entry in self.revocations.entries)
+        return revocations, tuple(held.raw for held in self.history), self._returning.kept
 
     # --- what comes in ---
 
     def restore(
-        self, revocations: Iterable[bytes], policies: Iterable[bytes], *, wall: float
+        self,
+        revocations: Iterable[bytes],
+        policies: Iterable[bytes],
+        returned: Iterable[bytes] = (),
+        *,
+        wall: float,
     ) -> list[CharterChange]:
         """Take what the last run kept. Roots that were replaced since count: it was verified while they stood."""
         kept = partial(self.offer_revocation_untrusted, wall=wall, retired=True)
         documents = partial(self.offer_policy_untrusted, wall=wall, retired=True)
         said = [each for raw in revocations for each in _guarded(kept, raw)]
         said += [each for raw in policies for each in _guarded(documents, raw)]
+        said += [each for body in returned for each in _guarded(self._take_returned, body)]
         return _once(said)
 
     def take_untrusted(self, brought: Brought, *, wall: float) -> list[CharterChange]:
@@ -147,7 +150,16 @@ class Charter:
         said += [each for raw in brought.revocations for each in _guarded(entry, raw)]
         if brought.policy:
             said += _guarded(partial(self.offer_policy_untrusted, wall=wall), brought.policy)
+        if brought.returned:
+            said += _guarded(self._take_returned, brought.returned)
         return _once(said)
+
+    def _take_returned(self, body: bytes) -> list[CharterChange]:
+        policy = self._policy
+        if policy is None or not self.wanted:
+            return []
+        self._returning.take_untrusted(body)
+        return [PolicyChanged(policy.raw, policy.document)]
 
     def offer_untrusted(self, kind: str, raw: bytes, *, wall: float) -> list[CharterChange]:
         """Take a ``bundle``, a ``revocation`` or a ``policy``; nothing is said of one that is held or outdated.
@@ -278,10 +290,12 @@ class Charter:
             )
             said.append(Notice(Level.WARNING, "policy.conflict", text))
         self._policies[document.hash] = held
+        said += self._settle()
         if len(self._policies) > MAX_HISTORY:
+            # Only now: what the newest one returns to has been found, and stays.
             lowest = min(self._policies.values(), key=lambda each: each.order)
             del self._policies[lowest.document.hash]
-        return [*said, *self._settle()]
+        return said
 
     def _settle(self) -> list[CharterChange]:
         """Find out anew what is in force."""
@@ -290,6 +304,7 @@ class Charter:
         ]
         before, now = self._policy, max(standing, key=lambda held: held.order, default=None)
         self._policy = now
+        self._returning.settle(None if now is None else now.document, self.document)
         self._digest = None
         if (before and before.document.hash) == (now and now.document.hash):
             return []
@@ -315,7 +330,8 @@ class Charter:
         """Give what a request says of us."""
         version, hash_ = self._policy_named()
         current = self._policy is None or self._policy.authorised.current
-        return Holding(self._trust.n, version, hash_, current, tuple(self._refused), self._revocation_keys())
+        keys, refused = self._revocation_keys(), tuple(self._refused)
+        return Holding(self._trust.n, version, hash_, current, refused, keys, self.wanted)
 
     def _policy_named(self) -> tuple[int, bytes]:
         policy = self._policy
@@ -340,10 +356,14 @@ class Charter:
         policy_raw = policy.raw if policy is not None and lacking else b""
         wanted = [each.raw for each in self.revocations.entries if _marked(each) not in theirs.revocations]
         room = MAX_ANSWER - 256 - sum(len(raw) + 3 for raw in (*bundles, policy_raw))
-        taken = fitting(wanted, room)
-        more = len(taken) < len(wanted)
+        # Unasked beside a document that returns to it, so that nobody has to do without for a round trip.
+        named = self._returning.hash if lacking else theirs.wanted
+        returned = None if named == theirs.policy_hash else self.document(named)
+        body = fitting([] if returned is None else [returned.body], room)
+        taken = fitting(wanted, room - sum(len(each) + 3 for each in body))
+        more, newest = len(taken) < len(wanted), self._trust.latest.hash
         return Brought(
-            more, self._trust.n, self._trust.latest.hash, version, hash_, bundles, policy_raw, taken
+            more, self._trust.n, newest, version, hash_, bundles, policy_raw, taken, b"".join(body)
         )
 
     def _is_news(self, policy: HeldPolicy, theirs: Holding) -> bool:
@@ -367,12 +387,8 @@ def _once(said: list[CharterChange]) -> list[CharterChange]:
     return [each for each in said if isinstance(each, Notice | Refused) or each is last[type(each)]]
 
 
-def _order(version: int, hash_: bytes) -> tuple[int, bytes]:
-    return version, bytes(255 - byte for byte in hash_)
-
-
 def _order_of(theirs: Holding) -> tuple[int, bytes]:
-    return _order(theirs.policy_version, theirs.policy_hash)
+    return order_of(theirs.policy_version, theirs.policy_hash)
 
 
 def _marked(entry: Revocation) -> bytes:

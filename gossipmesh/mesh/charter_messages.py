@@ -1,12 +1,13 @@
 """How two nodes tell each other what they hold of the charter: two message kinds over a sync channel.
 
     31 charter   [31, bundle n, policy version, policy hash + current,
-                  [refused policy hash...], [revocation key + current...]]
+                  [refused policy hash...], [revocation key + current...], wanted policy hash]
     32 answer    [32, more, bundle n, bundle hash, policy version, policy hash,
-                  [bundle...], [policy document?], [revocation...]]
+                  [bundle...], [policy document?], [revocation...], [body of another policy?]]
 
 The request says what the asker holds, so that the answer brings what it lacks and nothing else; whoever answers keeps
 no state. An answer that has no room for all says ``more``, and what the asker holds by then is the place to go on.
+The last element of each came later than the others: earlier releases send none, and ignore it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Holding:
     """What a node says that it holds.
 
     ``policy_current`` says whether its proof hangs on a root of the newest bundle; ``revocations`` are keys, each with
-    a byte that says the same of it.
+    a byte that says the same of it. ``wanted`` is the hash of the document that the policy returns to, where it is
+    lacking; else empty.
     """
 
     bundle_n: int
@@ -50,11 +52,15 @@ class Holding:
     policy_current: bool = True
     refused: tuple[bytes, ...] = ()
     revocations: frozenset[bytes] = frozenset()
+    wanted: bytes = b""
 
 
 @frozen
 class Brought:
-    """What an answer brings, unverified, and what whoever answered holds."""
+    """What an answer brings, unverified, and what whoever answered holds.
+
+    ``returned`` is the body of the document that the policy returns to: a hash that is signed already is its proof.
+    """
 
     more: bool
     bundle_n: int
@@ -64,6 +70,7 @@ class Brought:
     bundles: tuple[bytes, ...] = field(default=(), repr=lambda raws: f"<{len(raws)} of them>")
     policy: bytes = field(default=b"", repr=lambda raw: f"<{len(raw)} bytes>")
     revocations: tuple[bytes, ...] = field(default=(), repr=lambda raws: f"<{len(raws)} of them>")
+    returned: bytes = field(default=b"", repr=lambda body: f"<{len(body)} bytes>")
 
 
 def encode_holding(holding: Holding) -> bytes:
@@ -76,6 +83,7 @@ def encode_holding(holding: Holding) -> bytes:
             holding.policy_hash + bytes([holding.policy_current]),
             list(holding.refused[-MAX_REFUSED_NAMED:]),
             sorted(holding.revocations),
+            holding.wanted,
         ]
     )
 
@@ -93,7 +101,8 @@ def decode_holding_untrusted(data: bytes) -> Holding:
     refused = tuple(hashes.binary(BODY_HASH_BYTES, BODY_HASH_BYTES) for _ in range(hashes.left))
     keys = fields.fields(MAX_REVOCATIONS)
     held = frozenset(keys.binary(KEY_BYTES + 1, KEY_BYTES + 1) for _ in range(keys.left))
-    return Holding(n, version, marked[:-1], marked[-1] != 0, refused, held)
+    wanted = fields.binary(0, BODY_HASH_BYTES) if fields.left else b""
+    return Holding(n, version, marked[:-1], marked[-1] != 0, refused, held, wanted)
 
 
 def encode_brought(brought: Brought) -> bytes:
@@ -109,6 +118,7 @@ def encode_brought(brought: Brought) -> bytes:
             list(brought.bundles),
             [brought.policy] if brought.policy else [],
             list(brought.revocations),
+            [brought.returned] if brought.returned else [],
         ]
     )
 
@@ -126,12 +136,21 @@ def decode_brought_untrusted(data: bytes) -> Brought:
     bundles = _raws(fields, MAX_BUNDLES, MAX_BUNDLE)
     policy = _raws(fields, 1, MAX_POLICY)
     revocations = _raws(fields, MAX_IN_ONE, MAX_REVOCATION)
+    returned = _raws(fields, 1, MAX_BODY) if fields.left else ()
     if more and not revocations:
         raise RemoteProtocolError(
             "exchange.malformed", "an answer that says more will follow, and brings nothing"
         )
     return Brought(
-        more, n, bundle_hash, version, policy_hash, bundles, policy[0] if policy else b"", revocations
+        more,
+        n,
+        bundle_hash,
+        version,
+        policy_hash,
+        bundles,
+        b"".join(policy),
+        revocations,
+        b"".join(returned),
     )
 
 

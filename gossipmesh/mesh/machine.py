@@ -239,8 +239,8 @@ class Mesh:
         effects, outputs = [*effects, *told], [*outputs, *asked]
         effects += self._standing.tell_offer(now=now, wall=wall)
         if now >= self._housekeeping_at:
-            self._housekeeping_at = now + HOUSEKEEPING_S
             outputs += self._keep_house(effects, now=now, wall=wall)
+            self._housekeeping_at = min(now + HOUSEKEEPING_S, max(now, self._renewing.deadline))
         return self._carry(effects, outputs)
 
     def answer_untrusted(
@@ -355,6 +355,10 @@ class Mesh:
         said = self._charter.learn_bundles_untrusted(raws)
         self._pulling.note_change(now=now)
         return self._carry([*said])
+
+    def keep_root(self, seed: bytes) -> None:
+        """Take the secret of the mesh's new root, where this node keeps it: it moves its own chain onto it."""
+        self._renewing.keep_root(seed)
 
     # --- inside ---
 

@@ -65,7 +65,7 @@ class Parts:
             pair_keys=setup.pair_keys,
         )
         self.charter = Charter(setup.trust, setup.check_policy)
-        self.restored = self.charter.restore(setup.revocations, setup.policies, wall=wall())
+        self.restored = self.charter.restore(setup.revocations, setup.policies, setup.returned, wall=wall())
         self.registry = Registry(
             setup.trust, limits=setup.limits, checks=setup.checks, revoked=self.charter.is_revoked
         )

@@ -105,8 +105,8 @@ class Pulling:
         return min(self._tell_at, self._retry_at)
 
     def start(self, *, now: float) -> None:
-        """Begin: where seeds are expected, ask whoever is met first."""
-        if not self.synced:
+        """Begin: where seeds are expected, or something is lacking, ask whoever is met first."""
+        if not self.synced or self._charter.wanted:
             self._retry_at = now
 
     # --- telling ---
@@ -126,19 +126,23 @@ class Pulling:
             self._parameters.transmit_factor, size, least=self._parameters.transmit_least
         )
         self._tell_at = now
+        if self._charter.wanted:
+            self._retry_at = now
 
     def handle_timer(self, *, now: float) -> tuple[list[Effect], list[Output]]:
-        """Tell a few members, and ask one where we have not been brought up to date."""
+        """Tell a few members, and ask one where we have not been brought up to date, or lack what is returned to."""
         effects: list[Effect] = []
         outputs: list[Output] = []
         if now >= self._tell_at:
             effects += self._tell(now=now)
         if now >= self._retry_at:
-            self._retry_at = math.inf if self.synced else now + JOIN_RETRY_S
+            lacking = not self.synced or bool(self._charter.wanted)
+            self._retry_at = now + JOIN_RETRY_S if lacking else math.inf
             living = self._living()
-            if not self.synced and living:
+            if lacking and living:
                 member = self._membership.members[self._rng.choice(living)]
-                outputs += self._begin(member.id, member.record.addresses, now=now, anyhow=True)
+                anyhow = not self.synced
+                outputs += self._begin(member.id, member.record.addresses, now=now, anyhow=anyhow)
         return effects, outputs
 
     def _tell(self, *, now: float) -> list[Effect]:
@@ -233,14 +237,17 @@ class Pulling:
         said = self._charter.take_untrusted(brought, wall=wall)
         fruitful = any(isinstance(each, PolicyChanged | RevocationsChanged | BundlesChanged) for each in said)
         self.note_change(now=now)
-        if fruitful or peer.heard == self._digest:
+        lacking = bool(self._charter.wanted)
+        if fruitful or (peer.heard == self._digest and not lacking):
             peer.gap_s = FRUITFUL_GAP_S if peer.pages < MAX_PAGES else MAX_GAP_S
         else:
             self._fruitless(peer)
-        go_on = brought.more and fruitful and peer.pages < MAX_PAGES
+        go_on = (brought.more or lacking) and fruitful and peer.pages < MAX_PAGES
         peer.pages = peer.pages + 1 if go_on else 0
         outputs = self._begin(node, addresses, now=now, anyhow=True) if go_on else []
         self._in_step(not brought.more)
+        if lacking:
+            self._retry_at = now + JOIN_RETRY_S
         return [*said], outputs
 
     def _fruitless(self, peer: _Peer) -> None:

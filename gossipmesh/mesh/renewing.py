@@ -1,11 +1,13 @@
 """How this node's chain outlives the token that it joined with, and how it renews others' chains.
 
 A chain is also renewed, whatever its age, where it hangs on another root than the mesh's newest: so a mesh moves onto
-a new root by itself, from the issuers down, while old and new are both good.
+a new root by itself, from the issuers down, while old and new are both good. Nobody is asked for that before an issuer
+hangs on the new root, for a renewed chain hangs where its issuer's does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = 60.0
 """Between two requests for renewal, give or take a tenth."""
+SPREAD_S: Final = 0.25
+"""Per member, up to ``RETRY_S``: over so long all spread their requests where they are due in the same moment."""
 WARN_GAP_S: Final = 3600.0
 
 
@@ -57,29 +61,43 @@ class Renewing:
         self._told = ""
         self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
 
+    @property
+    def deadline(self) -> float:
+        """When :meth:`handle_timer` has somebody to ask, in monotonic seconds; inf: that is not known yet."""
+        return math.inf if self._ask_at is None else self._ask_at
+
+    def keep_root(self, seed: bytes) -> None:
+        """Take the secret of a root (32 bytes) that this node keeps from now on, in place of the one before."""
+        self._root_seed = seed
+
     def handle_timer(
         self, chain: VerifiedChain, members: Mapping[NodeId, Member], *, now: float, wall: float
     ) -> tuple[VerifiedChain | None, list[Output]]:
         """Renew our own chain if this node keeps the root key, or ask somebody; give the renewed chain if any."""
-        outdated = chain.root != self._trust.newest_root
-        if not renewal_due(chain, wall) and not outdated:
+        outdated, due = chain.root != self._trust.newest_root, renewal_due(chain, wall)
+        if not due and not outdated:
+            self._ask_at = None
+            return None, []
+        seed = self._root_seed
+        seed = seed if seed is not None and self._may_sign(seed, newest=outdated) else None
+        if seed is None and not due and self._pick_issuer(chain, members, moved=True) is None:
+            self._ask_at = None
             return None, []
         if self._ask_at is None:
             # Whoever joined with one token is due in the same second; an issuer should not get them all at once.
-            self._ask_at = now + RETRY_S * self._rng.random()
+            spread_s = RETRY_S if due else min(RETRY_S, SPREAD_S * (1 + len(members)))
+            self._ask_at = now + (0.0 if seed else spread_s * self._rng.random())
         if now < self._ask_at:
             return None, []
         self._ask_at = now + RETRY_S * self._rng.uniform(0.9, 1.1)
-        if self._root_seed is not None and self._may_sign(self._root_seed, newest=outdated):
-            return self._adopt(
-                renew_from_root(self._trust, self._root_seed, chain, wall=wall), chain, wall=wall
-            )
+        if seed is not None:
+            return self._adopt(renew_from_root(self._trust, seed, chain, wall=wall), chain, wall=wall)
         outputs: list[Output] = []
         code, text = _complaint(chain, wall)
         if renewal_overdue(chain, wall) and (now >= self._warn_at or code != self._told):
             self._warn_at, self._told = now + WARN_GAP_S, code
             outputs.append(Notice(Level.WARNING, code, text))
-        issuer = self._pick_issuer(chain, members)
+        issuer = self._pick_issuer(chain, members, moved=not due)
         if issuer is not None:
             self._asked.add(issuer.id)
             request = encode_plain(Kind.RENEW, chain.raw)
@@ -87,17 +105,22 @@ class Renewing:
             outputs += [] if exchange is None else [exchange]
         return None, outputs
 
-    def _pick_issuer(self, chain: VerifiedChain, members: Mapping[NodeId, Member]) -> Member | None:
+    def _pick_issuer(
+        self, chain: VerifiedChain, members: Mapping[NodeId, Member], *, moved: bool
+    ) -> Member | None:
         """Pick who to ask: whoever renewed us before, or has the shortest chain, since each issuer adds a block.
 
-        Those whose own chain hangs on the newest root come first: a renewed chain hangs where its issuer's does.
+        Those whose own chain hangs on the newest root come first, or alone where ``moved``: a renewed chain hangs
+        where its issuer's does.
         Each is asked once before anybody is asked again: the first choice may be the one that cannot help.
         """
         newest = self._trust.newest_root
         found: list[tuple[bool, bool, int, float, Member]] = []
         for member in members.values():
             theirs = self._registry.chain_of(member.id) if member.living else None
-            if theirs is not None and theirs.grants.allows(Capability.ISSUE):
+            if theirs is None or (moved and theirs.root != newest):
+                continue
+            if theirs.grants.allows(Capability.ISSUE):
                 found.append(
                     (
                         theirs.root != newest,

@@ -48,3 +48,5 @@ class Setup:
     """What the last run kept, to be verified again. Read at the start only."""
     policies: Sequence[bytes] = ()
     """The same: policy documents."""
+    returned: Sequence[bytes] = ()
+    """The same: the body of the document that the newest one returns to, if it was held."""

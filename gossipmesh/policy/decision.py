@@ -31,23 +31,3 @@ class Decision:
 
     allow: bool
     rule: str
-
-
-_ALLOWED_BY_DEFAULT: Final = Decision(True, DEFAULT_RULE)
-_DENIED_BY_DEFAULT: Final = Decision(False, DEFAULT_RULE)
-
-
-def decide(source: Source, service: str, method: bytes, target: bytes, default_allow: bool) -> Decision:
-    """Decide whether ``source`` may send a request to ``service``.
-
-    A mesh without a policy document has one rule, the default of its first trust bundle: the mesh's id commits
-    to it, so no node ever serves under a default that it guessed.
-
-    Args:
-        source: who asks.
-        service: which of this node's services is asked.
-        method: the request's method, as received.
-        target: the request's target in origin form, as received and as it will be forwarded.
-        default_allow: the trust bundle's default.
-    """
-    return _ALLOWED_BY_DEFAULT if default_allow else _DENIED_BY_DEFAULT

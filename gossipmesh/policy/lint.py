@@ -44,7 +44,7 @@ class Known:
     nodes: frozenset[str] | None = None
     """Ids, in hex."""
     nameless: Mapping[str, frozenset[str]] = field(factory=dict)
-    """By name, the services of each node that has several and speaks as none of them."""
+    """By name, the services of each node that has several, and is not known to speak as one of them."""
 
 
 NOTHING: Final = Known()
@@ -134,7 +134,7 @@ def _callers(rule: Rule, known: Known) -> Iterator[Finding]:
     nodes = [node for node, services in known.nameless.items() if services & named]
     if nodes and rule.allow:
         text = (
-            f"it does not allow {_list(nodes)}: a node with several services and no [proxy] as speaks as none"
+            f"it allows {_list(nodes)} only with [proxy] as: a node with several services speaks as none else"
         )
         yield Finding("warning", "nameless-caller", rule.label, text)
     elif nodes:

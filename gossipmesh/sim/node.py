@@ -50,8 +50,8 @@ class SimNode:
     """The trust bundles that its disk remembers; None: those of the world's beginning."""
     known: tuple[bytes, ...] = ()
     """Members that its disk remembers: set it to :meth:`Mesh.known` to have it start with them."""
-    kept: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
-    """Revocations and policy documents that its disk remembers."""
+    kept: tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]] = ((), (), ())
+    """Revocations, policy documents and the one to return to, as its disk remembers them."""
     revoked: str = ""
     """What it was told when it was revoked itself."""
     changes: deque[tuple[float, MemberChanged]] = field(factory=lambda: deque(maxlen=MAX_CHANGES))

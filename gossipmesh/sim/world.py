@@ -218,6 +218,7 @@ class World(Faults):
                 known=known,
                 revocations=node.kept[0],
                 policies=node.kept[1],
+                returned=node.kept[2],
                 check_policy=self.check_policy,
                 membership=node.membership or partial(WatchedMembership, node.checker),
                 checks=self._crypto.checks,

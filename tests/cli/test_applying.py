@@ -1,12 +1,13 @@
-"""What ``policy apply`` takes for a stage."""
+"""What ``policy apply`` takes for a stage, and what the next document returns to."""
 
 from __future__ import annotations
 
 import click
 import pytest
 
-from gossipmesh.cli.applying import read_stage
-from gossipmesh.errors import ConfigError
+from gossipmesh.cli.applying import in_force, read_stage
+from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.policy.document import NO_DOCUMENT, Stage, new_document
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,24 @@ def test_what_is_no_stage_says_what_would_be_one(text: str) -> None:
 def test_what_is_no_time_says_so(text: str) -> None:
     with pytest.raises(click.BadParameter):
         read_stage(text)
+
+
+FIRST = new_document(1, "first", signed_at=1)
+STAGED = new_document(2, "staged", signed_at=2, stages=[Stage(100, 60)], return_to=FIRST.hash)
+
+
+def test_the_next_policy_returns_to_what_holds_everywhere_and_never_to_what_was_returned() -> None:
+    assert in_force(None, "", force=False) == NO_DOCUMENT
+    assert in_force(FIRST, "done", force=False) == FIRST.hash
+    assert in_force(STAGED, "done", force=False) == STAGED.hash
+    assert in_force(STAGED, "returned", force=False) == FIRST.hash
+
+
+@pytest.mark.parametrize("verdict", ["watching", "passed", "failed", ""])
+def test_while_one_is_rolled_out_the_next_has_to_be_forced_and_returns_to_the_one_before(
+    verdict: str,
+) -> None:
+    with pytest.raises(MeshError, match="version 2 is being rolled out") as caught:
+        in_force(STAGED, verdict, force=False)
+    assert "--force" in str(caught.value)
+    assert in_force(STAGED, verdict, force=True) == FIRST.hash

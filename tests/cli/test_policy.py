@@ -84,6 +84,7 @@ class Node:
         self.shown = SHOWN
         self.tried: list[tuple[bytes, bool]] = []
         self.news = News(lambda: NOTHING, first=1, rng=Random(1))
+        self.found: list[dict[str, Any]] = []
 
     def policy(self, version: int | None) -> PolicyShown:
         if version not in (None, 3):
@@ -94,7 +95,19 @@ class Node:
         return [cast("PolicyEntry", ENTRY)]
 
     def members(self) -> dict[str, Any]:
-        return {"members": []}
+        return {"members": self.found}
+
+    def identities(self) -> dict[str, Any]:
+        return {"identities": [{"groups": ["ops"]}]}
+
+    def status(self) -> dict[str, Any]:
+        return {"id": "ab"}
+
+    def config(self) -> dict[str, Any]:
+        return {"proxy.as": {"value": "web", "origin": "flag"}}
+
+    def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Any:
+        return {"protocol": "tcp" if service == "db" else "http"}
 
     async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
         await trio.lowlevel.checkpoint()
@@ -183,3 +196,28 @@ async def test_lint_says_what_would_have_been_denied_and_who_did_not_answer(tmp_
         document = json.loads((await ask("lint", str(file), "--seen", "--json")).stdout)
         assert (document["valid"], document["seen"]) == (True, TRIED)
         assert (await ask("lint", str(file), "--root", str(tmp_path))).exit_code == 2
+
+
+async def test_lint_knows_services_groups_nodes_and_who_speaks_as_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    rule = "[[rule]]\naction = 'allow'\n"
+    file.write_text(
+        f"{TEXT}{rule}from = ['service:web', 'group:ops', 'group:opps', 'node:{'ee' * 32}']\nto = ['db', 'dbb']\n"
+        f"{rule}from = ['service:cron']\nto = ['db']\nmethods = ['GET']\n"
+    )
+    async with daemon(tmp_path) as (node, ask):
+        node.found = [
+            {"name": "us", "id": "ab", "services": ["web", "db"]},
+            {"name": "box", "id": "cd", "services": ["cron", "mail"]},
+        ]
+        document = json.loads((await ask("lint", str(file), "--json")).stdout)
+        assert {(each["code"], each["rule"]) for each in document["findings"]} == {
+            ("unknown-service", "rule 1"),
+            ("unknown-group", "rule 1"),
+            ("unknown-node", "rule 1"),
+            ("tcp-never-allowed", "rule 2"),
+            ("nameless-caller", "rule 2"),
+        }
+        said = (await ask("lint", str(file))).stdout
+        assert "warning: rule 1: no member is in group opps" in said
+        assert "warning: rule 2: it allows box only with [proxy] as" in said

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gossipmesh.cli.minting import YEAR_S
-from gossipmesh.cli.revoke import Target, _targets
+from gossipmesh.cli.revoke import Target, _targets, falls_with
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.revocation import FOR_EVER, RevocationKind
+from gossipmesh.model import NodeId
 
 WALL = 1_000_000.0
 SOON = int(WALL) + 60
@@ -75,3 +76,16 @@ def test_a_beginning_of_several_ids_is_not_enough() -> None:
     twins = [member("one", "abcd"[:2]), member("other", "ab")]
     with pytest.raises(ConfigError, match="2 members' ids begin with abab"):
         _targets("abab", twins, of_token=False, issuer=False, wall=WALL)
+
+
+def test_the_policy_in_force_falls_with_whoever_signed_it_and_with_nobody_else() -> None:
+    by_node = {"signer_id": "cd" * 32, "signer_names": ["cd" * 32, "11" * 8, "ab" * 32]}
+    by_root: dict[str, Any] = {"signer_id": "", "signer_names": []}
+    for found in (target("web-2"), target("web-2", of_token=True), target("web-1", issuer=True)):
+        assert falls_with(by_node, found, [])
+        assert not falls_with(by_root, found, [])
+    assert not falls_with(by_node, target("33" * 8), [])
+    # Who is spared keeps what it signed when its token goes, and not when it goes itself.
+    spared = [NodeId(b"\xcd" * 32)]
+    assert not falls_with(by_node, target("web-2", of_token=True), spared)
+    assert falls_with(by_node, target("web-2"), spared)

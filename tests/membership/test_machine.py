@@ -360,8 +360,9 @@ class AnyDialogue(RuleBasedStateMachine):
 
     @rule(number=others)
     def a_revocation(self, number: int) -> None:
-        self.us.forget(record(number).id)
+        given = self.us.forget(record(number).id, now=self.now)
         self.gone(record(number).id)
+        self.check(given)
 
     @rule(times=st.integers(1, 30))
     def time_to_act(self, times: int) -> None:

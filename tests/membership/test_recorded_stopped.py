@@ -57,7 +57,7 @@ class Twins:
 
     def shrink(self, members: int) -> None:
         for number in range(members + 1, len(self.us.members) + 1):
-            self.both("forget", self.record(number).id)
+            self.both("forget", self.record(number).id, now=self.now)
 
     def call(self, name: str) -> None:
         """Make one call of a kind that is meant for members 1 to 4, with another root hash than before."""
@@ -77,7 +77,7 @@ class Twins:
             "note_mesh_size": ((turn,), now),
             "next_gossip": ((500, one), {}),
             "accusation_of": ((two,), now),
-            "forget": ((self.record(4, turn).id,), {}),
+            "forget": ((self.record(4, turn).id,), now),
             "handle_timer": ((), now),
         }
         positional, keywords = arguments[name]

@@ -62,7 +62,7 @@ def test_a_fresh_charter_has_no_digest_and_lacks_nothing_of_another_fresh_one() 
     one, other = charter(), charter()
     assert one.digest == b""
     assert not one.lacks(other.holding())
-    assert one.kept() == ((), ())
+    assert one.kept() == ((), (), ())
 
 
 def test_versions_rise_and_never_fall_in_any_order() -> None:

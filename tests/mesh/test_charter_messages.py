@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +23,8 @@ from gossipmesh.mesh.charter_messages import (
 from gossipmesh.mesh.exchanges import encode_refusal
 
 HASH = bytes(range(32))
-HOLDING = Holding(3, 7, HASH, False, (b"r" * 32,), frozenset({b"k" * 17, b"l" * 17}))
-BROUGHT = Brought(True, 3, HASH, 7, HASH, (b"bundle",), b"policy", (b"one", b"other"))
+HOLDING = Holding(3, 7, HASH, False, (b"r" * 32,), frozenset({b"k" * 17, b"l" * 17}), b"w" * 32)
+BROUGHT = Brought(True, 3, HASH, 7, HASH, (b"bundle",), b"policy", (b"one", b"other"), b"returned")
 
 
 @pytest.mark.parametrize("holding", [HOLDING, Holding(0, 0, b"")])
@@ -44,6 +45,17 @@ def test_elements_that_a_later_release_appends_are_ignored() -> None:
         value = wire.unpack_untrusted(encoded, code="x")
         assert isinstance(value, list)
         assert decode(wire.pack([*value, b"news"])) == decode(encoded)
+
+
+def test_an_earlier_release_wants_nothing_more_and_brings_nothing_more() -> None:
+    for encoded, decode in (
+        (encode_holding(HOLDING), decode_holding_untrusted),
+        (encode_brought(BROUGHT), decode_brought_untrusted),
+    ):
+        value = wire.unpack_untrusted(encoded, code="x")
+        assert isinstance(value, list)
+        shorter = decode(wire.pack(value[:-1]))
+        assert shorter in (evolve(HOLDING, wanted=b""), evolve(BROUGHT, returned=b""))
 
 
 def test_only_the_latest_refusals_are_named() -> None:

@@ -20,7 +20,7 @@ from gossipmesh.identity.token import new_token
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.exchanges import Exchanges, Kind, decode_chain_untrusted, encode_plain, encode_refusal
 from gossipmesh.mesh.outputs import ChainRenewed, Exchange, Notice, Refused
-from gossipmesh.mesh.renewing import RETRY_S, WARN_GAP_S, Renewing
+from gossipmesh.mesh.renewing import RETRY_S, SPREAD_S, WARN_GAP_S, Renewing
 from gossipmesh.model import Address, MemberState, NodeId
 from gossipmesh.registry.store import Registry
 
@@ -301,13 +301,26 @@ def test_a_root_key_that_was_replaced_renews_nothing_and_stops_nobody() -> None:
     assert [exchange.target for _, exchange in asker.asked(HALF, 2)][:1] == [SECOND.id]
 
 
-def test_a_node_that_keeps_the_newest_root_moves_by_itself() -> None:
+def test_a_node_that_keeps_the_newest_root_moves_by_itself_and_at_once() -> None:
     trust = with_both_roots()
-    asker = Asker(trust=trust, root_seed=NEW_ROOT.seed)
-    asker.at(0.0, WALL + 60)
-    renewed, _ = asker.at(RETRY_S, WALL + 60)
+    asker = Asker(trust=trust, root_seed=ROOT.seed)
+    assert asker.at(0.0, WALL + 60) == (None, [])
+    asker.machine.keep_root(NEW_ROOT.seed)
+    renewed, _ = asker.at(1.0, WALL + 60)
     assert renewed is not None
     assert renewed.root == NEW_ROOT.id
+
+
+def test_nobody_is_asked_for_a_chain_on_the_new_root_before_an_issuer_hangs_on_it() -> None:
+    trust = with_both_roots()
+    early = Asker((ISSUER, issuer_chain()), trust=trust)
+    assert early.asked(WALL + 60, 2) == []
+    moved = on_new_root(trust, SECOND, "second", Capability.ISSUE)
+    asker = Asker((ISSUER, issuer_chain()), (SECOND, moved), trust=trust)
+    asked = asker.asked(WALL + 60, 2)
+    assert {exchange.target for _, exchange in asked} == {SECOND.id}
+    # In a mesh of three that is at the next look, ten seconds later.
+    assert asked[0][0] == 10.0 > SPREAD_S * 3
 
 
 def test_a_chain_that_has_expired_is_said_at_once_whatever_was_said_before() -> None:

@@ -16,7 +16,7 @@ from gossipmesh.membership.messages import CharterNews
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.model import MemberState, NodeId
-from gossipmesh.policy.document import POLICY_LABEL, new_document
+from gossipmesh.policy.document import MAX_TEXT, POLICY_LABEL, Stage, new_document
 from gossipmesh.sim.world import World
 
 DAY_S = 86_400
@@ -187,6 +187,37 @@ def test_a_newcomer_is_not_ready_before_it_holds_the_policy() -> None:
     late = world.add("late", seeds=["n0"])
     world.run_until(lambda: late.running.joined, within=20)
     assert version_at(world, "late") == 5
+
+
+@pytest.mark.parametrize("size", [10, MAX_TEXT])
+def test_a_newcomer_in_a_rollout_gets_the_policy_that_is_returned_to_within_a_second_of_joining(
+    size: int,
+) -> None:
+    world = World(15)
+    names = world.populate(6)
+    world.run(2)
+    base = new_document(1, "b" * size, signed_at=int(world.wall))
+    staged = new_document(
+        2, "s" * size, signed_at=int(world.wall), stages=[Stage(500, 3_600)], return_to=base.hash
+    )
+    for document in (base, staged):
+        raw = sign_as_authority(POLICY_LABEL, document.body, Authority(world.root_seed), world.trust.mesh_id)
+        assert offer(world, "n3", "policy", raw) == "taken"
+        world.run_until(lambda: len({n.running.charter.digest for n in world.up}) == 1, within=5)
+    late = world.add("late", seeds=["n0"])
+    world.run_until(lambda: late.running.joined, within=20)
+    took = world.run_until(lambda: late.running.charter.document(base.hash) == base, within=5)
+    assert took <= 1
+    # One that lost it asks until somebody has it, and is not asked for in vain by those who have.
+    late.running.charter._returning.document = None
+    late.kept = late.running.charter.kept()
+    world.bounce("late", down_s=1)
+    world.run(2)
+    world.run_until(lambda: late.running.charter.document(base.hash) == base, within=10)
+    world.run(5)
+    before = sum(node.exchanges for node in world.up)
+    world.run(60)
+    assert sum(node.exchanges for node in world.up) - before < (len(names) + 1) * 60 / 4
 
 
 def test_a_mesh_without_a_policy_makes_nobody_wait() -> None:

@@ -43,6 +43,9 @@ class IdentityEntry(TypedDict):
     issuers: list[str]
     """Ids of the members that renewed its chain, in hex."""
     capabilities: list[str]
+    groups: list[str]
+    root: str
+    """The key that its chain hangs on, in hex."""
     expires_at: int
     """Unix seconds."""
 
@@ -75,5 +78,7 @@ def identity_entry(name: str, chain: VerifiedChain) -> IdentityEntry:
         token_ids=[token_id.hex() for token_id in chain.token_ids],
         issuers=[issuer.hex() for issuer in chain.issuers],
         capabilities=sorted(capability.value for capability in chain.grants.caps),
+        groups=sorted(chain.grants.groups),
+        root=chain.root.hex(),
         expires_at=chain.grants.expires_at,
     )

@@ -42,6 +42,10 @@ class PolicyEntry(TypedDict):
     signed_at: str
     """UTC, RFC 3339."""
     signer: str
+    signer_id: str
+    """Of the node that signed, in hex; empty: a root or the holder of a token did."""
+    signer_names: list[str]
+    """What a revocation may name of the signer, in hex: its id, tokens and issuers; none of a root's."""
     stages: list[list[int]]
     """Share in thousandths, seconds of the hold, rise in thousandths, requests; empty: everywhere at once."""
     newest: bool

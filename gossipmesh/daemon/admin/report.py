@@ -312,6 +312,8 @@ class NodeReport:
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded().config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")
+        if self._policies.waiting:
+            return Readiness(False, f"this node serves nobody: {self._policies.waiting}")
         if listening.proxy is None or listening.admin is None:
             return Readiness(False, "not everything listens yet")
         return Readiness(True)

@@ -7,6 +7,7 @@
 ``remembered.py``    whom a node remembers from one start to the next
 ``keeping_peers.py`` keeps them on the disk
 ``keeping.py``       what is signed for the whole mesh, on its way to the disk
+``keeping_rollouts`` what the node said of policies in stages, likewise
 ===================  =================================================================================================
 
 Law: a file is whole, old or new, whenever the power fails; what is secret is its owner's alone.

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from gossipmesh.daemon.disk.remembered import Remembered
-from gossipmesh.daemon.disk.state import StateDirectory
+from gossipmesh.daemon.disk.state import PEERS_DAMAGED, StateDirectory
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.errors import StateError
 from gossipmesh.mesh.machine import Mesh
@@ -57,3 +57,14 @@ class KeepingPeers:
             self._disk_failed = True
         else:
             self._saved, self._disk_failed = raws, False
+
+
+def recall_peers(state: StateDirectory, log: Log) -> Remembered:
+    """Give whom the last run knew; what could not be read of that is put aside, and said."""
+    damaged = state.path / PEERS_DAMAGED
+    damaged.unlink(missing_ok=True)
+    remembered = Remembered(state.load_peers())
+    if damaged.exists():
+        text = f"the last run's members could not be read; what was in their file is in {damaged} now"
+        log.warning("state.peers-damaged", detail=text)
+    return remembered

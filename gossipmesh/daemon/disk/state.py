@@ -11,6 +11,7 @@
 ``peers``        the last known members' chains and records, to find the mesh again when no seed answers;
                  ``peers.damaged`` is one that could not be read
 ``charter``      revocations, and policy documents, the newest and those before it
+``rollouts``     how far this node was with documents in stages, and what it said of them
 ``crash.trace``  what membership was told before the last bug that ended this daemon
 ===============  ============================================================================================
 
@@ -49,16 +50,22 @@ from gossipmesh.identity.revocation import MAX_REVOCATION
 from gossipmesh.identity.revoked import MAX_REVOCATIONS
 from gossipmesh.mesh.charter import MAX_HISTORY
 from gossipmesh.mesh.charter_messages import MAX_POLICY
+from gossipmesh.policy.document import MAX_BODY
+from gossipmesh.policy.rollout import Report, report_untrusted
 
 VERSION: Final = 1
 MAX_BOOT: Final = 2**32 - 1
 MAX_PEERS: Final = 512
 MAX_PEERS_FILE: Final = MAX_PEERS * (MAX_RECORD + 8)
-MAX_CHARTER_FILE: Final = MAX_REVOCATIONS * (MAX_REVOCATION + 8) + MAX_HISTORY * (MAX_POLICY + 8) + 64
+MAX_CHARTER_FILE: Final = (
+    MAX_REVOCATIONS * (MAX_REVOCATION + 8) + MAX_HISTORY * (MAX_POLICY + 8) + MAX_BODY + 64
+)
+MAX_ROLLOUTS_FILE: Final = MAX_HISTORY * 32 + 8
 JOIN_AGAIN: Final = "restore it, or give a token again: --token-file FILE"
 
 _VERSION, _LOCK, _NODE_KEY, _BOOT, _CHAIN, _PEERS = "version", "lock", "node.key", "boot", "chain", "peers"
 _CHARTER: Final = "charter"
+_ROLLOUTS: Final = "rollouts"
 PEERS_DAMAGED: Final = "peers.damaged"
 _NOT_OURS_TO_MIND: Final = frozenset({_LOCK, ADMIN_SOCKET, "lost+found"})
 """What a directory may hold and still be new: left by a start that failed early, or by the file system."""
@@ -220,7 +227,7 @@ class StateDirectory:
 
     def forget_mesh(self) -> None:
         """Let go of a mesh that did not take this node in, so that the next start may try another one; keep the key."""
-        for name in (_CHAIN, BUNDLE0, _CHARTER):
+        for name in (_CHAIN, BUNDLE0, _CHARTER, _ROLLOUTS):
             (self.path / name).unlink(missing_ok=True)
 
     def load_root_key(self) -> bytes | None:
@@ -235,8 +242,8 @@ class StateDirectory:
         """Keep the root key (32 bytes) of a mesh that starts here."""
         write_atomically(self.path / ROOT_KEY, seed)
 
-    def load_charter(self) -> tuple[list[bytes], list[bytes]]:
-        """Give the revocations and policy documents that were held last, to be verified by the caller.
+    def load_charter(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Give revocations, policy documents and what is returned to, as held last; to be verified by the caller.
 
         Raises:
             StateError: ``state.damaged``: a node must not take for admitted whom it knew to be revoked.
@@ -245,27 +252,58 @@ class StateDirectory:
         remedy = f"restore it; or remove it, and {path.parent.name} learns it again from the mesh"
         data = read_bounded(path, most=MAX_CHARTER_FILE, remedy=remedy)
         if data is None:
-            return [], []
+            return [], [], []
         code = "state.damaged"
         try:
             fields = wire.Fields(
                 wire.unpack_untrusted(data, code=code, max_bytes=MAX_CHARTER_FILE), code=code
             )
             revocations, policies = fields.fields(MAX_REVOCATIONS), fields.fields(MAX_HISTORY)
+            # Earlier releases wrote the first two.
+            returned = fields.fields(1) if fields.left else wire.Fields([], code=code)
             return (
                 [revocations.binary(1, MAX_REVOCATION) for _ in range(revocations.left)],
                 [policies.binary(1, MAX_POLICY) for _ in range(policies.left)],
+                [returned.binary(1, MAX_BODY) for _ in range(returned.left)],
             )
         except RemoteProtocolError as error:
             raise damaged(path, error, remedy) from None
 
-    def save_charter(self, revocations: Iterable[bytes], policies: Iterable[bytes]) -> None:
-        """Keep revocations and policy documents, in place of those before.
+    def save_charter(
+        self, revocations: Iterable[bytes], policies: Iterable[bytes], returned: Iterable[bytes] = ()
+    ) -> None:
+        """Keep revocations, policy documents and the body of what is returned to, in place of those before.
 
         Raises:
             StateError: ``state.write``.
         """
-        write_atomically(self.path / _CHARTER, wire.pack([list(revocations), list(policies)]))
+        write_atomically(self.path / _CHARTER, wire.pack([list(revocations), list(policies), list(returned)]))
+
+    def load_rollouts(self) -> list[Report]:
+        """Give what this node last said of documents in stages, the oldest first.
+
+        Raises:
+            StateError: ``state.damaged``: a node must not try again what the mesh returned from.
+        """
+        path, code = self.path / _ROLLOUTS, "state.damaged"
+        remedy = "restore it; or remove it, and the node follows what the others say"
+        data = read_bounded(path, most=MAX_ROLLOUTS_FILE, remedy=remedy)
+        if data is None:
+            return []
+        try:
+            rows = wire.Fields(wire.unpack_untrusted(data, code=code, max_bytes=MAX_ROLLOUTS_FILE), code=code)
+            return [report_untrusted(rows.fields(wire.MAX_ARRAY)) for _ in range(min(rows.left, MAX_HISTORY))]
+        except RemoteProtocolError as error:
+            raise damaged(path, error, remedy) from None
+
+    def save_rollouts(self, reports: Iterable[Report]) -> None:
+        """Keep the last 32 of ``reports``, in place of those before.
+
+        Raises:
+            StateError: ``state.write``.
+        """
+        rows: list[wire.Value] = [report.value for report in reports]
+        write_atomically(self.path / _ROLLOUTS, wire.pack(rows[-MAX_HISTORY:]))
 
     def load_peers(self) -> list[bytes]:
         """Give the raw chains and records that were last known, in turn; to be verified by the caller.

@@ -2,12 +2,15 @@
 
 The charter says which document is the newest. Whether it holds here yet, or the one before it, its rollout decides
 (:mod:`gossipmesh.policy.rollout`); what comes of that goes to the data plane as a whole, and into this node's record.
+
+Law: nothing is served by a guess. A node that lacks the document to go by, or that is new and has not heard yet how far
+a rollout is, refuses requests from the mesh, and is not ready, until it knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal, Protocol
 
 import trio
 
@@ -18,18 +21,35 @@ from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.telemetry.access_lines import iso
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.errors import ConfigError, MeshError
-from gossipmesh.mesh.charter import HeldPolicy
+from gossipmesh.mesh.charter import MAX_HISTORY
+from gossipmesh.mesh.held_policy import HeldPolicy
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import short_id
 from gossipmesh.policy.document import NO_DOCUMENT, PolicyDocument
-from gossipmesh.policy.rollout import Enforce, Publish, Report, Rollout, Verdict, Voter
+from gossipmesh.policy.rollout import TAG_BYTES, Enforce, Publish, Report, Rollout, Verdict, Voter
 
 LOOK_S: Final = 1.0
 """How often members' reports are counted while a document is rolled out in stages."""
 JOIN_LOOK_S: Final = 0.05
 VERDICTS: Final = len(Verdict)
+MAX_KEPT: Final = MAX_HISTORY
+"""Documents in stages of which it is remembered what this node said."""
+UNSURE: Final = "it has not heard yet how far the mesh is with the policy that it rolls out"
+LACKING: Final = "it lacks the policy to go by, and asks for it"
 Publisher = Callable[[int, bytes, int], None]
 """Puts version, hash and gate into this node's record."""
+
+
+class Keeper(Protocol):
+    """Has what this node said of documents in stages on its disk."""
+
+    def load(self) -> Sequence[Report]:
+        """Give what the last run kept."""
+        ...
+
+    def keep(self, reports: Sequence[Report]) -> None:
+        """Keep this in place of it."""
+        ...
 
 
 def gate_of(report: Report) -> int:
@@ -51,6 +71,8 @@ class Policies:
         plane: takes policies; the one that it has at first is that of a mesh without a document.
         publish: puts into this node's record what is in effect here.
         log: is told.
+        disk: has what this node said before it was restarted, and keeps what it says.
+        changed: is told that ``waiting`` changed.
     """
 
     def __init__(
@@ -60,6 +82,8 @@ class Policies:
         *,
         publish: Publisher,
         log: Log,
+        disk: Keeper,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._mesh = mesh
         self._plane = plane
@@ -68,7 +92,12 @@ class Policies:
         self._publish = publish
         self._log = log
         self._rollout: Rollout | None = None
-        self._enforced = NO_DOCUMENT
+        self._enforced: bytes | None = None
+        self._kept = {report.tag: report for report in disk.load()}
+        self._disk = disk
+        self._waiting_changed = changed
+        self.waiting = ""
+        """Why this node serves nobody, as a clause; empty: it knows what to go by."""
         self._woken = trio.Event()
 
     @property
@@ -77,17 +106,28 @@ class Policies:
         return None if self._rollout is None else self._rollout.report
 
     def changed(self, document: PolicyDocument | None) -> None:
-        """Take the newest document; None: there is none any more."""
+        """Take the newest document, or that what it returns to has come; None: there is none any more."""
         if document is None:
             self._rollout = None
             self._enforce(NO_DOCUMENT)
             self._publish(0, b"", 0)
             return
-        mesh, now = self._mesh, trio.current_time()
-        kept = report_of(mesh.own.policy)
+        rollout = self._rollout
+        if rollout is not None and rollout.document.hash == document.hash:
+            if self.waiting == LACKING:
+                self._enforce(rollout.enforced)
+            return
+        mesh = self._mesh
+        kept = self._kept.get(document.hash[:TAG_BYTES])
         token = next(iter(mesh.chain.token_ids), mesh.id)
-        self._rollout = rollout = Rollout(document, mesh.id, token, kept=kept, now=now)
-        self._enforce(rollout.enforced)
+        self._rollout = rollout = Rollout(document, mesh.id, token, kept=kept, now=trio.current_time())
+        if document.stages and kept is None and not mesh.joined:
+            self._wait(UNSURE)
+        else:
+            if document.stages:
+                # Where the others are already is where this node begins.
+                self._count(rollout)
+            self._enforce(rollout.enforced)
         self._tell(rollout.report)
         self._woken.set()
 
@@ -97,15 +137,23 @@ class Policies:
         while True:
             if self._mesh.joined and not joined:
                 joined = True
-                self._plane.begin_serving()
+                self._has_joined()
             self._measuring.sample(now=trio.current_time())
             rollout = self._rollout
             staged = rollout is not None and bool(rollout.document.stages)
-            with trio.move_on_after(LOOK_S if staged else 5 * LOOK_S if joined else JOIN_LOOK_S):
+            with trio.move_on_after(LOOK_S if staged and joined else 5 * LOOK_S if joined else JOIN_LOOK_S):
                 await self._woken.wait()
             self._woken = trio.Event()
-            if rollout is not None and staged and rollout is self._rollout:
+            if rollout is not None and staged and rollout is self._rollout and self.waiting != UNSURE:
                 self._count(rollout)
+
+    def _has_joined(self) -> None:
+        rollout = self._rollout
+        if rollout is not None and self.waiting == UNSURE:
+            self._count(rollout)
+            self._enforce(rollout.enforced)
+        elif not self.waiting:
+            self._plane.begin_serving()
 
     def _count(self, rollout: Rollout) -> None:
         now = trio.current_time()
@@ -126,30 +174,43 @@ class Policies:
     def _enforce(self, hash_: bytes) -> None:
         text = self._text_of(hash_)
         if text is None:
-            # To guess would be worse than to stay: whoever lacks the document to return to keeps what it has.
-            self._log.warning(
-                "policy.unknown", detail="the policy to go by is not known here; the last one stays"
-            )
+            self._log.warning("policy.unknown", detail=f"nobody is served here: {LACKING}")
+            self._wait(LACKING)
             return
-        if hash_ == self._enforced and hash_ != NO_DOCUMENT:
+        if hash_ == self._enforced and not self.waiting:
             return
         self._enforced = hash_
         self._measuring.policy_changed(now=trio.current_time())
         self._plane.set_policy(text)
         self._log.info("policy.in-force", version=text.policy.version, mode=text.policy.mode)
+        if self.waiting:
+            self.waiting = ""
+            self._waiting_changed()
 
-    def _text_of(self, hash_: bytes) -> PolicyText | None:
-        if hash_ == NO_DOCUMENT:
+    def _wait(self, why: str) -> None:
+        self.waiting = why
+        self._plane.wait_for_policy()
+        self._waiting_changed()
+
+    def _text_of(self, hash_: bytes | None) -> PolicyText | None:
+        if hash_ is None or hash_ == NO_DOCUMENT:
             return self._default
-        held = next((each for each in self._mesh.charter.history if each.document.hash == hash_), None)
-        if held is None:
+        document = self._mesh.charter.document(hash_)
+        if document is None:
             return None
         try:
-            return read_policy(held.document.text, version=held.document.version)
+            return read_policy(document.text, version=document.version)
         except ConfigError:  # It was read before it was taken, so a later release must have written it.
             return None
 
     def _tell(self, report: Report) -> None:
+        rollout = self._rollout
+        if rollout is not None and rollout.document.stages:
+            self._kept.pop(report.tag, None)
+            self._kept[report.tag] = report
+            if len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._disk.keep(tuple(self._kept.values()))
         self._publish(report.version, report.tag, gate_of(report))
 
     # --- what is shown ---------------------------------------------------------------------------------------------
@@ -197,11 +258,15 @@ class Policies:
 
     def _entry(self, held: HeldPolicy) -> PolicyEntry:
         document, newest = held.document, self._mesh.charter.policy
+        signer = held.authorised.signer
+        id_ = () if signer.id is None else (signer.id,)
         return PolicyEntry(
             version=document.version,
             hash=document.hash.hex(),
             signed_at=iso(document.signed_at),
-            signer=str(held.authorised.signer),
+            signer=str(signer),
+            signer_id=b"".join(id_).hex(),
+            signer_names=[name.hex() for name in (*id_, *signer.token_ids, *signer.issuers)],
             stages=[[each.share, each.hold_s, each.rise, each.requests] for each in document.stages],
             newest=newest is not None and newest.document.hash == document.hash,
         )

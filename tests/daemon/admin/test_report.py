@@ -60,6 +60,8 @@ class Around:
         await trio.lowlevel.checkpoint()
         self.left += 1
 
+    waiting = ""
+
     def traffic(self) -> dict[str, dict[str, object]]:
         return {"policy.service": {"value": {}, "origin": "policy version 7"}}
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gossipmesh import wire
 from gossipmesh.daemon.disk.root import make_root
 from gossipmesh.daemon.disk.state import MAX_BOOT, MAX_PEERS, PEERS_DAMAGED, StateDirectory, has_identity
 from gossipmesh.errors import StateError
 from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.mesh.charter import MAX_HISTORY
+from gossipmesh.policy.rollout import Report, Verdict
 
 
 def entropy(letter: bytes = b"k") -> Callable[[int], bytes]:
@@ -202,10 +205,27 @@ def test_a_boot_count_at_its_end_still_lets_the_node_start_and_say_so(tmp_path: 
 
 def test_revocations_and_policies_are_kept_and_a_damaged_file_stops_the_start(tmp_path: Path) -> None:
     with StateDirectory(tmp_path / "state") as state:
-        assert state.load_charter() == ([], [])
-        state.save_charter([b"one", b"other"], [b"policy"])
-        assert state.load_charter() == ([b"one", b"other"], [b"policy"])
+        assert state.load_charter() == ([], [], [])
+        state.save_charter([b"one", b"other"], [b"policy"], [b"returned"])
+        assert state.load_charter() == ([b"one", b"other"], [b"policy"], [b"returned"])
+        # As an earlier release wrote it.
+        (state.path / "charter").write_bytes(wire.pack([[b"one"], [b"policy"]]))
+        assert state.load_charter() == ([b"one"], [b"policy"], [])
         path = state.path / "charter"
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(StateError, match="charter is damaged: it was cut short or altered; restore it"):
             state.load_charter()
+
+
+def test_what_was_said_of_rollouts_is_kept_and_a_damaged_file_stops_the_start(tmp_path: Path) -> None:
+    reports = [Report(n, bytes(8), 1, Verdict.RETURNED) for n in range(1, MAX_HISTORY + 3)]
+    with StateDirectory(tmp_path / "state") as state:
+        assert state.load_rollouts() == []
+        state.save_rollouts(reports)
+        assert state.load_rollouts() == reports[2:]
+        path = state.path / "rollouts"
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(StateError, match="rollouts is damaged"):
+            state.load_rollouts()
+        state.forget_mesh()
+        assert state.load_rollouts() == []
