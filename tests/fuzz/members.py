@@ -107,9 +107,11 @@ class Stage:
 
     Args:
         checks: what she verifies with; the tests that show what these checks are for hand in others.
+        signer: with whose word she is shown revocations and policies: Mallory's, who may sign none.
     """
 
-    def __init__(self, checks: Checks = CHECKS) -> None:
+    def __init__(self, checks: Checks = CHECKS, signer: Authority | None = None) -> None:
+        self._signer = signer or mallory()
         self.carol = node("carol")
         self.mallory = node("mallory", self.carol)
         self.alice = node("alice", self.carol, self.mallory, checks=checks)
@@ -150,12 +152,12 @@ class Stage:
                 blocks = [chain("mallory").raw, raw]
                 outputs = self._news(ChainNews, wire.pack(blocks))
             case 8:
-                raw = sign_as_authority(REVOCATION_LABEL, payload, mallory(), TRUST.mesh_id)
+                raw = sign_as_authority(REVOCATION_LABEL, payload, self._signer, TRUST.mesh_id)
                 outputs = (
                     self._seal(encode_messages([CharterNews(bytes(8), raw)])) if len(raw) <= 1_100 else ()
                 )
             case 9:
-                raw = sign_as_authority(POLICY_LABEL, payload, mallory(), TRUST.mesh_id)
+                raw = sign_as_authority(POLICY_LABEL, payload, self._signer, TRUST.mesh_id)
                 outputs = self._bring(raw)
             case 7 if self.now < MAX_PASSED_S:
                 self.now += STEP_S

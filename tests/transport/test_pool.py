@@ -9,12 +9,10 @@ from types import ModuleType
 import pytest
 import trio
 import trio.testing
-from attrs import evolve
 
 from gossipmesh.channel.hop import MAX_STREAMS, StreamLimit
 from gossipmesh.channel.hop_messages import RequestHead, ResponseHead
-from gossipmesh.errors import ConnectError, TrustError
-from gossipmesh.identity.credentials import Peer
+from gossipmesh.errors import ConnectError
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.counters import Counters
@@ -387,17 +385,3 @@ async def test_a_peer_whose_channel_broke_is_told_of_and_one_that_ended_is_not(h
         await hops.settled()
         assert world.pool.channel(ORDERS) is None
         assert world.lost == [ORDERS]
-
-
-async def test_who_was_revoked_while_its_handshake_was_under_way_gets_no_request(hops: ModuleType) -> None:
-    """The revocation ends what there is; this channel is not there yet, and its waiting requests would go out on it."""
-
-    def revoked(_: Peer) -> None:
-        raise TrustError("chain.revoked", "orders is revoked")
-
-    async with running(hops) as world:
-        world.pool._identity = evolve(world.pool._identity, check=revoked)
-        with pytest.raises(ConnectError) as caught:
-            await world.ask()
-        assert caught.value.code == "chain.revoked"
-        assert world.pool.connected == frozenset()
