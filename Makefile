@@ -108,6 +108,10 @@ bench-charter: $(STAMP) ## measure how soon eight daemons have a revocation and 
 bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
 	@$(BIN)/python tests/bench/dnsload.py $(ARGS)
 
+.PHONY: bench-registry
+bench-registry: $(STAMP) ## measure how soon a service is in eight registries, and in DNS; asked and got
+	@$(BIN)/python tests/bench/registry.py $(ARGS)
+
 # Both need root, and packages of the system's; what is missing is said, and skipped.
 .PHONY: test-netns
 test-netns: $(STAMP) ## test five hosts as network namespaces (root, iproute2, nftables)
