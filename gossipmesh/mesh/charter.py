@@ -38,8 +38,7 @@ from gossipmesh.policy.document import POLICY_LABEL, PolicyDocument, decode_docu
 MAX_HISTORY: Final = 32
 """Policy documents that are remembered, the highest versions; at most this many times 34 KiB."""
 MAX_PER_ORIGIN: Final = 8
-"""... of all that was made of one token; a root has all the room there is. A thief of a token would else push out what
-is in force again once the token is revoked."""
+"""... of what was made of one token: a thief's would else push out what holds again once that is revoked."""
 MAX_REFUSED: Final = 32
 MALFORMED: Final = "policy.malformed"
 
@@ -80,7 +79,7 @@ class Charter:
         self._policies: dict[bytes, HeldPolicy] = {}
         self._refused: dict[bytes, str] = {}
         self._policy: HeldPolicy | None = None
-        self._conflict = False
+        self._conflict = self._claimed = False
         self.revocations: Final = Revocations()
         self._digest: bytes | None = None
 
@@ -123,7 +122,7 @@ class Charter:
             raise TrustError("chain.revoked", f"{chain.name} is revoked ({entry})")
 
     def check_stands(self, chain: VerifiedChain) -> None:
-        """Check once more a chain that a handshake proved a while ago: what is signed for the mesh may have changed.
+        """Check once more a chain that a handshake proved a while ago.
 
         Raises:
             TrustError: ``chain.revoked``, or ``chain.root`` where the root that it hangs on was replaced.
@@ -135,9 +134,8 @@ class Charter:
 
     def kept(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Give every revocation, and every policy document, to be kept on disk; bundles are kept apart."""
-        return tuple(entry.raw for entry in self.revocations.entries), tuple(
-            held.raw for held in self.history
-        )
+        policies = tuple(held.raw for held in self.history)
+        return tuple(entry.raw for entry in self.revocations.entries), policies
 
     # --- what comes in ---
 
@@ -155,13 +153,10 @@ class Charter:
         """Take what a peer brought, each object by itself: a bad one does not spoil the others."""
         said = self.learn_bundles_untrusted(brought.bundles)
         forked = brought.bundle_n == self._trust.n and brought.bundle_hash != self._trust.latest.hash
-        if forked and not self._conflict:
-            # Once: whoever says so may lie, and proves nothing by saying it again.
-            self._conflict = True
-            text = (
-                f"a member has another trust bundle number {brought.bundle_n} than we have, or says so: "
-                "if both are signed, one of this mesh's roots is used twice"
-            )
+        if forked and not self._claimed:
+            # Once: whoever says so may lie. What is proved has an alarm of its own.
+            self._claimed = True
+            text = f"a member says that it has another trust bundle number {brought.bundle_n}: a root is used twice?"
             said.append(Notice(Level.WARNING, "bundle.conflict", text))
         entry = partial(self.offer_revocation_untrusted, wall=wall)
         said += [each for raw in brought.revocations for each in _guarded(entry, raw)]
