@@ -100,6 +100,10 @@ bench-failover: $(STAMP) ## measure what callers see of kills and restarts, besi
 bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without number, and a flood
 	@$(BIN)/python tests/bench/trust.py $(ARGS)
 
+.PHONY: bench-charter
+bench-charter: $(STAMP) ## measure how soon eight daemons have a revocation and a policy; asked and got
+	@$(BIN)/python tests/bench/charter.py $(ARGS)
+
 .PHONY: bench-dns
 bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
 	@$(BIN)/python tests/bench/dnsload.py $(ARGS)

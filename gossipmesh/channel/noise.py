@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
+from functools import lru_cache
 from typing import Final, Literal
 
 from gossipmesh import crypto
@@ -30,6 +31,11 @@ _SEALED_KEY: Final = crypto.KEY + crypto.TAG
 
 _Token = Literal["e", "s", "ee", "es", "se"]
 _XX: Final[tuple[tuple[_Token, ...], ...]] = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
+
+
+# A node has one static key for a day, and every handshake would compute its other half. Of one only, the last that was
+# used: a key that was replaced must not stay in memory.
+_static_public_of: Final = lru_cache(maxsize=1)(crypto.dh_public)
 
 
 class Role(enum.Enum):
@@ -156,7 +162,7 @@ class Handshake:
         self._symmetric = _SymmetricState(prologue)
         self._static = static_private
         self._ephemeral = ephemeral_private
-        self._static_public = crypto.dh_public(static_private)
+        self._static_public = _static_public_of(static_private)
         self._ephemeral_public = crypto.dh_public(ephemeral_private)
         self._remote_static = b""
         self._remote_ephemeral = b""

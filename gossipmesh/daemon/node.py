@@ -255,6 +255,7 @@ class Node:
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
             bundle_n=lambda: trust.n,
+            check=lambda peer: mesh.charter.check_stands(peer.chain),
         )
 
     async def _start_dns(self, proxy: Address) -> None:

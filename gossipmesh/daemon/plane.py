@@ -330,9 +330,9 @@ class DataPlane:
         """Serve an accepted hop channel.
 
         Raises:
-            TrustError: its peer was revoked since its handshake.
+            TrustError: its peer was revoked since its handshake, or its root replaced.
         """
-        self._mesh.charter.check_not_revoked(stream.peer.chain)
+        self._mesh.charter.check_stands(stream.peer.chain)
         await self._acceptor.serve_channel(stream)
 
     def end_channels(self, hit: Callable[[Peer], bool]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import trio
 
-from gossipmesh.daemon.control import Control
+from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.errors import TrustError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.trial_messages import is_try
@@ -39,6 +40,11 @@ class ServedSync:
         mesh = self._mesh
 
         async def answer(peer: Peer, request: bytes) -> bytes:
+            if peer.chain.grants.expired(wall_clock()):
+                # An honest peer has a new chain by now, and shows it in the handshake of a new channel.
+                raise TrustError(
+                    "chain.expired", f"the chain of {peer.chain.name} expired while its channel lived"
+                )
             if is_try(request):
                 return await self._tried(peer, request)
             return await self._control.ask(
@@ -46,7 +52,7 @@ class ServedSync:
             )
 
         # It may have been revoked between its handshake and now.
-        mesh.charter.check_not_revoked(stream.peer.chain)
+        mesh.charter.check_stands(stream.peer.chain)
         with trio.CancelScope() as scope:
             self._open[stream] = scope
             try:

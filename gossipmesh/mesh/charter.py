@@ -40,6 +40,8 @@ from gossipmesh.policy.document import POLICY_LABEL, PolicyDocument, decode_docu
 
 MAX_HISTORY: Final = 32
 """Policy documents that are remembered, the highest versions; at most this many times 34 KiB."""
+MAX_PER_ORIGIN: Final = 8
+"""... of what was made of one token: a thief's would else push out what holds again once that is revoked."""
 MAX_REFUSED: Final = 32
 MALFORMED: Final = "policy.malformed"
 
@@ -62,7 +64,7 @@ class Charter:
         self._policies: dict[bytes, HeldPolicy] = {}
         self._refused: dict[bytes, str] = {}
         self._policy: HeldPolicy | None = None
-        self._conflict = False
+        self._conflict = self._claimed = False
         self._returning = Returning(check_policy)
         self.revocations: Final = Revocations()
         self._digest: bytes | None = None
@@ -117,6 +119,17 @@ class Charter:
         if entry is not None:
             raise TrustError("chain.revoked", f"{chain.name} is revoked ({entry})")
 
+    def check_stands(self, chain: VerifiedChain) -> None:
+        """Check once more a chain that a handshake proved a while ago.
+
+        Raises:
+            TrustError: ``chain.revoked``, or ``chain.root`` where the root that it hangs on was replaced.
+        """
+        self.check_not_revoked(chain)
+        # One that we have not heard of is news on its way to us: the handshake saw the bundle that names it.
+        if chain.root not in self._trust.roots and any(chain.root in each.roots for each in self._trust.path):
+            raise TrustError("chain.root", f"the root that the chain of {chain.name} hangs on was replaced")
+
     def kept(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]:
         """Give what is to be kept on disk: revocations, policy documents, and the body of the one to return to."""
         revocations = tuple(entry.raw for entry in self.revocations.entries)
@@ -143,8 +156,11 @@ class Charter:
     def take_untrusted(self, brought: Brought, *, wall: float) -> list[CharterChange]:
         """Take what a peer brought, each object by itself: a bad one does not spoil the others."""
         said = self.learn_bundles_untrusted(brought.bundles)
-        if brought.bundle_n == self._trust.n and brought.bundle_hash != self._trust.latest.hash:
-            text = f"two trust bundles number {brought.bundle_n} are in this mesh: one of its roots is used twice"
+        forked = brought.bundle_n == self._trust.n and brought.bundle_hash != self._trust.latest.hash
+        if forked and not self._claimed:
+            # Once: whoever says so may lie. What is proved has an alarm of its own.
+            self._claimed = True
+            text = f"a member says that it has another trust bundle number {brought.bundle_n}: a root is used twice?"
             said.append(Notice(Level.WARNING, "bundle.conflict", text))
         entry = partial(self.offer_revocation_untrusted, wall=wall)
         said += [each for raw in brought.revocations for each in _guarded(entry, raw)]
@@ -291,11 +307,17 @@ class Charter:
             said.append(Notice(Level.WARNING, "policy.conflict", text))
         self._policies[document.hash] = held
         said += self._settle()
-        if len(self._policies) > MAX_HISTORY:
-            # Only now: what the newest one returns to has been found, and stays.
-            lowest = min(self._policies.values(), key=lambda each: each.order)
-            del self._policies[lowest.document.hash]
+        # Only now: what the newest one returns to has been found, and stays.
+        origin = held.authorised.signer.origin
+        if not held.authorised.signer.is_root:
+            self._forget_lowest(MAX_PER_ORIGIN, lambda each: each.authorised.signer.origin == origin)
+        self._forget_lowest(MAX_HISTORY, lambda _: True)
         return said
+
+    def _forget_lowest(self, most: int, among: Callable[[HeldPolicy], bool]) -> None:
+        some = [held for held in self._policies.values() if among(held)]
+        if len(some) > most:
+            del self._policies[min(some, key=lambda each: each.order).document.hash]
 
     def _settle(self) -> list[CharterChange]:
         """Find out anew what is in force."""

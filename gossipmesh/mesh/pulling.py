@@ -166,7 +166,10 @@ class Pulling:
         member = self._membership.members.get(sender)
         if member is None or not digest or digest == self._digest:
             return []
-        self._peer(sender).heard = digest
+        peer = self._peer(sender)
+        peer.heard = digest
+        if peer.busy or now < peer.asked_at + peer.gap_s:
+            return []
         asked = sum(peer.busy and peer.heard == digest for peer in self._peers.values())
         if digest in self._past or asked >= MAX_PER_DIGEST:
             return []

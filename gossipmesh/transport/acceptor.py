@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
@@ -12,6 +13,10 @@ from gossipmesh.transport.counters import Count, count_nothing
 from gossipmesh.transport.hop import HopConnection, Serve
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import SecureStream
+
+MAX_AGE_S: Final = 3_900.0
+"""An hour, after which whoever dialled has a new channel made, and five minutes. Whoever does not, has to shake hands
+again all the same: its chain may have expired meanwhile."""
 
 
 class HopAcceptor:
@@ -57,11 +62,14 @@ class HopAcceptor:
         self._connections.add(connection)
         if self._draining:
             connection.go_away()
+        age = self._reactor.alarm(connection.go_away)
+        age.set(self._reactor.now + MAX_AGE_S)
         try:
             await connection.run()
             if connection.failure is not None:
                 self._count(connection.failure.code)
         finally:
+            age.drop()
             self._connections.discard(connection)
 
     def drain(self) -> None:

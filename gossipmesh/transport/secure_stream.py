@@ -44,6 +44,8 @@ class ChannelIdentity:
     entropy: Callable[[int], bytes]
     bundle_n: Callable[[], int] = lambda: 0
     """The number of our newest trust bundle."""
+    check: Callable[[Peer], None] = lambda _: None
+    """Raises TrustError where a peer that proved who it is does not count any more: it was revoked since."""
 
 
 class SecureStream:
@@ -69,6 +71,7 @@ class SecureStream:
     ) -> None:
         self._stream = stream
         self._peer: Peer | None = None
+        self._check = identity.check
         self._proved: Peer | None = None
         self._arrived: list[Record] = []
         self._ended = False
@@ -109,13 +112,15 @@ class SecureStream:
 
         Raises:
             ChannelClosed: ``channel.cut`` or ``channel.timeout``.
-            RemoteProtocolError: what the channel or ``authenticate`` raised; TrustError among them.
+            RemoteProtocolError: what the channel, ``authenticate`` or ``check`` raised; TrustError among them.
         """
         with trio.move_on_after(timeout_s):
             await self._flush()
             while self._peer is None:
                 self._keep(await self._receive())
                 await self._flush()
+            # Our last message may have waited for long: whoever was revoked meanwhile had no channel to be ended.
+            self._check(self._peer)
             return self._peer
         raise ChannelClosed("channel.timeout", f"no handshake within {timeout_s:g} s")
 

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from gossipmesh.channel.secure import SYNC
-from gossipmesh.errors import ConnectError, RemoteProtocolError
+from gossipmesh.errors import ConnectError, RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId, short_id
 from gossipmesh.transport.dial import dial
@@ -155,6 +155,12 @@ class SyncClient:
 
     async def _keep(self, stream: SecureStream, *, hold: bool) -> None:
         peer = stream.peer.id
+        try:
+            # It was not idle, so that close_where passed it by.
+            self._identity.check(stream.peer)
+        except TrustError:
+            stream.close()
+            return
         replaced = (self._kept.pop(peer, None), self._held.pop(peer, None))
         surplus = [each for each in replaced if each is not None]
         pool, most = (self._held, self._max_held) if hold else (self._kept, self._max_kept)

@@ -2,13 +2,15 @@
 
     python tests/bench/trust.py [--rounds N] [--identities N] [--flood SECONDS] [--per-s N] [--json FILE]
 
-Handshakes: both sides in this process, over sockets of loopback that are connected, each with a peer that nobody met
-before, so that its chain and record are verified; handshakes per CPU second of both sides together, streams and event
-loop included. Datagrams: 300 bytes, sealed and opened; the median round. Identities: a member shows a node's whole
-control plane so many chains of one stolen token, each with its record and all rightly signed, beside ten honest members
-of another token; what the process holds more, by the kernel's count. The flood: a mesh of four daemons as it comes, of
-which one gets junk from another process; suspicions are those in any honest member's log, and probes are answered if
-the victim's own go on. Authorization is measured by policy.py. Figures are CPU time, and medians.
+Handshakes: both sides in this process, a task for each, over sockets of loopback that are connected, each with a peer
+that nobody met before, so that its chain and record are verified; all of one X25519 key, as a daemon has one for a
+day. Handshakes per CPU second of both sides together, streams and event loop included: the median, and the best round
+of all, which says what it costs where other work of the machine gets in the way of the median. Datagrams: 300 bytes,
+sealed and opened; the median round. Identities: a member shows a node's whole control plane so many chains of one
+stolen token, each with its record and all rightly signed, beside ten honest members of another token; what the process
+holds more, by the kernel's count. The flood: a mesh of four daemons as it comes, of which one gets junk from another
+process; suspicions are those in any honest member's log, and probes are answered if the victim's own go on.
+Authorization is measured by policy.py. Figures are CPU time, and medians.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ from harness import Mesh, eventually, said  # noqa: E402
 
 WALL: Final = 1_700_000_000
 RNG: Final = Random(6)
+STATIC: Final = RNG.randbytes(32)
 ROOT, TRUST = members.ROOT, members.TRUST
 CAVEATS: Final = Caveats(WALL - 300, WALL + 86_400, services=("web*",))
 AT_ONCE: Final = 100
@@ -108,7 +111,7 @@ def newcomer(of: Token, name: str, dh_key: bytes) -> tuple[NodeId, bytes, bytes]
 
 def identity(of: Token, name: str) -> ChannelIdentity:
     """Give who a new member is, as its daemon would tell its channels."""
-    private = RNG.randbytes(32)
+    private = STATIC
     _, chain, record = newcomer(of, name, dh_public(private))
     return ChannelIdentity(
         mesh_id=TRUST.mesh_id,
@@ -127,14 +130,20 @@ async def _shake(ours: list[ChannelIdentity], theirs: list[ChannelIdentity]) -> 
     async with listener:
         for one, other in zip(ours, theirs, strict=True):
             pairs.append((await trio.open_tcp_stream(*address), one, await listener.accept(), other))
+
+    async def dial() -> None:
+        for here, one, _, _ in pairs:
+            await SecureStream(here, Role.INITIATOR, one).handshake()
+
+    async def accept() -> None:
+        for _, _, there, other in pairs:
+            await SecureStream(there, Role.RESPONDER, other).handshake()
+
     gc.collect()
     began = time.process_time()
-    for here, one, there, other in pairs:
-        client = SecureStream(here, Role.INITIATOR, one)
-        server = SecureStream(there, Role.RESPONDER, other)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.handshake)
-            nursery.start_soon(server.handshake)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial)
+        nursery.start_soon(accept)
     took = time.process_time() - began
     for here, _, there, _ in pairs:
         here.socket.close()
@@ -142,13 +151,14 @@ async def _shake(ours: list[ChannelIdentity], theirs: list[ChannelIdentity]) -> 
     return took
 
 
-def handshakes(rounds: int) -> Row:
+def handshakes(rounds: int) -> Iterator[Row]:
     of = token()
     rates = []
-    for _ in range(rounds):
+    for _ in range(rounds * 3):
         ours, theirs = ([identity(of, f"web-{n}") for n in range(HANDSHAKES)] for _ in range(2))
         rates.append(HANDSHAKES / trio.run(_shake, ours, theirs))
-    return Row("handshakes, both sides, unknown peers", 800, statistics.median(rates), "/s", least=True)
+    yield Row("handshakes, both sides, unknown peers", 800, statistics.median(rates), "/s", least=True)
+    yield Row("... in the best round", None, max(rates), "/s", least=True)
 
 
 # --- datagrams
@@ -280,7 +290,7 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=55_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = [handshakes(options.rounds), *datagrams(options.rounds)]
+    rows = [*handshakes(options.rounds), *datagrams(options.rounds)]
     if options.flood:
         rows += flood(options.flood, options.per_s)
     if options.identities:

@@ -14,9 +14,8 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
-from attrs import frozen
-
-from fuzzing import fuzz, relay
+from decoders_too import MORE
+from fuzzing import Decoder, fuzz, relay
 from gossipmesh import wire
 from gossipmesh.channel import hop_frames, hop_messages, hop_whole
 from gossipmesh.channel.datagram import Hint, encode_hint, peek_header_untrusted
@@ -41,21 +40,6 @@ Decode = Callable[[bytes], Any]
 MESH: Final = bytes(range(32))
 BOTH: Final = 8
 """Pieces that a record of frames is cut into, at most: a channel lives through more than one."""
-
-
-@frozen
-class Decoder:
-    """One decoder.
-
-    Args:
-        decode: what is tried.
-        encode: gives what ``decode`` gave as bytes again; None where nothing encodes it.
-        exact: whether those are the very bytes that came, and not only some that mean the same.
-    """
-
-    decode: Decode
-    encode: Callable[[Any], bytes] | None = None
-    exact: bool = False
 
 
 def _raw(value: Any) -> bytes:
@@ -217,6 +201,7 @@ DECODERS: Final[Mapping[bytes, Decoder]] = {
     b"x": Decoder(_mux(Role.RESPONDER, compact=True)),
     b"y": Decoder(_trace),
     b"z": Decoder(_cookie),
+    **MORE,
 }
 """By the byte that chooses one."""
 _KEYS: Final = tuple(DECODERS)

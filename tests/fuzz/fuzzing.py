@@ -1,11 +1,13 @@
-"""What the fuzz targets have in common: the fuzzer, its limits, and the one error that is allowed."""
+"""What the fuzz targets have in common: the fuzzer, its limits, a decoder, and the one error that is allowed."""
 
 from __future__ import annotations
 
 import resource
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
+
+from attrs import frozen
 
 from gossipmesh.errors import RemoteProtocolError
 
@@ -13,6 +15,21 @@ ADDRESS_SPACE: Final = 4 * 1024**3
 """Bytes that a fuzzer's whole process may map, its instrumentation included."""
 LIMITS: Final = ("-timeout=2", "-malloc_limit_mb=64", "-rss_limit_mb=1024")
 """For one input: seconds, and the largest single piece of memory; for the process: what it may hold."""
+
+
+@frozen
+class Decoder:
+    """One decoder.
+
+    Args:
+        decode: what is tried.
+        encode: gives what ``decode`` gave as bytes again; None where nothing encodes it.
+        exact: whether those are the very bytes that came, and not only some that mean the same.
+    """
+
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes] | None = None
+    exact: bool = False
 
 
 def relay(call: Callable[[], object], *, code: str) -> None:

@@ -6,6 +6,7 @@ handshake of the same two, recorded before, had at that place. What must hold, w
 
 - nobody is taken for anybody else, and no side is told of a peer before what it heard of it was true to the byte;
 - what a side receives is a beginning of what the other side sent, and nothing of it is readable on the way;
+- Alice, who slept through a replacement of roots, has heard of it by then, whoever would have her not hear;
 - whoever was lied to fails, and its every later call fails with the same code;
 - nothing but RemoteProtocolError comes out.
 
@@ -22,13 +23,20 @@ from typing import Any, Final, NoReturn
 from attrs import define, field
 
 from fuzzing import fuzz, relay
+from gossipmesh import wire
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP, Ended, HandshakeDone, Record, SecureChannel
 from gossipmesh.crypto import blake2b, dh_public
 from gossipmesh.errors import RemoteProtocolError, TrustError
-from gossipmesh.identity.bundle import TrustStore, new_bundle
+from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import Caveats, chain_hash, join_chain
-from gossipmesh.identity.credentials import Peer, encode_credentials, verify_credentials_untrusted
+from gossipmesh.identity.credentials import (
+    Peer,
+    decode_hello_untrusted,
+    encode_credentials,
+    encode_hello,
+    verify_credentials_untrusted,
+)
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import sign_record
 from gossipmesh.identity.token import new_token
@@ -38,6 +46,11 @@ WALL: Final = 1_700_000_000
 ROOT: Final = NodeKey.from_seed(b"r" * 32)
 KEYS: Final = {name: NodeKey.from_seed(blake2b(name.encode(), 32)) for name in ("alice", "bob")}
 TRUST: Final = TrustStore(new_bundle([ROOT.id], default_allow=True))
+AWAKE: Final = TrustStore(
+    TRUST.path[0],
+    [successor(TRUST.path[0], [ROOT.id, NodeKey.from_seed(b"s" * 32).id], ROOT.seed).raw],
+)
+"""What Bob knows; Alice knows :data:`TRUST`."""
 SAID: Final = b"what only the other side may read"
 MAX_STEPS: Final = 64
 
@@ -69,22 +82,35 @@ def static(name: str) -> bytes:
     return blake2b(b"static " + name.encode(), 32)
 
 
-def channel(name: str, session: int) -> SecureChannel[Peer]:
+def shown_by_bob(hello: bytes) -> bytes:
+    """Give what Bob shows to whoever said that: what the other side lacks is in it."""
+    credentials = wire.unpack_untrusted(shown("bob"), code="fuzz.malformed")
+    assert isinstance(credentials, list)
+    _, chain, record, *_ = credentials
+    lacking = AWAKE.after(decode_hello_untrusted(hello))
+    return encode_credentials(AWAKE.n, chain, record, wall=WALL, newest=AWAKE.latest.hash, lacking=lacking)
+
+
+def channel(name: str, session: int, learnt: list[bytes]) -> SecureChannel[Peer]:
     """Give one side of a handshake: Alice's, who dials Bob, or Bob's, who lets any member in."""
+    alice = name == "alice"
 
     def authenticate(credentials: bytes, remote_static: bytes) -> Peer:
-        peer = verify_credentials_untrusted(credentials, remote_static, TRUST, wall=WALL)
-        if name == "alice" and peer.id != KEYS["bob"].id:
+        peer = verify_credentials_untrusted(
+            credentials, remote_static, TRUST if alice else AWAKE, wall=WALL, learn=learnt.extend
+        )
+        if alice and peer.id != KEYS["bob"].id:
             raise TrustError("channel.identity", "somebody else answered")
         return peer
 
     return SecureChannel(
-        Role.INITIATOR if name == "alice" else Role.RESPONDER,
+        Role.INITIATOR if alice else Role.RESPONDER,
         mesh_id=TRUST.mesh_id,
         static_private=static(name),
         ephemeral_private=blake2b(b"ephemeral %d " % session + name.encode(), 32),
-        credentials=shown(name),
+        credentials=shown(name) if alice else shown_by_bob,
         authenticate=authenticate,
+        hello=encode_hello(TRUST.n) if alice else b"",
     )
 
 
@@ -111,11 +137,12 @@ class Side:
     heard: bytearray = field(factory=bytearray)
     events: list[Any] = field(factory=list)
     records: list[bytes] = field(factory=list)
+    learnt: list[bytes] = field(factory=list)
     failed: str = ""
     machine: SecureChannel[Peer] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.machine = channel(self.name, self.session)
+        self.machine = channel(self.name, self.session, self.learnt)
 
     def speak(self) -> None:
         """Send what is due; once the other side is known, a record each time."""
@@ -202,6 +229,8 @@ def _judge(speaker: Side, listener: Side) -> None:
             case HandshakeDone(peer):
                 assert number == 0
                 assert peer.id == KEYS[speaker.name].id, "taken for somebody else"
+                news = list(AWAKE.after(0)) if listener.name == "alice" else []
+                assert listener.learnt == news, "not told of the newest roots"
                 for one, other in ((speaker, listener), (listener, speaker)):
                     # Alice is told after message 2, when Bob has heard only her first.
                     size = _handshake_bytes(one, 2 if listener.name == "bob" else 1)

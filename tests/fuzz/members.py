@@ -3,9 +3,9 @@
 The input is a row of pieces: a byte that says what it is, a length of two bytes, and as many bytes. Mallory is a member
 with a chain of her own, so what she seals, opens, and what she signs, verifies. Carol is a member too, and honest; she
 says nothing. What Alice must not do, whatever she hears: raise anything, believe of Carol what Carol did not sign,
-declare her dead, answer a stranger with more bytes than it sent, send to an address that no record names, or make more
-of one input than a bounded number of outputs. Time passes only where the input says so, and by less than it takes to
-conclude anything from silence.
+declare her dead or revoked, take a policy, answer a stranger with more bytes than it sent, send to an
+address that no record names, or make more of one input than a bounded number of outputs. Time passes only where the
+input says so, and by less than it takes to conclude anything from silence.
 
     members.py [CORPUS ...] [-max_total_time=SECONDS ...]
 """
@@ -22,6 +22,7 @@ from gossipmesh import wire
 from gossipmesh.channel.datagram import MAX_DATAGRAM
 from gossipmesh.crypto import blake2b
 from gossipmesh.identity.accusation import ACCUSATION_LABEL
+from gossipmesh.identity.authority import Authority, sign_as_authority
 from gossipmesh.identity.block import BLOCK_LABEL
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import Caveats, VerifiedChain, join_chain, verify_chain_untrusted
@@ -29,11 +30,13 @@ from gossipmesh.identity.checks import CHECKS, Checks
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import RECORD_LABEL
+from gossipmesh.identity.revocation import REVOCATION_LABEL
 from gossipmesh.identity.signed import seal
 from gossipmesh.identity.token import new_token
 from gossipmesh.membership.messages import (
     AccusationNews,
     ChainNews,
+    CharterNews,
     Nack,
     Ping,
     PingRequest,
@@ -41,11 +44,13 @@ from gossipmesh.membership.messages import (
     encode_messages,
 )
 from gossipmesh.mesh import exchanges
+from gossipmesh.mesh.charter_messages import Brought, Holding, encode_brought, encode_holding
 from gossipmesh.mesh.exchanges import Kind
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Exchange, Output, SendDatagram
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import Address, MemberState, NodeId, Service
+from gossipmesh.policy.document import POLICY_LABEL, new_document
 from gossipmesh.registry import sync_messages
 from gossipmesh.registry.sync import ChainLearned, RecordLearned
 
@@ -68,6 +73,12 @@ def chain(name: str) -> VerifiedChain:
     caveats = Caveats(int(WALL) - 300, int(WALL) + 86_400, b"token-id", services=("web*",))
     token = new_token(TRUST.path[0], ROOT.seed, caveats, Random(1).randbytes)
     return verify_chain_untrusted(join_chain(token, KEYS[name].seed, name), TRUST, wall=WALL)
+
+
+@cache
+def mallory() -> Authority:
+    """Give what she would sign for the mesh with, if she might."""
+    return Authority(KEYS["mallory"].seed, chain("mallory").raw)
 
 
 def node(name: str, *known: Mesh, checks: Checks = CHECKS) -> Mesh:
@@ -96,9 +107,11 @@ class Stage:
 
     Args:
         checks: what she verifies with; the tests that show what these checks are for hand in others.
+        signer: with whose word she is shown revocations and policies: Mallory's, who may sign none.
     """
 
-    def __init__(self, checks: Checks = CHECKS) -> None:
+    def __init__(self, checks: Checks = CHECKS, signer: Authority | None = None) -> None:
+        self._signer = signer or mallory()
         self.carol = node("carol")
         self.mallory = node("mallory", self.carol)
         self.alice = node("alice", self.carol, self.mallory, checks=checks)
@@ -115,7 +128,7 @@ class Stage:
     def take(self, kind: int, payload: bytes) -> None:
         """Let Alice hear one piece, and judge what she makes of it."""
         outputs: Sequence[Output] = ()
-        match kind % 8:
+        match kind % 10:
             case 0:
                 outputs = self._seal(payload)
             case 1:
@@ -138,6 +151,14 @@ class Stage:
                 raw = seal(BLOCK_LABEL, TRUST.mesh_id, payload, KEYS["mallory"].seed).raw
                 blocks = [chain("mallory").raw, raw]
                 outputs = self._news(ChainNews, wire.pack(blocks))
+            case 8:
+                raw = sign_as_authority(REVOCATION_LABEL, payload, self._signer, TRUST.mesh_id)
+                outputs = (
+                    self._seal(encode_messages([CharterNews(bytes(8), raw)])) if len(raw) <= 1_100 else ()
+                )
+            case 9:
+                raw = sign_as_authority(POLICY_LABEL, payload, self._signer, TRUST.mesh_id)
+                outputs = self._bring(raw)
             case 7 if self.now < MAX_PASSED_S:
                 self.now += STEP_S
                 outputs = self.alice.handle_timer(now=self.now, wall=WALL)
@@ -151,6 +172,21 @@ class Stage:
 
     def _hear(self, datagram: bytes, source: Address) -> list[Output]:
         return self.alice.receive_datagram_untrusted(datagram, source, now=self.now, wall=WALL)
+
+    def _bring(self, policy: bytes) -> Sequence[Output]:
+        """Let Alice hear a digest, and answer her when she asks."""
+        asked = [
+            each
+            for each in self._seal(encode_messages([CharterNews(blake2b(policy, 8))]))
+            if isinstance(each, Exchange)
+        ]
+        outputs: list[Output] = [*asked]
+        for each in asked:
+            brought = Brought(False, 0, TRUST.latest.hash, 9, bytes(32), policy=policy)
+            outputs += self.alice.receive_answer_untrusted(
+                each.number, self.peer, encode_brought(brought), now=self.now, wall=WALL
+            )
+        return outputs
 
     def _news(self, news: Callable[[bytes], Any], raw: bytes) -> Sequence[Output]:
         return self._seal(encode_messages([news(raw)])) if len(raw) <= 1_100 else ()
@@ -174,6 +210,8 @@ class Stage:
                     self.open = [*self.open, output][-8:]
                 case _:
                     pass
+        charter = self.alice.charter
+        assert (charter.policy, len(charter.revocations)) == (None, 0), "taken from who may sign nothing"
         carol = self.alice.members.get(self.carol.id)
         assert carol is not None, "an honest member is forgotten"
         assert carol.record.signed.raw == self.true_of_carol, "believed what she did not sign"
@@ -253,6 +291,12 @@ def examples() -> Iterator[tuple[str, bytes]]:
         piece(5, wire.pack([1, mallory.id, carol.id, *carol.own.version, int(WALL)]))
         + piece(5, wire.pack([1, mallory.id, alice.id, *alice.own.version, int(WALL)])),
     )
+    word = wire.pack([1, 1, carol.id, b"", int(WALL), int(WALL) + 99, [], 0])
+    yield "revocation", piece(8, word) + piece(7)
+    document = new_document(9, 'default = "deny"\n', signed_at=int(WALL))
+    yield "policy", piece(9, document.body) + piece(7)
+    holding = Holding(3, 7, bytes(32), False, (bytes(32),), frozenset({bytes(17)}))
+    yield "charter", piece(1, encode_holding(holding)) + piece(0, encode_messages([CharterNews(bytes(8))]))
     body = wire.pack([1, 2, carol.id, b"carol", int(WALL), int(WALL) + 99, [], [], [], [], [], []])
     yield "chain", piece(6, body)
 

@@ -2,7 +2,8 @@
 
 A fuzzer that flips bits never gets past a signature. So the input holds bodies, and this file signs them as a token's
 holder, a root or a member would who writes whatever it likes. What must hold then is what a signature cannot give:
-later blocks only narrow, a record proves nothing beyond its chain, a path of bundles only grows, and nothing but
+later blocks only narrow, a record proves nothing beyond its chain, a path of bundles only grows, a charter holds what
+its signers may say, versions of it only rise, and nothing but
 RemoteProtocolError comes out. The first byte says which kind of object the rest is for.
 
     proofs.py [CORPUS ...] [-max_total_time=SECONDS ...]
@@ -15,11 +16,15 @@ from functools import cache
 from random import Random
 from typing import Final, NoReturn
 
+import msgpack
+
 from fuzzing import fuzz
 from gossipmesh import wire
+from gossipmesh.config.policy_text import read_policy
 from gossipmesh.crypto import blake2b, signing_public
-from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.errors import ConfigError, RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import ACCUSATION_LABEL, verify_accusation_untrusted
+from gossipmesh.identity.authority import Authority, sign_as_authority
 from gossipmesh.identity.block import (
     BLOCK_LABEL,
     FIRST_LINK,
@@ -40,9 +45,12 @@ from gossipmesh.identity.chain import (
 from gossipmesh.identity.credentials import verify_credentials_untrusted
 from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.record import RECORD_LABEL, refused_services, sign_record, verify_record_untrusted
+from gossipmesh.identity.revocation import REVOCATION_LABEL
 from gossipmesh.identity.signed import SKEW_S, seal
 from gossipmesh.identity.token import new_token
+from gossipmesh.mesh.charter import Charter
 from gossipmesh.model import Address
+from gossipmesh.policy.document import POLICY_LABEL, Stage, new_document
 
 WALL: Final = 1_700_000_000
 DH: Final = b"d" * 32
@@ -95,6 +103,8 @@ def run(data: bytes) -> str:
                 )
                 assert accusation.accuser == signing_public(SEEDS[4]) != accusation.subject
                 assert abs(accusation.issued_at - WALL) <= 600 + SKEW_S
+            case b"o":
+                _objects(list(pieces(data[1:])))
             case _:
                 _credentials(list(pieces(data[1:])))
     except RemoteProtocolError as error:
@@ -165,11 +175,92 @@ def _credentials(parts: list[bytes]) -> None:
     """Show a record of our own making, with a chain and a rest of anybody's."""
     body, chain, rest = [*parts, b"", b"", b""][:3]
     raw = seal(RECORD_LABEL, MESH, body, SEEDS[4]).raw
-    payload = b"\x95" + wire.pack(0) + wire.pack(chain or member().raw) + wire.pack(raw) + rest
-    peer = verify_credentials_untrusted(payload, DH, TrustStore(BUNDLE), wall=WALL)
+    payload = (
+        bytes([0x90 + 3 + _elements(rest)])
+        + wire.pack(0)
+        + wire.pack(chain or member().raw)
+        + wire.pack(raw)
+        + rest
+    )
+    trust, learnt = TrustStore(BUNDLE), list[bytes]()
+    try:
+        peer = verify_credentials_untrusted(payload, DH, trust, wall=WALL, learn=learnt.extend)
+    finally:
+        # Whoever shows bundles changes nothing by it; those that are handed out follow ours, each signed.
+        assert trust.path == (BUNDLE,)
+        assert TrustStore(BUNDLE, learnt).n == len(learnt)
     assert peer.id == member().id == peer.record.id
     assert peer.record.dh_key == DH
     assert peer.record.chain_hash == peer.chain.hash == chain_hash(peer.chain.raw)
+
+
+@cache
+def authorities() -> tuple[Authority, ...]:
+    """Give a root, a token that may sign all, one that may only revoke, inside of names, and one that may neither."""
+    caveats = (
+        Caveats(WALL - 300, WALL + 86_400, b"wide----", caps=frozenset(Capability)),
+        Caveats(WALL - 300, WALL + 86_400, b"narrow--", names=("db-*",), caps=frozenset({Capability.REVOKE})),
+        Caveats(WALL - 300, WALL + 86_400, b"plain---", caps=frozenset({Capability.JOIN})),
+    )
+    tokens = (new_token(BUNDLE, SEEDS[0], each, Random(8).randbytes) for each in caveats)
+    return (Authority(SEEDS[0]), *map(Authority.of_token, tokens))
+
+
+def _objects(parts: list[bytes], signers: tuple[Authority, ...] | None = None) -> None:
+    """Show a charter objects that one of four signed, and see that it holds what they may say and nothing else."""
+    charter, made = Charter(TrustStore(BUNDLE), read_policy), 0
+    for part in parts[:12]:
+        who, kind, body = part[:1] or b"\0", part[1:2], part[2:]
+        number = who[0] % len(authorities())
+        authority = (signers or authorities())[number]
+        label, name = (POLICY_LABEL, "policy") if kind == b"p" else (REVOCATION_LABEL, "revocation")
+        before, version = charter.kept(), _version(charter)
+        try:
+            charter.offer_untrusted(name, sign_as_authority(label, body, authority, MESH), wall=WALL)
+        except (RemoteProtocolError, ConfigError) as error:
+            assert "\n" not in str(error), "an error of more than one line"
+            assert charter.kept() == before, "refused, and yet it changed something"
+            continue
+        made += 1
+        assert number != 3, "taken from who may sign nothing"
+        assert name == "revocation" or number != 2, "a policy of who may only revoke"
+        assert _version(charter) >= version or name == "revocation", "a version that went back"
+    narrow = authorities()[2].seed
+    found = charter.revocations.find(member())
+    assert found is None or found.signer.key != signing_public(narrow), (
+        "a revocation beyond its signer's names"
+    )
+    held = charter.policy
+    assert held is None or charter.revocations.find(held.authorised.signer) is None
+    again = Charter(TrustStore(BUNDLE), read_policy)
+    again.restore(*charter.kept(), wall=WALL)
+    assert again.digest == charter.digest, "another charter after a restart"
+    if not made:
+        raise TrustError("fuzz.refused", "nothing of it was taken")
+
+
+def _version(charter: Charter) -> int:
+    return 0 if charter.policy is None else charter.policy.document.version
+
+
+def _shown(record: bytes, *bundles: bytes) -> bytes:
+    """Give the pieces of credentials that show bundles."""
+    rest = wire.pack(WALL) + wire.pack(1) + wire.pack(bytes(16)) + wire.pack([*bundles])
+    return b"".join((joined(record, b""), joined(rest), b""))
+
+
+def _elements(rest: bytes) -> int:
+    """Count what ``rest`` holds, at most twelve, so that the array's head is right for it."""
+    unpacker = msgpack.Unpacker(max_buffer_size=4_096, strict_map_key=False)
+    unpacker.feed(rest)
+    count = 0
+    try:
+        while count < 12:
+            unpacker.skip()
+            count += 1
+    except (ValueError, msgpack.UnpackException):
+        pass
+    return max(count, 1)
 
 
 def examples() -> Iterator[tuple[str, bytes]]:
@@ -211,6 +302,16 @@ def examples() -> Iterator[tuple[str, bytes]]:
     second = successor(BUNDLE, [keys[0], keys[1]], SEEDS[0])
     third = successor(second, [keys[1]], SEEDS[0], mesh_id=MESH)
     yield "bundles", b"b" + joined(second.signed.body, third.signed.body)
+    yield "bundles-shown", b"w" + _shown(record, second.raw)
+    word = wire.pack([1, 1, member().id, b"stolen", WALL, WALL + 99, [], 0])
+    document = new_document(1, 'default = "deny"\n', signed_at=WALL)
+    stages = (Stage(100, 60), Stage(500, 60))
+    after = new_document(2, 'default = "allow"\n', signed_at=WALL, stages=stages, return_to=document.hash)
+    of_token = wire.pack([1, 2, b"wide----", b"", WALL, WALL + 99, [keys[4]], 1])
+    yield (
+        "objects",
+        b"o" + joined(b"\0p" + document.body, b"\1p" + after.body, b"\2r" + word, b"\0r" + of_token),
+    )
     yield "accusation", b"a" + wire.pack([1, keys[4], keys[3], 1, 0, WALL])
 
 

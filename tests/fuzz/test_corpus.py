@@ -18,7 +18,10 @@ import members
 import proofs
 from gossipmesh import wire
 from gossipmesh.channel.secure import HandshakeDone, Record
+from gossipmesh.errors import TrustError
+from gossipmesh.identity.authority import Authority
 from gossipmesh.identity.checks import Checks
+from gossipmesh.policy.document import new_document
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 TARGETS: Final[dict[str, tuple[Callable[[bytes], str], int]]] = {
@@ -116,3 +119,24 @@ def test_the_members_target_notices_a_node_that_verifies_no_signature() -> None:
     with pytest.raises(AssertionError, match="did not sign"):
         stage.take(4, body)
     members.Stage().take(4, body)
+
+
+@pytest.mark.parametrize("name", ["policy", "revocation"])
+def test_the_members_target_notices_a_node_that_takes_what_its_signer_may_not_sign(name: str) -> None:
+    said = dict(members.examples())[name]
+    members.run(said)
+    # The same words, by a key that may say them.
+    stage = members.Stage(signer=Authority(members.ROOT.seed))
+    with pytest.raises(AssertionError, match=r"may sign nothing|sent where no record says"):
+        for kind, payload in members.pieces(said):
+            stage.take(kind, payload)
+
+
+def test_the_proofs_target_notices_a_charter_that_looks_at_no_signer() -> None:
+    document = new_document(1, 'default = "deny"', signed_at=1)
+    of_root = (proofs.authorities()[0],) * 4
+    for number, match in ((b"\2", "may only revoke"), (b"\3", "may sign nothing")):
+        with pytest.raises(AssertionError, match=match):
+            proofs._objects([number + b"p" + document.body], of_root)
+        with pytest.raises(TrustError, match="nothing of it"):
+            proofs._objects([number + b"p" + document.body])

@@ -6,12 +6,13 @@ from types import ModuleType
 
 import pytest
 import trio
+import trio.testing
 
 from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.channel.noise import Role
 from gossipmesh.model import NodeId
-from gossipmesh.transport.acceptor import HopAcceptor
+from gossipmesh.transport.acceptor import MAX_AGE_S, HopAcceptor
 from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.reactor import Reactor
@@ -77,3 +78,22 @@ async def test_a_channel_that_breaks_is_counted_by_what_was_wrong_with_it(
         ours.close()
         await acceptor.serve_channel(theirs)
     assert counters.values == {"channel.truncated": 1}
+
+
+async def test_a_channel_of_an_hour_takes_no_more_requests_though_whoever_dialled_would_send_them(
+    hops: ModuleType, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    """Its peer's chain was looked at when it shook hands, and may have expired since."""
+    async with hops.reactor() as reactor:
+        acceptor = HopAcceptor(reactor, hops.serving(nursery, hops.never))
+        old = await open_channel(hops, nursery, reactor, acceptor, b"web")
+        mock_clock.jump(MAX_AGE_S - 1)
+        await hops.settled()
+        talk = hops.ask(old, GET)
+        await hops.settled()
+        mock_clock.jump(2)
+        await hops.settled()
+        with pytest.raises(StreamLimit):
+            hops.ask(old, GET)
+        assert acceptor.open_streams == 1
+        talk.stream.reset("DC")

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
+from attrs import evolve
 
 from gossipmesh import crypto
 from gossipmesh.channel.noise import Role
-from gossipmesh.errors import ConnectError, RemoteProtocolError
+from gossipmesh.errors import ConnectError, RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.addresses import from_sockaddr
@@ -100,3 +101,23 @@ async def test_a_seed_is_whoever_answers_there() -> None:
         stream = await dial(WEB, (seed,), expected=None, timeout_s=5)
         assert stream.peer.id == ORDERS
         await stream.finish()
+
+
+async def test_who_was_revoked_while_its_handshake_was_under_way_gets_no_channel() -> None:
+    """The revocation ended what there was. This channel was not there yet, and waiting requests would go out on it."""
+    revoked: list[str] = []
+
+    def authenticate(credentials: bytes, static: bytes, expected: NodeId | None) -> Peer:
+        revoked.append("meanwhile")
+        return WEB.authenticate(credentials, static, expected)
+
+    def check(peer: Peer) -> None:
+        if revoked:
+            raise TrustError("chain.revoked", f"{peer.id!r} is revoked")
+
+    async with listening(answering=True) as good:
+        with pytest.raises(ConnectError) as caught:
+            await dial(
+                evolve(WEB, authenticate=authenticate, check=check), (good,), expected=ORDERS, timeout_s=5.0
+            )
+    assert caught.value.code == "chain.revoked"

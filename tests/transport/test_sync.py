@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from gossipmesh import crypto
 from gossipmesh.channel.secure import HOP, MAX_RECORD_BODY, SYNC
-from gossipmesh.errors import ConnectError, LocalProtocolError, RemoteProtocolError
+from gossipmesh.errors import ConnectError, LocalProtocolError, RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.counters import Counters
@@ -202,3 +203,18 @@ async def test_a_channel_that_is_not_used_is_ended(mock_clock: trio.testing.Mock
         assert (await client.exchange(node.node, b"2"))[1] == node.node + b"2"
         assert len(node.channels) == 2
         assert node.counters.values == {}
+
+
+async def test_a_channel_to_somebody_who_was_revoked_during_an_exchange_is_not_kept() -> None:
+    async with running() as (client, [node]):
+
+        def check(peer: Peer) -> None:
+            if node.most_at_once:
+                raise TrustError("chain.revoked", f"{peer.id!r} is revoked")
+
+        client._identity = evolve(client._identity, check=check)
+        assert (await client.exchange(node.node, b"x"))[1] == node.node + b"x"
+        assert client.kept == ()
+        with pytest.raises(ConnectError) as caught:
+            await client.exchange(node.node, b"x")
+        assert caught.value.code == "chain.revoked"
