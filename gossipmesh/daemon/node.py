@@ -251,6 +251,8 @@ class Node:
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
             bundle_n=lambda: trust.n,
+            old_peers=lambda: self._config.node.old_peers,
+            is_old=lambda node: (member := mesh.members.get(node)) is not None and not member.record.enforces,
         )
 
     async def _start_dns(self, proxy: Address) -> None:
