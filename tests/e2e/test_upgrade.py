@@ -29,7 +29,7 @@ to = ["hello", "legacy"]
 
 @frozen
 class Mixed:
-    """Two nodes of hello, one that only asks, and one that offers legacy and stays as it is: all of release 0.1.0."""
+    """Two nodes of hello, one that only asks, and one of release 0.1.0 that offers legacy and stays as it is."""
 
     mesh: Mesh
     root: Path
@@ -94,23 +94,22 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return old_release(tmp_path_factory.mktemp("old"))
 
 
-@pytest.fixture
-def mixed(release: Path, tmp_path: Path) -> Iterator[Mixed]:
-    root = tmp_path / "root"
+def started(release: Path, root: Path, *, old: tuple[str, ...]) -> Iterator[Mixed]:
+    """Start all four, those in ``old`` of the old release, and wait until they agree; stays is everybody's seed."""
     mesh = Mesh(said("init", str(root)))
     apps = {name: WebApp(name) for name in ("hello-1", "hello-2", "stays")}
     offered = {"hello-1": "hello", "hello-2": "hello", "stays": "legacy"}
     seed: Node | None = None
     try:
-        for name in ("hello-1", "hello-2", "client", "stays"):
+        for name in ("stays", "hello-1", "hello-2", "client"):
             services = {offered[name]: apps[name].port} if name in apps else {}
             # A port of its own, as in earnest: whoever restarts is found where it was.
             bind = ("--bind", f"127.0.0.1:{unused_port()}")
             node = mesh.node(name, *bind, join=seed, services=services)
-            run_old(node, release)
-            seed = seed or node.start().ready()
-            if node is not seed:
-                node.start()
+            if name in old:
+                run_old(node, release)
+            node.start()
+            seed = seed or node.ready()
         found = Mixed(mesh, root, release, apps, {node.name: node for node in mesh.nodes})
         found.all_agree()
         yield found
@@ -121,23 +120,39 @@ def mixed(release: Path, tmp_path: Path) -> Iterator[Mixed]:
             app.close()
 
 
-def test_a_mesh_is_upgraded_node_by_node_and_one_node_back_again_and_no_get_fails(mixed: Mixed) -> None:
-    throughout = mixed.load("stays", "http://hello/")
-    asking = [mixed.load("client", "http://hello/"), mixed.load("client", "http://legacy/")]
-    mixed.restart("hello-1")
-    mixed.restart("hello-2")
+@pytest.fixture
+def old_mesh(release: Path, tmp_path: Path) -> Iterator[Mixed]:
+    yield from started(release, tmp_path / "root", old=("stays", "hello-1", "hello-2", "client"))
+
+
+@pytest.fixture
+def mixed(release: Path, tmp_path: Path) -> Iterator[Mixed]:
+    yield from started(release, tmp_path / "root", old=("stays",))
+
+
+def test_a_mesh_is_upgraded_node_by_node_and_one_node_back_again_and_no_get_fails(old_mesh: Mixed) -> None:
+    throughout = old_mesh.load("stays", "http://hello/")
+    asking = [old_mesh.load("client", "http://hello/"), old_mesh.load("client", "http://legacy/")]
+    old_mesh.restart("hello-1")
+    old_mesh.restart("hello-2")
     unharmed(asking[0], "hello-1", "hello-2")
     unharmed(asking[1], "stays")
 
     # Its own app's requests would fail while it is not there, as with any proxy that is restarted.
-    client = mixed.restart("client")
-    asking = [mixed.load("client", "http://hello/"), mixed.load("client", "http://legacy/")]
+    client = old_mesh.restart("client")
+    asking = [old_mesh.load("client", "http://hello/"), old_mesh.load("client", "http://legacy/")]
     entries = {each["name"]: each["enforces"] for each in client.ask("members")["members"]}
     assert entries == {"hello-1": True, "hello-2": True, "client": True, "stays": False}
 
-    # Back, with the state that the new release has left, and forward again.
-    mixed.restart("hello-2", old=True)
-    mixed.restart("hello-2")
+    # Back, with the state that the new release has left: what the old one does not know it leaves alone.
+    allow_all = str(old_mesh.mesh.write("policy.toml", 'default = "allow"\n'))
+    assert client.command("policy", "apply", allow_all, "--root", str(old_mesh.root)).returncode == 0
+    hello = old_mesh.restart("hello-2", old=True)
+    assert {each["name"] for each in client.ask("members")["members"] if not each["enforces"]} == {
+        "hello-2",
+        "stays",
+    }
+    assert ((hello.state / "version").read_text(), (hello.state / "charter").exists()) == ("1\n", True)
     seen = len(asking[0].answers)
     eventually(lambda: len(asking[0].answers) > seen + 20)
     unharmed(asking[0], "hello-1", "hello-2")
@@ -146,8 +161,6 @@ def test_a_mesh_is_upgraded_node_by_node_and_one_node_back_again_and_no_get_fail
 
 
 def test_what_an_old_member_does_not_enforce_is_said_and_harms_nobody(mixed: Mixed) -> None:
-    for name in ("hello-1", "hello-2", "client"):
-        mixed.restart(name)
     client, stays = mixed.nodes["client"], mixed.nodes["stays"]
     policy = str(mixed.mesh.write("policy.toml", DENY_ALL))
     done = client.command("policy", "apply", policy, "--root", str(mixed.root), "--json")
