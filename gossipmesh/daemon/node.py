@@ -27,6 +27,7 @@ from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
 from gossipmesh.daemon.enrol import Enrolment
 from gossipmesh.daemon.hello import hello
+from gossipmesh.daemon.mixed import OldPeers
 from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
@@ -231,6 +232,7 @@ class Node:
 
     def _channel_identity(self) -> ChannelIdentity:
         mesh, trust = self._mesh, self._enrolment.trust
+        old = OldPeers(mesh, lambda: self._reloading.loaded.config.node.old_peers)
 
         def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
             try:
@@ -251,8 +253,9 @@ class Node:
             static_private=lambda: mesh.static_private,
             entropy=os.urandom,
             bundle_n=lambda: trust.n,
-            old_peers=lambda: self._config.node.old_peers,
-            is_old=lambda node: (member := mesh.members.get(node)) is not None and not member.record.enforces,
+            tries_old=old.tries,
+            is_old=old.is_old,
+            answers_bare=old.answers,
         )
 
     async def _start_dns(self, proxy: Address) -> None:

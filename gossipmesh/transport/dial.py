@@ -67,11 +67,11 @@ async def dial(
 
 
 async def _dial_one(identity: ChannelIdentity, address: Address, expected: NodeId | None) -> SecureStream:
-    old = identity.old_peers() and expected is not None and identity.is_old(expected)
+    old = identity.tries_old() and expected is not None and identity.is_old(expected)
     try:
         return await _shake(identity, address, expected, bare=old)
     except RemoteProtocolError as error:
-        if error.code != UNANSWERED or not identity.old_peers():
+        if error.code != UNANSWERED or not identity.tries_old():
             raise
     # Whoever closes without a word may be of the other release: a seed of which nothing is known, or a member that
     # was upgraded or set back since we heard of it.

@@ -44,8 +44,10 @@ class ChannelIdentity:
     entropy: Callable[[int], bytes]
     bundle_n: Callable[[], int] = lambda: 0
     """The number of our newest trust bundle."""
-    old_peers: Callable[[], bool] = lambda: False
-    """Whether to speak with members of release 0.1 too, which knock bare (:mod:`gossipmesh.channel.knock`)."""
+    answers_bare: Callable[[], bool] = lambda: False
+    """Whether to answer a bare knock, as members of release 0.1 make (:mod:`gossipmesh.channel.knock`)."""
+    tries_old: Callable[[], bool] = lambda: False
+    """Whether to try the other way to knock where nobody answers the first."""
     is_old: Callable[[NodeId], bool] = lambda _: False
     """Whether a member is of that release, as far as we have heard."""
 
@@ -61,7 +63,7 @@ class SecureStream:
         role: the initiator is who opened the connection.
         identity: who we are.
         expected: the id that was dialled; None where anybody who belongs to the mesh will do.
-        bare: whether to knock bare, as initiator; a responder goes by :attr:`ChannelIdentity.old_peers`.
+        bare: whether to knock bare, as initiator; a responder goes by :attr:`ChannelIdentity.answers_bare`.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class SecureStream:
             credentials=show,
             authenticate=authenticate,
             hello=encode_hello(identity.bundle_n()) if role is Role.INITIATOR else b"",
-            bare=bare if role is Role.INITIATOR else identity.old_peers(),
+            bare=bare if role is Role.INITIATOR else identity.answers_bare(),
         )
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,14 @@ def run_new(node: Node) -> None:
     """Have the next start of ``node`` be one of this release."""
     del node.variables["PYTHONPATH"]
     node.arguments += ["--dns", "127.0.0.1:0"]
+
+
+def answered_to_a_stranger(node: Node) -> bytes:
+    """Give what a node says to a first message of a handshake that anybody could make."""
+    host, _, port = node.listen("mesh").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10.0) as connection:
+        connection.sendall((32).to_bytes(2, "big") + os.urandom(32))
+        return connection.recv(65_536)
 
 
 def unharmed(asking: Asking, *instances: str) -> None:
@@ -192,9 +202,12 @@ def test_what_an_old_member_does_not_enforce_is_said_and_harms_nobody(mixed: Mix
 
     # A node that is to be deaf to the old release is so, and the others are not.
     closed = mixed.nodes["client"]
-    closed.variables["GOSSIPMESH_OLD_PEERS"] = "false"
+    closed.variables["GOSSIPMESH_OLD_PEERS"] = "never"
     assert closed.terminate() == 0
     closed.start().ready()
     eventually(lambda: mixed.ask("client", "http://hello/").status == 403)
     assert mixed.ask("client", "http://legacy/").error == "UF"
     eventually(lambda: mixed.ask("hello-1", "http://legacy/").status == 200)
+    # The price of the others: as 0.1 did, they answer whoever knocks.
+    assert answered_to_a_stranger(closed) == b""
+    assert answered_to_a_stranger(mixed.nodes["hello-1"])

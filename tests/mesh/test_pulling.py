@@ -6,11 +6,8 @@ import math
 
 import pytest
 
-from gossipmesh import wire
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.authority import Authority, sign_as_authority
-from gossipmesh.identity.record import RECORD_LABEL, decode_record_untrusted
-from gossipmesh.identity.signed import seal
 from gossipmesh.membership.outputs import SendMessages
 from gossipmesh.mesh.charter_messages import Brought, encode_brought
 from gossipmesh.mesh.exchanges import encode_refusal
@@ -26,6 +23,7 @@ from gossipmesh.mesh.pulling import (
 from gossipmesh.model import NodeId
 from gossipmesh.policy.document import POLICY_LABEL, new_document
 from gossipmesh.sim.world import World
+from oldrecords import as_before
 
 SOME = b"12345678"
 
@@ -68,11 +66,7 @@ class Side:
     def are_old(self, *names: str) -> None:
         for name in names:
             node, member = self.world.nodes[name], self.mesh.members[self.peer(name)]
-            body = wire.unpack_untrusted(member.record.signed.body, code="x")
-            assert isinstance(body, list)
-            before = wire.pack([*body[:3], body[3] + 1, *body[4:-1]])
-            signed = seal(RECORD_LABEL, self.world.trust.mesh_id, before, node.key.seed)
-            record = decode_record_untrusted(signed.raw)
+            record = as_before(member.record, node.key.seed, self.world.trust.mesh_id)
             self.mesh._membership.learn_record(record, token=member.token, news=False, now=self.now)
 
     def nothing(self) -> Brought:

@@ -67,7 +67,7 @@ async def listening_as_before() -> AsyncIterator[tuple[Address, list[int]]]:
         while len(seen) < 2 or len(seen) < 2 + int.from_bytes(seen[:2], "big"):
             seen = await stream.socket.recv(4_096, MSG_PEEK)
         knocks.append(len(seen) - 2)
-        secure = SecureStream(stream, Role.RESPONDER, identity(ORDERS, old_peers=lambda: True))
+        secure = SecureStream(stream, Role.RESPONDER, identity(ORDERS, answers_bare=lambda: True))
         if len(seen) > 2 + crypto.KEY:
             await stream.receive_some(len(seen))
             secure.close()
@@ -135,7 +135,7 @@ async def test_a_seed_is_whoever_answers_there() -> None:
 async def test_a_member_of_release_0_1_is_reached_and_at_once_where_it_is_known_as_one(
     known: bool | None,
 ) -> None:
-    web = identity(b"web".ljust(32), old_peers=lambda: True, is_old=lambda _: bool(known))
+    web = identity(b"web".ljust(32), tries_old=lambda: True, is_old=lambda _: bool(known))
     async with listening_as_before() as (address, knocks):
         stream = await dial(web, (address,), expected=None if known is None else ORDERS, timeout_s=5)
         assert stream.peer.id == ORDERS
@@ -144,7 +144,7 @@ async def test_a_member_of_release_0_1_is_reached_and_at_once_where_it_is_known_
 
 
 async def test_a_member_that_was_upgraded_since_we_heard_of_it_is_reached() -> None:
-    web = identity(b"web".ljust(32), old_peers=lambda: True, is_old=lambda _: True)
+    web = identity(b"web".ljust(32), tries_old=lambda: True, is_old=lambda _: True)
     async with listening(answering=True) as upgraded:  # And its operator expects no old members any more.
         stream = await dial(web, (upgraded,), expected=ORDERS, timeout_s=5)
         assert stream.peer.id == ORDERS
