@@ -173,6 +173,9 @@ def test_a_mesh_is_upgraded_node_by_node_and_one_node_back_again_and_no_get_fail
 def test_what_an_old_member_does_not_enforce_is_said_and_harms_nobody(mixed: Mixed) -> None:
     client, stays = mixed.nodes["client"], mixed.nodes["stays"]
     policy = str(mixed.mesh.write("policy.toml", DENY_ALL))
+    done = stays.command("policy", "show")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "of another release than this command" in done.stderr
     done = client.command("policy", "apply", policy, "--root", str(mixed.root), "--json")
     applied = json.loads(done.stdout)
     assert (done.returncode, applied["nodes"], applied["have"], applied["old"]) == (0, 3, 3, ["stays"])
