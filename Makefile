@@ -104,6 +104,10 @@ bench-trust: $(STAMP) ## measure handshakes, datagrams, identities without numbe
 bench-dns: $(STAMP) ## measure DNS, alone and while proxying; asked and got
 	@$(BIN)/python tests/bench/dnsload.py $(ARGS)
 
+.PHONY: bench-registry
+bench-registry: $(STAMP) ## measure how soon a service is in eight registries, and in DNS; asked and got
+	@$(BIN)/python tests/bench/registry.py $(ARGS)
+
 # Both need root, and packages of the system's; what is missing is said, and skipped.
 .PHONY: test-netns
 test-netns: $(STAMP) ## test five hosts as network namespaces (root, iproute2, nftables)
