@@ -11,6 +11,7 @@ from random import Random
 import trio
 
 from gossipmesh.daemon.admin.changes import Picture
+from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.identities import Identities, Revocations
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.server import (
@@ -74,6 +75,9 @@ class Node:
 
     def endpoints(self, name: str) -> Endpoints | None:
         return {"service": "hello", "endpoints": []} if name == "hello" else None
+
+    def check(self) -> Checked:
+        return {"ok": True, "version": "0.1.0", "node": "web-1", "id": "ab" * 32, "checks": []}
 
     def config(self) -> Mapping[str, object]:
         return {"node.name": {"value": "web-1", "origin": "default"}}

@@ -12,6 +12,7 @@
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``service.py``   add, change, renew, remove and list this node's services
 ``explain.py``   why a request would go, or went, where it did
+``check.py``       what is right and wrong here, with a hint for each failure
 ``can.py``       whether a member may send a request, and which rule says so
 ``policy.py``    show, compare and list policies
 ``linting.py``   policy lint: what is wrong with one

@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "gossipmesh.cli.reading:services",
     "service": "gossipmesh.cli.service:service",
     "endpoints": "gossipmesh.cli.reading:endpoints",
+    "check": "gossipmesh.cli.check:check",
     "explain": "gossipmesh.cli.explain:explain",
     "can": "gossipmesh.cli.can:can",
     "policy": "gossipmesh.cli.policy:policy",

@@ -29,6 +29,9 @@ STYLES: Final = {
     "failed": "red",
     "connect-failed": "red",
     "refused": "yellow",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
     "unhealthy": "red",
     "left": "dim",
 }

@@ -22,6 +22,7 @@
 ``policy/``         the mesh's policy at this node: which one is in effect, whom it allows, what it would have denied
 ``disk/``           what a node keeps on its disk, and how
 ``telemetry/``      what a node tells of itself: metrics, events, the access log, the flight recorder
+``checkup/``        what is right and wrong here, for ``gossipmesh check``
 ``services/``       this node's own services: declared, added at run time, checked, told to the mesh
 ==================  ==========================================================================================
 

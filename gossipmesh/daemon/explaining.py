@@ -153,9 +153,12 @@ class Explainer:
         traffic = self._upstreams.traffic_of(report.service)
         tries = [self._attempt(each, report.begun) for each in report.tries]
         tried = {each.endpoint.id: each.endpoint for each in report.tries}
+        asked_at = report.tries[-1].started if report.tries else report.begun
         candidates = [_tried(each) for each in tried.values()]
         candidates += [
-            self._left_out(report.service, node, why) for node, why in report.left_out if node not in tried
+            self._left_out(report.service, each.endpoint, each.words(asked_at))
+            for each in report.left_out
+            if each.endpoint not in tried
         ]
         last = report.tries[-1].endpoint if report.tries else None
         flag = report.flag

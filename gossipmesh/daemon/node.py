@@ -19,6 +19,8 @@ from gossipmesh.config.load import Loaded
 from gossipmesh.config.policy_text import read_policy
 from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
+from gossipmesh.daemon.checkup.gathering import Examiner
+from gossipmesh.daemon.checkup.noted import Noted
 from gossipmesh.daemon.control import Control, wall_clock
 from gossipmesh.daemon.disk.keeping_peers import KeepingPeers
 from gossipmesh.daemon.disk.remembered import Remembered
@@ -84,13 +86,15 @@ class Node:
         self._nursery = nursery
         self._metrics = Metrics()
         self._recorder = Recorder()
+        self._noted = Noted()
         self._log: Log = event_log(self._config.log, sys.stderr)
+        self._log.warned = self._noted.warned
         self._access = AccessLog(self._config.log, sys.stdout)
         self._report: NodeReport | None = None
         self._health = HealthChecks(self._config.services, metrics=self._metrics, log=self._log)
         self._remembered = Remembered(())
         self._former: tuple[Address, ...] = ()
-        self._seed_problems: tuple[str, ...] = ()
+        self._resolved = Resolved((), ())
         self._listening = Listening(self._config.node.bind)
 
     async def start(self, resolved: Resolved) -> None:
@@ -242,8 +246,11 @@ class Node:
                 mesh.charter.check_not_revoked(peer.chain)
             except RemoteProtocolError as error:
                 self._metrics.handshake(error.code)
+                if error.code == "credentials.clock":
+                    self._noted.refused_for_clock(str(error))
                 raise
             self._metrics.handshake("ok")
+            self._noted.met(peer.id, peer.clock_s)
             return peer
 
         return ChannelIdentity(
@@ -285,6 +292,7 @@ class Node:
             policies=self._policies,
             trials=self._trials,
             policy=lambda: self._plane.policy,
+            check=self._make_examiner().check,
             book=self._registrar,
             rng=random.Random(os.urandom(16)),
         )
@@ -294,6 +302,19 @@ class Node:
         self._listening = evolve(self._listening, admin=bound)
         report.news.touch()
         await self._nursery.start(serve_unix, report, self._state.admin_socket)
+
+    def _make_examiner(self) -> Examiner:
+        return Examiner(
+            self._config,
+            self._mesh,
+            self._plane,
+            self._policies,
+            self._noted,
+            listening=lambda: self._listening,
+            resolved=lambda: self._resolved,
+            own_services=self._health.report,
+            keeps_root=self._enrolment.root_seed is not None,
+        )
 
     def _make_registrar(self) -> Registrar:
         return Registrar(
@@ -365,10 +386,10 @@ class Node:
 
     def seeds_resolved(self, resolved: Resolved) -> None:
         """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
-        if resolved.problems != self._seed_problems:
+        if resolved.problems != self._resolved.problems:
             for problem in resolved.problems:
                 self._log.warning("seed.unresolved", detail=f"{problem}; it is tried again and again")
-        self._seed_problems = resolved.problems
+        self._resolved = resolved
         seeds = tuple(dict.fromkeys((*resolved.addresses, *self._former)))
         self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
 

@@ -299,6 +299,10 @@ class DataPlane:
         """Say why this node leaves an endpoint out for what its requests came to; empty if it does not."""
         return self._upstreams.why_ejected(service, node, now=self._reactor.now)
 
+    def called(self, since: float) -> frozenset[str]:
+        """Give the services that local apps asked for since ``since``, in unix seconds, as far as it is remembered."""
+        return self._history.called(since)
+
     def in_rotation(self, service: str) -> Candidates:
         """Give the endpoints of a service that the next request could go to."""
         eligible, upstream = self._mesh.snapshot.eligible(service), self._upstreams.get(service)

@@ -56,7 +56,8 @@ MAX_FEATURES: Final = 2**32 - 1
 class Peer:
     """The proved other side of a channel. ``bundle_n`` is its newest trust bundle's number.
 
-    ``features`` are bits, those among them that we do not know too.
+    ``features`` are bits, those among them that we do not know too. ``clock_s`` is how many seconds our clock was ahead
+    of its clock at the handshake, which may have taken some of them.
     """
 
     id: NodeId
@@ -64,6 +65,7 @@ class Peer:
     record: MemberRecord
     bundle_n: int
     features: int = 0
+    clock_s: int = 0
 
 
 Learn = Callable[[tuple[bytes, ...]], None]
@@ -148,7 +150,7 @@ def verify_credentials_untrusted(
     bundle_n = fields.integer(0, MAX_N)
     raw_chain = fields.binary(1, MAX_CHAIN)
     record = checks.decode_record(fields.binary(1, MAX_RECORD))
-    _check_clock(fields.integer(0, MAX_WALL), wall)
+    clock_s = _clock_checked(fields.integer(0, MAX_WALL), wall)
     features = fields.integer(0, MAX_FEATURES) if fields.left else 0
     newest = fields.binary(0, HASH_BYTES) if fields.left else b""
     path = fields.fields(MAX_SHOWN) if fields.left else None
@@ -165,7 +167,7 @@ def verify_credentials_untrusted(
             raise problem from None
         raise _about_roots(error, bundle_n, newest, view) from None
     checks.verify_record(record, chain, trust.mesh_id, wall=wall)
-    return Peer(record.id, chain, record, bundle_n, features)
+    return Peer(record.id, chain, record, bundle_n, features, clock_s)
 
 
 def _extended(trust: TrustStore, shown: Sequence[bytes]) -> tuple[TrustStore, TrustError | None]:
@@ -196,7 +198,8 @@ def _about_roots(error: TrustError, bundle_n: int, newest: bytes, trust: TrustSt
     return error
 
 
-def _check_clock(theirs: int, ours: float) -> None:
+def _clock_checked(theirs: int, ours: float) -> int:
+    """Give how many seconds our clock is ahead, if that is not too much."""
     apart_s = int(ours) - theirs
     if abs(apart_s) > SKEW_S:
         text = (
@@ -204,3 +207,4 @@ def _check_clock(theirs: int, ours: float) -> None:
             f"and {SKEW_S} s are allowed: set the one that is wrong"
         )
         raise TrustError("credentials.clock", text)
+    return apart_s

@@ -100,6 +100,11 @@ class Charter:
             self._digest = self._compute_digest()
         return self._digest
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Why policy documents were refused that may not be in force here; the last 32 at most, oldest first."""
+        return tuple(self._refused.values())
+
     def is_revoked(self, chain: VerifiedChain) -> bool:
         """Tell whether the chain's node is revoked now."""
         return self.revocations.find(chain) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,7 @@ class Joining:
         self._rng = rng
         self._seeds: tuple[Address, ...] = ()
         self._ourselves: Counter[Address] = Counter()  # seeds where we met ourselves, and how often
+        self._outcomes: dict[Address, str] = {}
         self._turn = 0
         self._retry_s = FIRST_RETRY_S
         self.joined = False
@@ -45,6 +47,18 @@ class Joining:
         """The seeds' addresses as last resolved."""
         return self._seeds
 
+    @property
+    def outcomes(self) -> Mapping[Address, str]:
+        """How asking each seed ended last: why there was no answer, or empty where there was one.
+
+        Those that were never asked are missing: where members are reached already, seeds are asked seldom.
+        """
+        return self._outcomes
+
+    def note_outcome(self, addresses: Iterable[Address], why: str) -> None:
+        """Note how asking a seed ended; what is no seed's address is not kept."""
+        self._outcomes.update(dict.fromkeys(set(addresses) & set(self._seeds), why))
+
     def set_seeds(self, seeds: tuple[Address, ...], *, now: float) -> None:
         """Take the addresses that the seeds' names resolve to now; at most ``MAX_SEEDS`` are kept."""
         fresh = seeds[:MAX_SEEDS]
@@ -53,6 +67,7 @@ class Joining:
             self.deadline = now
         self._seeds = fresh
         self._ourselves = Counter({seed: n for seed, n in self._ourselves.items() if seed in fresh})
+        self._outcomes = {seed: why for seed, why in self._outcomes.items() if seed in fresh}
 
     def succeeded(self, *, now: float) -> None:
         """Note that a seed, or any member, answered an exchange."""

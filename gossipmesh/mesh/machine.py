@@ -19,6 +19,7 @@ from gossipmesh.membership.machine import STALL_S
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.carrying import Carrying
 from gossipmesh.mesh.charter import Charter
+from gossipmesh.mesh.circumstances import Circumstances, circumstances_of
 from gossipmesh.mesh.effects import Effect
 from gossipmesh.mesh.exchanges import NO_ROOM, encode_refusal
 from gossipmesh.mesh.outputs import BundlesChanged, Output, PolicyChanged, Refused, RevocationsChanged
@@ -146,6 +147,11 @@ class Mesh:
     def awareness(self) -> int:
         """How much this node doubts itself: 0, all is well, to ``Parameters.awareness_max``."""
         return self._membership.awareness
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What this node has found out about its own place in the mesh."""
+        return circumstances_of(self._own, self._reconciling, self._reach)
 
     @property
     def static_private(self) -> bytes:

@@ -1,12 +1,12 @@
-"""Whether others reach this node at the address that it advertises: asked once, of whoever it meets first; both ends.
+"""Whether others reach this node at the address that it advertises: asked of whoever it meets first; both ends.
 
-A node cannot see this for itself: its own datagrams and connections go out, answers come back, and only what others
-begin is lost. So the other side looks, and says what it found a moment later: it dials the address in the asker's
-signed record, where the handshake proves who is there, and sends a ping. It does so for authenticated members only,
-seldom, and to a bounded number.
+It is asked once, and from time to time while the answer is no. A node cannot see this for itself: its own datagrams and
+connections go out, answers come back, and only what others begin is lost. So the other side looks, and says what it
+found a moment later: it dials the address in the asker's signed record, where the handshake proves who is there, and
+sends a ping. It does so for authenticated members only, seldom, and to a bounded number.
 
-Law: what a member says about this changes nothing here but a line in the log, which names the member. That every
-member answers over TCP only, a node sees by itself.
+Law: what a member says about this changes nothing here but a line in the log and what `gossipmesh check` shows, and
+both name the member. That every member answers over TCP only, a node sees by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import define
+from attrs import define, frozen
 
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.membership.machine import Membership
@@ -45,6 +45,8 @@ MAX_LOOKS: Final = 256
 """Members whose answer is remembered; the oldest goes first."""
 MAX_DIALS: Final = 8
 """Members dialled at once because they asked."""
+ASK_ANEW_S: Final = 60.0
+"""Who is not reached asks again after this long, and any member: what was in the way may have been mended."""
 LOOK_AGE_S: Final = 30.0
 """A member is dialled again for its question after this long, or when it has moved."""
 DIAL_TIMEOUT_S: Final = 2.0
@@ -58,6 +60,15 @@ UNREACHED: Final = {
     Reached.STREAM_ONLY: "gets no datagram through to",
     Reached.DATAGRAMS_ONLY: "cannot connect over TCP to",
 }
+
+
+@frozen
+class Found:
+    """What a member said about our address, and when, in monotonic seconds; nobody has yet where it is unknown."""
+
+    reached: Reached = Reached.UNKNOWN
+    witness: NodeId | None = None
+    at: float = 0.0
 
 
 @define
@@ -104,6 +115,8 @@ class Reach:
         self._asked = 0
         self._done = False
         self._said_at = -float("inf")
+        self.found = Found()
+        """The last answer that said something."""
         self._looks: dict[NodeId, _Look] = {}  # oldest first
         self.deadline = float("inf")
 
@@ -118,9 +131,12 @@ class Reach:
 
     def handle_timer(self, *, now: float) -> list[Output]:
         """Ask, if it is time."""
-        if now < self.deadline or self._ask is None:
+        if now < self.deadline:
             return []
         self.deadline = float("inf")
+        if self._ask is None and not self._ask_anybody():
+            return []
+        assert self._ask is not None
         target, addresses = self._ask
         request = encode_plain(Kind.REACH)
         exchange = self._exchanges.begin(AskReached(), target, addresses, request, now=now)
@@ -139,10 +155,13 @@ class Reach:
         patient = reached in (Reached.UNKNOWN, Reached.STREAM_ONLY)
         if patient and self._ask_again(now=now):
             return []
+        if reached is not Reached.UNKNOWN:
+            self.found = Found(reached, peer, now)
         self._done = reached is not Reached.UNKNOWN
         self._ask = None
         if reached not in UNREACHED:
             return []
+        self.deadline = now + ASK_ANEW_S
         member = self._membership.members.get(peer)
         name = short_id(peer) if member is None else f"{member.record.name} ({short_id(peer)})"
         return self._complain(f"{name} {UNREACHED[reached]} this node", now=now)
@@ -151,10 +170,22 @@ class Reach:
         """Take that the question had no answer."""
         self._ask_again(now=now)
 
+    def _ask_anybody(self) -> bool:
+        """Tell whether there is a member to ask, who need not be the one that was asked before."""
+        living = [member for member in self._membership.members.values() if member.living]
+        if not living:
+            self._done = False
+            return False
+        member = self._rng.choice(living)
+        self._ask, self._asked = (member.id, member.record.addresses), 0
+        return True
+
     def _ask_again(self, *, now: float) -> bool:
-        """Tell whether we ask again; after the last time, whoever we meet next is asked."""
+        """Tell whether we ask again; after the last time, whoever we meet next is asked, or anybody in a minute."""
         if self._asked >= len(ASK_AGAIN_S):
             self._ask = None
+            if self._done:
+                self.deadline = now + ASK_ANEW_S
             return False
         self.deadline = now + ASK_AGAIN_S[self._asked]
         self._asked += 1

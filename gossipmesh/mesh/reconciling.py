@@ -127,6 +127,11 @@ class Reconciling:
         """Count the living members whose registry was last seen to differ from ours."""
         return sum(1 for peer in self._differing if (m := members.get(peer)) is not None and m.living)
 
+    @property
+    def differing_since(self) -> Mapping[NodeId, float]:
+        """Peers whose registry was last seen to differ from ours, and since when, in monotonic seconds."""
+        return self._differing
+
     def _unequal_at(self) -> float:
         if not self._differing:
             return float("inf")
@@ -303,6 +308,7 @@ class Reconciling:
         self, exchange: Open, peer: Peer, answer: bytes, *, again: bool, now: float, wall: float
     ) -> tuple[list[Learned], list[Effect], Callable[[], list[Output]]]:
         theirs = decode_greeting_untrusted(answer, Kind.GREETED)
+        self.joining.note_outcome(exchange.addresses, "")
         if peer.id == self._membership.own.id:
             self.joining.met_ourselves(exchange.addresses)
             return [], [], list
@@ -328,6 +334,8 @@ class Reconciling:
         if isinstance(exchange.purpose, Probe) and exchange.target is not None:
             seq = exchange.purpose.seq
             return [*self._membership.stream_probe_result(exchange.target, seq, ok=False, now=now)], []
+        if exchange.target is None:
+            self.joining.note_outcome(exchange.addresses, why)
         if exchange.target is None and not self.joining.joined:
             return [], self._complain(exchange.addresses[0], why, refused=refused, now=now)
         return [], []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 
-from gossipmesh.model import NodeId, value
+from gossipmesh.model import value
 from gossipmesh.routing.outcomes import Attempt
+from gossipmesh.routing.standing import LeftOut
 
 
 class Direction(enum.Enum):
@@ -51,7 +52,7 @@ class RequestReport:
     """The flag of each failed attempt that was followed by another."""
     tries: Sequence[Attempt] = ()
     """The attempts, with their times, by the reactor's clock."""
-    left_out: tuple[tuple[NodeId, str], ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     """The endpoints that the last of them could not get, and why."""
     begun: float = 0.0
     """When the request came, by the same clock; means something where there are attempts."""

@@ -17,6 +17,7 @@ from gossipmesh.proxy.headers import switches_to_what_was_asked
 from gossipmesh.proxy.replies import ERROR_HEADER, SAFE_FLAGS, known_flag, refusal
 from gossipmesh.proxy.tunnel import Tunnel
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.transport.hop_stream import HopStream
 
 
 class Answering(Finishing):
@@ -131,9 +132,12 @@ class Answering(Finishing):
 
     def doubted(self) -> None:
         """Ask elsewhere, if nothing of an answer went out yet and there is somebody else; else wait on."""
-        attempts, answer = self._attempts, self._answer
-        fresh = not answer.begun and not answer.interim_count and self._upload.replayable
-        if fresh and isinstance(attempts, Attempts) and attempts.has_another:
+        attempts, answer, stream = self._attempts, self._answer, self._stream
+        if answer.begun or answer.interim_count or not self._upload.replayable:
+            return
+        if not isinstance(attempts, Attempts) or not isinstance(stream, HopStream):
+            return
+        if attempts.has_another or attempts.has_another_way(stream):
             self._fail(OutcomeKind.DOUBTED, "UT")
 
     def _broke_http(self) -> None:

@@ -12,6 +12,7 @@ from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.upstreams import Waiter
 from gossipmesh.transport.hop import HopConnection
+from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Alarm, Reactor
 
@@ -135,6 +136,19 @@ class Attempts:
     def has_another(self) -> bool:
         """Whether another attempt would follow if the present one failed now."""
         return not self._over and self.plan.has_another(now=self._reactor.now)
+
+    def has_another_way(self, stream: HopStream) -> bool:
+        """Whether the present attempt could be made once more at the same endpoint, over a newer channel.
+
+        That is so where the channel of its ``stream`` is silent, and another one was made meanwhile.
+        """
+        endpoint = self.endpoint
+        if self._over or endpoint is None or not stream.is_silent:
+            return False
+        channel = self._pool.channel(endpoint.id)
+        if channel is None or channel.is_silent:
+            return False
+        return self.plan.has_another(now=self._reactor.now, again=True)
 
     def failed(self, outcome: AttemptOutcome, *, replayable: bool = True) -> None:
         """The present attempt failed; begin the next one."""

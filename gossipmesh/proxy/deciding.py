@@ -46,6 +46,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
     """
     snapshot = ports.snapshot()
     upstream = ports.upstreams.of(named.service, keep=snapshot.knows(named.service))
+    connects = request.method == b"CONNECT"  # Which ports lead where was decided in this picture.
     timeout_s = upstream.traffic.timeout_s
     return Plan(
         snapshot,
@@ -57,6 +58,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         session=session(ports, request, upstream.traffic.sticky),
         is_retry=ports.is_retry(request_id),
         unfit=unfit(snapshot, request, named),
+        newest=None if connects else ports.snapshot,
     )
 
 

@@ -7,14 +7,15 @@ somebody asks about, and later. A report is kept as it came, by reference; whoev
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from gossipmesh.model import Endpoint, NodeId
-from gossipmesh.proxy.access import RequestReport, text_in
+from gossipmesh.model import Endpoint
+from gossipmesh.proxy.access import Direction, RequestReport, text_in
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.standing import LeftOut
 
 MAX_NEWEST: Final = 1_024
 MAX_FAILED: Final = 256
@@ -80,6 +81,15 @@ class History:
                 seen[id(report)] = Past(report, wall)
         return sorted(seen.values(), key=lambda past: past.wall)[-MAX_FOUND:]
 
+    def called(self, since: float) -> frozenset[str]:
+        """Give the services that local apps asked for lately: since ``since``, in unix seconds, at the earliest."""
+        recent = takewhile(lambda entry: entry[1] >= since, reversed(self._newest))
+        return frozenset(
+            report.service
+            for report, _ in recent
+            if report.service and report.direction is Direction.OUTBOUND
+        )
+
     @property
     def kept(self) -> int:
         """How many of the newest requests are known."""
@@ -97,6 +107,6 @@ def _changed(report: RequestReport, **changes: object) -> RequestReport:
     return made
 
 
-def _ineligible(endpoints: tuple[Endpoint, ...]) -> tuple[tuple[NodeId, str], ...]:
-    some = ((each.id, each.reason) for each in islice(endpoints, MAX_LOOKED_AT) if not each.eligible)
+def _ineligible(endpoints: tuple[Endpoint, ...]) -> tuple[LeftOut, ...]:
+    some = (LeftOut(each.id, each.reason) for each in islice(endpoints, MAX_LOOKED_AT) if not each.eligible)
     return tuple(islice(some, MAX_LEFT_OUT))

@@ -149,6 +149,7 @@ class QuickCall:
             now=now,
             deadline=deadline,
             is_retry=ports.is_retry(request.request_id),
+            newest=ports.snapshot,
         )
         plan.admit_now(now=now)
         endpoint = plan.next_attempt(now=now)

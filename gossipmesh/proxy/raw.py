@@ -60,6 +60,7 @@ class RawCall:
             b"CONNECT",
             max_attempts=ports.limits.max_attempts,
             now=self._started,
+            newest=ports.snapshot,
         )
         self._attempts = Attempts(
             ports.reactor, ports.pool, plan, report=ports.report, begin=self._begin, none_left=self._end

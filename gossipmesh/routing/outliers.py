@@ -49,7 +49,7 @@ from gossipmesh.routing.ejection import (
 )
 from gossipmesh.routing.pauses import Pauses
 from gossipmesh.routing.snapshot import Candidates
-from gossipmesh.routing.standing import Standing
+from gossipmesh.routing.standing import LeftOut, Standing
 from gossipmesh.routing.success_rate import fallen_behind
 
 MAX_ENDPOINTS: Final = 4_096
@@ -82,6 +82,7 @@ class Outliers:
         "_settings",
         "_standings",
         "ejections",
+        "left_out",
     )
 
     def __init__(self, settings: EjectionSettings) -> None:
@@ -94,6 +95,8 @@ class Outliers:
         self._candidates = Candidates()
         self._left_of: Candidates | None = None
         self._left = Candidates()
+        self.left_out: tuple[LeftOut, ...] = ()
+        """Whom the last call of :meth:`fit` left out, if it gave others than it was given."""
         self._left_until = 0.0
         self._compare_at = self._looked_at = -math.inf
         self._pauses = Pauses(settings.silence_s)
@@ -129,14 +132,17 @@ class Outliers:
             return candidates
         if candidates is self._left_of and now < self._left_until:
             return self._left
-        left = Candidates.of(
-            (
-                each
-                for each in candidates
-                if (standing := out.get(each.id)) is None or (may_try and standing.is_to_be_tried(now))
-            ),
-            zone=candidates.zone,
-            callers=candidates.callers,
+        stay = [
+            each
+            for each in candidates
+            if (standing := out.get(each.id)) is None or (may_try and standing.is_to_be_tried(now))
+        ]
+        left = Candidates.of(stay, zone=candidates.zone, callers=candidates.callers)
+        # Requests keep it as it is: most of them are never asked after.
+        self.left_out = tuple(
+            standing.as_left_out(each.id)
+            for each in candidates
+            if (standing := out.get(each.id)) is not None and not (may_try and standing.is_to_be_tried(now))
         )
         if not left or len(left) * 100 < self._settings.panic * len(candidates):
             left = candidates
@@ -382,10 +388,4 @@ class Outliers:
     def reason(self, endpoint: NodeId, *, now: float) -> str:
         """Give why ``endpoint`` is out of rotation, in words for people; empty if it is not."""
         standing = self._out.get(endpoint)
-        if standing is None:
-            return ""
-        if standing.trial_at != -math.inf:
-            return f"{standing.why}; one request is trying it"
-        if now >= standing.until:
-            return f"{standing.why}; the next request may try it"
-        return f"{standing.why}; {standing.until - now:.1f} s left"
+        return "" if standing is None else standing.as_left_out(endpoint).words(now)

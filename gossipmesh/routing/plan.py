@@ -8,7 +8,9 @@ shows it. The rules (RFC 9110, section 9.2.2):
 - A failure after the request was sent but before the first byte of a response reached the caller may be tried
   again only if the method is idempotent.
 - After the first byte of a response went out: never.
-- Every try is on another node: the one that just failed is the least likely to answer.
+- Every try is on another node: the one that just failed is the least likely to answer. Whom there is to ask is looked
+  up anew for each: who was out of the picture when the request came may be back. One that was let go of because it was
+  silent may be asked again when nobody else is left: it did not fail, and there may be another way to it by now.
 - What may make an app work once more is charged to the service's retry budget (:mod:`.budget`); where that is used up,
   nothing is tried again.
 - A body that was partly sent and is no longer held cannot be sent again, so it ends the trying.
@@ -19,6 +21,7 @@ shows it. The rules (RFC 9110, section 9.2.2):
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from gossipmesh.model import Endpoint, NodeId
@@ -27,7 +30,9 @@ from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.ejection import Came, what_it_says
 from gossipmesh.routing.hedging import HEDGED
 from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
-from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.snapshot import Candidates, Snapshot
+from gossipmesh.routing.standing import LeftOut
+from gossipmesh.routing.tried import anybody_in, failed_at, last_let_go, pick_untried
 from gossipmesh.routing.upstreams import Upstream, Waiter
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -45,7 +50,7 @@ class Plan:
     :meth:`over`.
 
     Args:
-        snapshot: read once, here; a request in flight does not see later ones.
+        snapshot: whom the first attempt may go to.
         upstream: the service, and what is known of it.
         method: as received; only exact names of RFC 9110 count as idempotent.
         max_attempts: tries in all, the first included, where the service's settings do not say; at least 1.
@@ -54,6 +59,7 @@ class Plan:
         session: what tells the request's session, as the service's settings ask for it; None: nothing.
         is_retry: whether the request is a retry of somebody further up, as :class:`.budget.Inbound` says.
         unfit: endpoints that this request must not go to.
+        newest: gives the newest snapshot, for the attempts after the first; None: there is no newer one.
     """
 
     # Every request makes one of these.
@@ -68,6 +74,7 @@ class Plan:
         "_known",
         "_max_attempts",
         "_method",
+        "_newest",
         "_over",
         "_sent",
         "_started",
@@ -94,6 +101,7 @@ class Plan:
         session: bytes | None = None,
         is_retry: bool = False,
         unfit: frozenset[NodeId] = frozenset(),
+        newest: Callable[[], Snapshot] | None = None,
     ) -> None:
         self.upstream = upstream
         self.attempts: list[Attempt] = []
@@ -104,11 +112,12 @@ class Plan:
         """When it ends, if no response has begun by then."""
         self.is_retry = is_retry
         """Whether the request is a retry of somebody further up."""
-        self.left_out: tuple[tuple[NodeId, str], ...] = ()
+        self.left_out: tuple[LeftOut, ...] = ()
         """The eligible endpoints that the present attempt could not get, or the last one, and why."""
         candidates = snapshot.eligible(upstream.service)
         self._candidates = candidates
         # The snapshot itself is not kept: a request may last for days, and there is a new one every few seconds.
+        self._newest = newest
         self._known = bool(candidates) or snapshot.knows(upstream.service)
         self._method = method
         self._max_attempts = upstream.traffic.retries.attempts or max_attempts
@@ -177,21 +186,40 @@ class Plan:
 
     # --- attempts --------------------------------------------------------------------------------------------------
 
-    def has_another(self, *, now: float) -> bool:
+    def has_another(self, *, now: float, again: bool = False) -> bool:
         """Tell whether another attempt would follow if the current one failed now, after its request was sent.
 
         That of a request whose body can be sent once more, as :meth:`record` takes it.
+
+        Args:
+            now: monotonic seconds.
+            again: whether it may be at the current endpoint again, which is to be let go of because it is silent.
         """
+        current = self._current
         if self._over or self._method not in IDEMPOTENT or now >= self.deadline:
             return False
-        tried = len(self.attempts) + (self._current is not None)
-        return tried < min(self._max_attempts, self._fit) and self.upstream.budget.left(now=now) >= 1.0
+        if len(self.attempts) + (current is not None) >= self._max_attempts:
+            return False
+        if not again and not self._anybody_but(self._tried() | ({current.id} if current else set())):
+            return False
+        return self.upstream.budget.left(now=now) >= 1.0
+
+    def _eligible(self) -> Candidates:
+        """Give who may be chosen by now."""
+        newest = self._newest
+        return self._candidates if newest is None else newest().eligible(self.upstream.service)
+
+    def _tried(self) -> set[NodeId]:
+        return {*self._unfit, *failed_at(self.attempts)}
+
+    def _anybody_but(self, tried: set[NodeId]) -> bool:
+        return anybody_in((self._candidates, self._eligible()), tried=tried)
 
     def _is_one_left(self) -> bool:
         """Tell whether there is an endpoint that did not fail, and an attempt that may be made."""
         if len(self.attempts) >= self._max_attempts:
             return False
-        return sum(attempt.outcome is not GIVEN_UP for attempt in self.attempts) < self._fit
+        return self._anybody_but(self._tried()) or last_let_go(self.attempts) is not None
 
     def retry_wait_s(self) -> float:
         """Give for how many seconds the next attempt should be put off: 0 where it is the first, or there is none."""
@@ -207,22 +235,19 @@ class Plan:
         attempts = self.attempts
         if self._over or len(attempts) >= self._max_attempts or now >= self.deadline:
             return None
-        candidates, upstream = self._candidates, self.upstream
+        upstream = self.upstream
+        candidates = self._eligible() if attempts else self._candidates
         fitting = upstream.outliers.fit(candidates, now=now, may_try=self._method in IDEMPOTENT)
-        pick = upstream.balancer.pick
+        balancer, session = upstream.balancer, self.session
         if not attempts and not self._unfit:
-            endpoint = pick(fitting, now=now, session=self.session)
+            endpoint = balancer.pick(fitting, now=now, session=session)
         else:
-            # One that was given up has not failed.
-            tried = self._unfit.union(
-                attempt.endpoint.id for attempt in attempts if attempt.outcome is not GIVEN_UP
-            )
-            # Whoever is out of rotation may still be the one that answers: better than nobody.
-            endpoint = pick(fitting, now=now, session=self.session, tried=tried) or pick(
-                candidates, now=now, session=self.session, tried=tried
-            )
+            # Whoever is out of rotation, or has left the picture since, may still be the one that answers.
+            choices = fitting, candidates, self._candidates
+            untried = pick_untried(balancer, choices, now=now, session=session, tried=self._tried())
+            endpoint = untried or last_let_go(attempts)
         if fitting is not candidates:
-            self.left_out = upstream.left_out(candidates, fitting, now=now)
+            self.left_out = upstream.outliers.left_out
         if endpoint is not None:
             self._current = endpoint
             self._started = self._asked = now  # The latter is never that of a hedge.

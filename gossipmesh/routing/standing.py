@@ -5,7 +5,31 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from gossipmesh.model import NodeId, value
+
 MAX_DOUBLINGS: Final = 16
+
+
+@value
+class LeftOut:
+    """An endpoint that a request could not get, and why; made words of when somebody asks."""
+
+    endpoint: NodeId
+    why: str
+    until: float | None = None
+    """When it may be tried, in monotonic seconds; None: that is not for this node to say."""
+    tried: bool = False
+    """Whether a request tries it."""
+
+    def words(self, now: float) -> str:
+        """Say why, as of ``now``."""
+        if self.tried:
+            return f"{self.why}; one request is trying it"
+        if self.until is None:
+            return self.why
+        if now >= self.until:
+            return f"{self.why}; the next request may try it"
+        return f"{self.why}; {self.until - now:.1f} s left"
 
 
 class Standing:
@@ -52,6 +76,10 @@ class Standing:
     def is_to_be_tried(self, now: float) -> bool:
         """Whether, of one that is out, the time is over, and no request tries it yet."""
         return now >= self.until and self.trial_at == -math.inf
+
+    def as_left_out(self, endpoint: NodeId) -> LeftOut:
+        """Give why it is out, while it is."""
+        return LeftOut(endpoint, self.why, self.until, self.trial_at != -math.inf)
 
     def forget(self, well_s: float, now: float) -> None:
         """Forget one doubling for each ``well_s`` seconds in rotation."""

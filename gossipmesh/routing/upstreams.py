@@ -83,16 +83,6 @@ class Upstream:
             traffic.limits, ConcurrencySettings(enabled=traffic.limits.adaptive)
         )
 
-    def left_out(
-        self, candidates: Candidates, fitting: Candidates, *, now: float
-    ) -> tuple[tuple[NodeId, str], ...]:
-        """Give those of ``candidates`` that are not among the fitting ones, and why."""
-        stay = {endpoint.id for endpoint in fitting}
-        outliers = self.outliers
-        return tuple(
-            (each.id, outliers.reason(each.id, now=now)) for each in candidates if each.id not in stay
-        )
-
     def ended(self, attempt: Attempt, *, now: float, report: int | None = None) -> None:
         """Take in how an attempt ended, and how many requests its endpoint's daemon said it had in flight."""
         came, node, first_byte = what_it_says(attempt.outcome), attempt.endpoint.id, attempt.first_byte

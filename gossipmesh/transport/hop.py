@@ -69,13 +69,10 @@ class HopConnection:
         self._mux = HopMux(role, budget=budget, compact=bool(self.peer.features & WHOLE_MESSAGES))
         self.streams: Final = HopStreams(self._request_opened)
         """The requests that are not over."""
-        sock, self._channel, early = stream.detach()
-        self._early: list[Record] = early
-        self._socket = sock
+        self._socket, self._channel, self._early = stream.detach()
         self._link: Link | None = None
         self._alarm = reactor.alarm(self._look)
-        self._flushing = False
-        self._over = self._sent_end = self._peer_ended = False
+        self._flushing = self._over = self._sent_end = self._peer_ended = False
         self._closed = trio.Event()
         self._reads = 0
         self._silence = Silence()
@@ -92,6 +89,11 @@ class HopConnection:
     def told_to_go(self) -> bool:
         """Whether the other side said GOAWAY."""
         return self._mux.told_to_go
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing came from the other side for long, not even after a ping."""
+        return self._silence.is_doubted(self._reads)
 
     @property
     def open_streams(self) -> int:
@@ -149,7 +151,7 @@ class HopConnection:
         stream.sent_end = body is not None
         if not self.streams:
             self._quiet_since = self._reactor.now
-            self._silence.begin(self._quiet_since, heard_at=self._heard_at)
+            self._silence.begin(self._quiet_since, heard_at=self._heard_at, reads=self._reads)
             self._alarm.set(self._silence.due)
         self.streams.add(stream)
         if not self._flushing:
@@ -345,19 +347,19 @@ class HopConnection:
         now = self._reactor.now
         if self._sent_end:
             self._fail(ChannelClosed("channel.unfinished", "the other side did not end the channel"))
-        if not self.streams:
-            return  # Failing lost them all.
+        if self._over or not (self.streams or self._silence.is_asked(self._reads)):
+            return
         since = max(self._quiet_since, self._heard_at)
         verdict = self._silence.look(now, quiet_since=since, reads=self._reads)
         if verdict is Verdict.GIVE_UP:
             self._fail(ChannelClosed("channel.silent", "no answer to a ping while requests wait"))
-        elif verdict is Verdict.DOUBT:
+        elif verdict is Verdict.DOUBT and self.streams:
             self._silent()
             self.streams.doubt(lambda _: True)
         elif verdict is Verdict.PING:
             self._mux.ping(int(now * 1e6) & 0xFFFFFFFFFFFFFFFF)
             self.flush_soon()
-        if self.streams:
+        if not self._over:
             self._alarm.set(self._silence.due)
 
     def doubt(self, unhealthy: Callable[[str], bool]) -> None:

@@ -58,6 +58,10 @@ class Carrier(Protocol):
     def peer(self) -> Peer:
         """Who is on the other side."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing came from the other side for long, not even after a ping."""
+
     def send_head(self, stream: HopStream, head: ResponseHead) -> None:
         """Send a response head."""
 
@@ -112,6 +116,11 @@ class HopStream:
     def peer(self) -> Peer:
         """Who is on the other side."""
         return self._carrier.peer
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether its channel is silent: nothing came on it for long, not even after a ping."""
+        return self._carrier.is_silent
 
     def send_head(self, head: ResponseHead) -> None:
         """Send an interim or the final response head.

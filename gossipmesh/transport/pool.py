@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -29,6 +30,8 @@ MAX_IDLE_S: Final = 300.0
 """A channel without requests for this long is closed."""
 DRAINS_S: Final = 1.0
 """A peer that sent us away is not dialled for this long: it stops, and would only send us away again."""
+REDIAL_S: Final = 2.0
+"""A peer whose channel is silent is dialled anew, and no sooner again than after this."""
 SWEEP_S: Final = 30.0
 """How often idle and old channels are looked for."""
 
@@ -55,6 +58,10 @@ class _Dial:
 
 class ChannelPool:
     """Hop channels by peer, as a service.
+
+    A peer whose channel is silent is dialled anew: where packets were lost for a while, the old connection sends its
+    next ones as late again as it has been silent, and a new one gets through at once. Where the peer itself is gone or
+    frozen, so is the dial, and what waits on the old channel waits on.
 
     Resource handling: :meth:`run` owns all channels; when it is cancelled all streams fail with ``UC``.
     Error handling: nothing raises; a dial that failed is told as ConnectError, and nothing of a request was sent then.
@@ -95,6 +102,8 @@ class ChannelPool:
         self._dials: dict[NodeId, _Dial] = {}
         self._drains: dict[NodeId, float] = {}
         """When each peer that drains sent us away; no more of them than channels."""
+        self._redials: dict[NodeId, float] = {}
+        """When each silent peer was dialled anew; likewise."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep channels until cancelled."""
@@ -209,12 +218,24 @@ class ChannelPool:
             self._retired.add(connection)
             connection.go_away()
 
+    def _silent(self, target: NodeId) -> None:
+        now, connection = self._reactor.now, self._channels.get(target)
+        if connection is not None and not connection.is_silent:
+            return  # There is a newer one already, so the peer is there.
+        self._lost(target, "it owes answers and says nothing")
+        if now - self._redials.get(target, -math.inf) < REDIAL_S:
+            return
+        if len(self._redials) >= MAX_CHANNELS:
+            self._redials.clear()
+        self._redials[target] = now
+        self.dial(target, _nobody_waits)
+
     async def _dial(self, target: NodeId, addresses: tuple[Address, ...], under_way: _Dial) -> None:
         result: HopConnection | ConnectError = ConnectError("connect.stopped", "this daemon is stopping")
         try:
             stream = await dial(self._identity, addresses, expected=target, timeout_s=self._connect_timeout_s)
             self._make_room()
-            silent = partial(self._lost, target, "it owes answers and says nothing")
+            silent = partial(self._silent, target)
             result = HopConnection(self._reactor, stream, Role.INITIATOR, budget=self._budget, silent=silent)
             self._add(target, result)
         except ConnectError as error:
@@ -234,10 +255,14 @@ class ChannelPool:
 
     def _add(self, target: NodeId, connection: HopConnection) -> None:
         """Send new requests over ``connection``; one that carries bulk stays beside it."""
-        if (busy := self._channels.get(target)) is not None:
+        busy, self._channels[target] = self._channels.get(target), connection
+        if busy is None:
+            return
+        if busy.carries_bulk and not busy.is_silent:
             self._retire(self._second.get(target))
             self._second[target] = busy
-        self._channels[target] = connection
+        else:
+            self._retire(busy)
 
     async def _keep(self, target: NodeId, connection: HopConnection) -> None:
         try:
@@ -246,7 +271,11 @@ class ChannelPool:
                 self._note_draining(target)
             if connection.failure is not None:
                 self._count(connection.failure.code)
-                self._lost(target, f"our channel to it broke: {connection.failure}")
+                if self._channels.get(target) in (
+                    None,
+                    connection,
+                ):  # Else a newer one proves that it is there.
+                    self._lost(target, f"our channel to it broke: {connection.failure}")
         finally:
             self._retired.discard(connection)
             for channels in (self._channels, self._second):

@@ -5,6 +5,9 @@ frozen one (a paused VM, SIGSTOP) looks the same and comes back, so there are tw
 goes there soon; what cannot, a POST or an answer that has begun, would be lost by haste and waits for longer.
 
 A far peer's answer to a ping takes longer than a near one is given: where a doubt was wrong, the next comes later.
+
+A ping that nothing came after is waited for although the requests have left: where packets were lost for a while, TCP
+sends its next ones as late again as it has been silent, and whoever asks then would wait for that.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ class Verdict(enum.Enum):
 
 
 class Silence:
-    """Watches one channel, as long as requests wait on it; look again at :attr:`due`."""
+    """Watches one channel, as long as requests wait or the answer to a ping is owed; look again at :attr:`due`."""
 
     __slots__ = ("_doubt_after_s", "_doubted", "_pinged", "due")
 
@@ -47,10 +50,21 @@ class Silence:
         self.due = 0.0
         """Monotonic seconds, of the last verdict but GIVE_UP."""
 
-    def begin(self, now: float, *, heard_at: float) -> None:
-        """Requests wait from now on; the other side was heard last at ``heard_at``."""
-        self._heard(heard_at)
+    def begin(self, now: float, *, heard_at: float, reads: int) -> None:
+        """Requests wait from now on; the other side was heard last at ``heard_at``, and ``reads`` times."""
+        if self._pinged is not None:
+            if self._pinged[1] == reads:
+                return  # It is silent already.
+            self._heard(heard_at)
         self.due = now + PING_AFTER_S
+
+    def is_asked(self, reads: int) -> bool:
+        """Tell whether nothing came since the other side was asked whether it is there."""
+        return self._pinged is not None and self._pinged[1] == reads
+
+    def is_doubted(self, reads: int) -> bool:
+        """Tell whether it was doubted since, too."""
+        return self._doubted and self.is_asked(reads)
 
     def look(self, now: float, *, quiet_since: float, reads: int) -> Verdict:
         """Judge.

@@ -98,6 +98,7 @@ def test_a_document_that_is_not_valid_is_refused_whole_and_remembered_and_the_la
     with pytest.raises(TrustError, match="version 2 is not valid here: policy:1: this is bad"):
         held.offer_policy_untrusted(policy(2, "bad"), wall=WALL)
     assert (version(held), held.digest) == (1, digest)
+    assert held.refused == ("policy version 2 is not valid here: policy:1: this is bad",)
     # So it is asked for no more, and sent no more to whoever refused it.
     other = Charter(TrustStore(BUNDLE), lambda _: None)
     other.offer_policy_untrusted(policy(2, "bad"), wall=WALL)

@@ -121,3 +121,14 @@ def test_seeds_that_no_longer_resolve_stop_the_clock_until_they_do() -> None:
 def test_only_so_many_seeds_are_kept() -> None:
     many = tuple(Address(f"198.51.100.{i}", 7946) for i in range(MAX_SEEDS + 50))
     assert joining(*many).seeds == many[:MAX_SEEDS]
+
+
+def test_how_asking_each_seed_ended_is_kept_as_long_as_it_is_one() -> None:
+    machine = joining(A, B)
+    machine.note_outcome((A,), "refused")
+    machine.note_outcome((B, C), "")
+    assert machine.outcomes == {A: "refused", B: ""}
+    machine.note_outcome((A,), "")
+    assert machine.outcomes == {A: "", B: ""}
+    machine.set_seeds((B, C), now=1.0)
+    assert machine.outcomes == {B: ""}

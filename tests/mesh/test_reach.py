@@ -14,7 +14,7 @@ from gossipmesh.mesh.exchanges import (
 )
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Exchange, Notice, Output, SendDatagram
-from gossipmesh.mesh.reach import LOOK_AGE_S, MAX_DIALS, NOTICE_GAP_S
+from gossipmesh.mesh.reach import ASK_ANEW_S, LOOK_AGE_S, MAX_DIALS, NOTICE_GAP_S
 from gossipmesh.model import Address
 from gossipmesh.sim.world import World
 
@@ -75,6 +75,20 @@ def test_a_first_node_with_a_wrong_address_hears_of_it_from_who_joins_by_a_right
     world.run(15)
     (text,) = complaints(world, "first")
     assert str(ELSEWHERE) in text
+
+
+def test_who_was_not_reached_finds_out_when_that_is_mended() -> None:
+    world = two(start=False)
+    world.cut(["seed"], ["new"], one_way=True, udp_only=True)
+    world.start("new")
+    world.run(25)
+    reach = world.nodes["new"].running.circumstances
+    assert (reach.found.reached, reach.found.witness) == (Reached.STREAM_ONLY, world.nodes["seed"].key.id)
+    world.heal()
+    world.run_until(
+        lambda: world.nodes["new"].running.circumstances.found.reached is Reached.YES, within=3 * ASK_ANEW_S
+    )
+    assert world.nodes["new"].running._reach.deadline == float("inf")
 
 
 # The side that looks.
@@ -206,9 +220,9 @@ def test_a_liar_can_do_no_more_than_a_line_in_the_log_that_names_it() -> None:
     assert text.startswith("n0 (")
     assert len(outputs) == 1
     assert (new.own, dict(new.members), new.snapshot) == before
-    # It is not asked again, nor anybody else.
+    # It is not asked again, nor anybody else, before a minute has passed.
     new._reach.meet(seed.id, seed.own.addresses, now=3.0)
-    assert new._reach.deadline == float("inf")
+    assert new._reach.deadline == 2.0 + ASK_ANEW_S
 
 
 def test_datagrams_may_be_lost_so_it_takes_several_answers_to_believe_that_none_gets_through() -> None:

@@ -48,17 +48,15 @@ def test_each_side_of_a_partition_goes_on_and_they_come_together_again(five: hos
     with five.asking("h1", HELLO, WORLD) as cut:
         eventually(lambda: five.nodes["h1"].healthy("hello") == 1)
     assert cut.failed == {}
-    five.heal()
-    five.all_alive()
+    # A connection from before is of no use for as long again as the partition lasted: TCP sends its next packets then.
     with five.asking("h1", HELLO) as whole:
+        five.heal()
+        five.all_alive()
         eventually(lambda: five.nodes["h1"].healthy("hello") == 2)
     assert whole.failed == {}
 
 
 def test_who_is_deaf_to_one_other_takes_nobody_out_of_the_mesh(five: hosts.Five) -> None:
-    # A test before may have left one of them out of rotation here; then nobody could be asked in place of the other.
-    for host in ("h2", "h4"):
-        eventually(lambda host=host: f"hello from {host}" in answers_of(five, "h1"), within_s=60.0)
     five.drop("h1", f"ip saddr {hosts.address('h2')}")
     before = probes(five, "h1")
     with five.asking("h1", HELLO) as asking:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from attrs import evolve
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.proxy.access import Direction, RequestReport
@@ -16,6 +19,7 @@ from gossipmesh.proxy.history import (
     History,
 )
 from gossipmesh.routing.snapshot import Snapshot
+from gossipmesh.routing.standing import LeftOut
 
 NOBODY = Snapshot(NodeId(bytes(32)))
 
@@ -29,7 +33,7 @@ def report(
     code: int = 200,
     flag: str = "",
     duration_s: float = 0.001,
-    left_out: tuple[tuple[NodeId, str], ...] = (),
+    left_out: tuple[LeftOut, ...] = (),
 ) -> RequestReport:
     return RequestReport(
         Direction.OUTBOUND,
@@ -97,7 +101,7 @@ def test_a_tunnel_is_not_slow_because_it_lasts() -> None:
 
 
 def test_what_is_kept_of_one_request_is_bounded() -> None:
-    many = tuple((NodeId(bytes([number]) * 32), "why") for number in range(100))
+    many = tuple(LeftOut(NodeId(bytes([number]) * 32), "why") for number in range(100))
     history = kept(
         report("long", path=b"/" * 50_000, method="M" * 50_000, left_out=many),
         *[report("same") for _ in range(2 * MAX_FOUND)],
@@ -117,4 +121,20 @@ def test_where_nobody_could_be_asked_it_is_kept_what_was_wrong_with_each() -> No
     )
     history = kept(report("a", flag="UH", code=503), snapshot=Snapshot(NodeId(bytes(32)), {"hello": some}))
     (past,) = history.find("a")
-    assert past.report.left_out == tuple((each.id, each.reason) for each in some[:MAX_LEFT_OUT])
+    assert past.report.left_out == tuple(LeftOut(each.id, each.reason) for each in some[:MAX_LEFT_OUT])
+
+
+def test_what_local_apps_called_lately_is_known_by_name() -> None:
+    history = History()
+    ours, others = Direction.OUTBOUND, Direction.INBOUND
+    for at, (name, direction) in enumerate([("old", ours), ("new", ours), ("asked", others), ("", ours)]):
+        history.add(_of(name, direction), wall=float(at), snapshot=NOBODY)
+    assert history.called(1.0) == {"new"}
+    assert history.called(0.0) == {"old", "new"}
+    assert history.called(9.0) == frozenset()
+
+
+def _of(service: str, direction: Direction) -> RequestReport:
+    some: Any = report("x")
+    made: RequestReport = evolve(some, service=service, direction=direction)
+    return made

@@ -107,8 +107,14 @@ def test_one_request_tries_it_and_brings_it_back() -> None:
 def test_what_cannot_be_sent_once_more_does_not_try_it() -> None:
     outliers = watching()
     ask(outliers, A, Came.FAILURE, now=0.0, times=5)
+    outliers.fit(ABC, now=1.0)
+    out = outliers.left_out
+    assert outliers.fit(ABC, now=2.0) == (B, C)
+    assert outliers.left_out is out  # One value for all requests meanwhile.
     assert A not in outliers.fit(ABC, now=5.0, may_try=False)
+    assert [each.endpoint for each in outliers.left_out] == [A.id]
     assert A in outliers.fit(ABC, now=5.0, may_try=True)
+    assert outliers.left_out == ()
 
 
 def test_a_trial_that_is_let_go_leaves_it_to_the_next_request() -> None:

@@ -21,6 +21,7 @@ LOCAL = NodeId(bytes(32))
 CONNECT_FAILED = AttemptOutcome(OutcomeKind.CONNECT_FAILED, "UF")
 REFUSED = AttemptOutcome(OutcomeKind.REFUSED, "DR")
 RESET = AttemptOutcome(OutcomeKind.FAILED, "UR")
+DOUBTED = AttemptOutcome(OutcomeKind.DOUBTED, "UT")
 ANSWERED = AttemptOutcome(OutcomeKind.ANSWERED, status=200)
 
 
@@ -182,6 +183,73 @@ def test_another_attempt_is_foretold_where_one_would_follow_a_failure(
     foretold = one.has_another(now=now)
     one.record(RESET, now=now)
     assert foretold == (one.next_attempt(now=now) is not None)
+
+
+# --- who is there changes meanwhile -------------------------------------------------------------------------------
+
+
+def changing(*pictures: tuple[Endpoint, ...], method: bytes = b"GET") -> Plan:
+    """Give the plan of a request that began with the first picture, and sees the others one after the other."""
+    snapshots = [Snapshot(LOCAL, {"hello": each}) for each in pictures]
+    later = iter(snapshots[1:])
+    seen = [snapshots[0]]
+
+    def newest() -> Snapshot:
+        seen.append(next(later, seen[-1]))
+        return seen[-1]
+
+    return Plan(snapshots[0], upstream(), method, max_attempts=3, now=0.0, newest=newest)
+
+
+def test_one_that_comes_back_while_the_request_waits_is_asked() -> None:
+    away = endpoint("b", eligible=False)
+    one = changing((A, away), (A, away), (A, B))
+    assert one.next_attempt(now=0.0) == A
+    assert not one.has_another(now=0.5)
+    assert one.has_another(now=0.7)
+    one.record(DOUBTED, now=0.7)
+    assert one.next_attempt(now=0.7) == B
+
+
+def test_one_that_goes_out_of_the_picture_while_the_request_waits_is_better_than_nobody() -> None:
+    one = changing((A, B), (endpoint("a", eligible=False), endpoint("b", eligible=False)))
+    assert one.next_attempt(now=0.0) == A
+    assert one.has_another(now=0.5)
+    one.record(DOUBTED, now=0.5)
+    assert one.next_attempt(now=0.5) == B
+
+
+def test_one_that_was_silent_is_asked_again_when_all_others_failed_and_one_that_failed_is_not() -> None:
+    one = plan(A, B)
+    assert one.next_attempt(now=0.0) == A
+    one.record(DOUBTED, now=0.5)
+    assert one.next_attempt(now=0.5) == B
+    one.record(CONNECT_FAILED, now=2.5)
+    assert one.next_attempt(now=2.5) == A
+    assert not one.has_another(now=3.0, again=True)  # It was the last of three.
+    one.record(RESET, now=3.0)
+    assert (one.next_attempt(now=3.0), one.flag_if_none) == (None, "URX")
+
+
+def test_a_silent_one_may_be_asked_once_more_where_there_is_nobody_else_and_it_is_paid_for() -> None:
+    one = plan(A)
+    one.next_attempt(now=0.0)
+    assert (one.has_another(now=0.5), one.has_another(now=0.5, again=True)) == (False, True)
+    left = one.upstream.budget.left(now=0.5)
+    one.record(DOUBTED, now=0.5)
+    assert one.next_attempt(now=0.5) == A
+    assert one.upstream.budget.left(now=0.5) == left - 1
+    post = plan(A, method=b"POST")
+    post.next_attempt(now=0.0)
+    assert not post.has_another(now=0.5, again=True)
+
+
+def test_a_new_picture_makes_nobody_be_asked_twice() -> None:
+    one = changing((A,), (A, B), (A, B))
+    for wanted in (A, B, None):
+        assert one.next_attempt(now=0.0) == wanted
+        if wanted is not None:
+            one.record(RESET, now=0.0)
 
 
 # --- two attempts at once ----------------------------------------------------------------------------------------

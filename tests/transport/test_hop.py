@@ -21,7 +21,7 @@ from gossipmesh.identity.credentials import WHOLE_MESSAGES
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import HopStream, StreamResetError
 from gossipmesh.transport.secure_stream import SecureStream
-from gossipmesh.transport.silence import DOUBT_AFTER_S, PING_AFTER_S
+from gossipmesh.transport.silence import DOUBT_AFTER_S, PING_AFTER_S, PONG_WITHIN_S
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)
@@ -226,6 +226,29 @@ async def test_a_host_that_vanished_is_noticed_while_requests_wait(
             mock_clock.jump(DOUBT_AFTER_S)
         assert await talk.status_or_flag() == "UC"
         assert set(talk.told) == {"doubted", "UC"}
+        assert connection.failure is not None
+        assert connection.failure.code == "channel.silent"
+
+
+async def test_a_host_that_owes_the_answer_to_a_ping_is_given_up_although_all_requests_have_left(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with caller(hops) as (connection, _):
+        talk = hops.ask(connection, GET)
+        await hops.settled()
+        for wait_s in (PING_AFTER_S, DOUBT_AFTER_S):
+            assert not connection.is_silent
+            mock_clock.jump(wait_s)
+            await hops.settled()
+        assert connection.is_silent
+        assert talk.told == ["doubted"]
+        talk.reset("unneeded")
+        looks_s = DOUBT_AFTER_S + 0.001  # What is due then is due by then, whatever fractions add up to.
+        for _ in range(int(PONG_WITHIN_S / looks_s)):
+            assert connection.accepts_streams
+            mock_clock.jump(looks_s)
+            await hops.settled()
+        assert not connection.accepts_streams
         assert connection.failure is not None
         assert connection.failure.code == "channel.silent"
 

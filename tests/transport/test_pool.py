@@ -37,14 +37,16 @@ class World:
         self.hops = hops
         self.counters = Counters()
         self.accepted = 0
+        self.mute = 0
+        """So many channels, the first ones, are accepted, and nothing comes on them."""
         self.addresses: dict[NodeId, tuple[Address, ...]] = {}
         self.lost: list[NodeId] = []
         self.acceptor = HopAcceptor(reactor, hops.serving(nursery, self.serve), count=self.counters.count)
         self.listener = Listener(
             Address("127.0.0.1", 0),
             hops.identity(ORDERS),
-            serve_hop=self.serve_channel,
-            serve_sync=self.serve_channel,
+            serve_hop=self._accept,
+            serve_sync=self._accept,
             count=self.counters.count,
         )
         self.pool = ChannelPool(
@@ -56,8 +58,10 @@ class World:
             lost=lambda node, _: self.lost.append(node),
         )
 
-    async def serve_channel(self, stream: SecureStream) -> None:
+    async def _accept(self, stream: SecureStream) -> None:
         self.accepted += 1
+        if self.accepted <= self.mute:
+            await trio.sleep_forever()
         await self.acceptor.serve_channel(stream)
 
     async def serve(self, talk: object) -> None:
@@ -199,26 +203,9 @@ async def test_a_destination_that_sent_us_away_is_not_dialled_again_for_a_while(
 async def test_a_peer_that_owes_answers_and_says_nothing_is_told_of_while_its_channel_lives(
     hops: ModuleType, mock_clock: trio.testing.MockClock
 ) -> None:
-    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
-        world = World(hops, reactor, nursery)
-        ready = trio.Event()
-
-        async def mute(stream: SecureStream) -> None:
-            ready.set()
-            await trio.sleep_forever()
-
-        world.serve_channel = mute
-        world.listener = Listener(
-            Address("127.0.0.1", 0),
-            hops.identity(ORDERS),
-            serve_hop=mute,
-            serve_sync=mute,
-            count=world.counters.count,
-        )
-        world.addresses[ORDERS] = (await nursery.start(world.listener.run),)
-        await nursery.start(world.pool.run)
+    async with running(hops) as world:
+        world.mute = 99
         talk = hops.ask(await world.channel(), GET)
-        await ready.wait()
         await hops.settled()
         mock_clock.jump(PING_AFTER_S)
         await hops.settled()
@@ -229,7 +216,31 @@ async def test_a_peer_that_owes_answers_and_says_nothing_is_told_of_while_its_ch
         assert world.pool.connected == {ORDERS}
         world.pool.doubt(lambda node, service: (node, service) == (ORDERS, "orders"))
         assert talk.told == ["doubted", "doubted"]
-        nursery.cancel_scope.cancel()
+
+
+async def test_a_silent_channel_gives_way_to_a_new_one_where_the_peer_is_there_after_all(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running(hops) as world:
+        world.mute = (
+            1  # What lost packets come to: nothing passes on the connection from before, all on a new one.
+        )
+        old = await world.channel()
+        talk = hops.ask(old, GET)
+        for wait_s in (PING_AFTER_S, DOUBT_AFTER_S):
+            assert world.pool.channel(ORDERS) is old
+            await hops.settled()
+            mock_clock.jump(wait_s)
+        await hops.until(lambda: world.pool.channel(ORDERS) is not old)
+        await world.ask()
+        assert (world.accepted, talk.told) == (2, ["doubted"])
+        # It says no more against the peer than it had said before.
+        assert world.lost == [ORDERS]
+        while not world.counters["channel.silent"]:
+            mock_clock.jump(DOUBT_AFTER_S + 0.001)
+            await hops.settled()
+        assert talk.told[-1] == "UC"
+        assert world.lost == [ORDERS]
 
 
 async def test_all_channels_are_let_go_of_once_their_requests_are_over(hops: ModuleType) -> None:

@@ -17,7 +17,7 @@ from gossipmesh.transport.silence import (
 
 def begun() -> Silence:
     silence = Silence()
-    silence.begin(0.0, heard_at=0.0)
+    silence.begin(0.0, heard_at=0.0, reads=0)
     assert silence.due == PING_AFTER_S
     return silence
 
@@ -86,17 +86,30 @@ def test_a_far_peer_is_doubted_wrongly_once_and_given_the_time_that_it_takes() -
 
 def test_that_is_learned_too_where_nothing_waited_any_more_when_it_answered() -> None:
     silence, at = doubted()
-    silence.begin(10.0, heard_at=at + 1.1 * DOUBT_AFTER_S)
+    silence.begin(10.0, heard_at=at + 1.1 * DOUBT_AFTER_S, reads=1)
     assert waits(silence, 10.0) == pytest.approx(2.2 * DOUBT_AFTER_S)
 
 
 def test_a_peer_that_was_frozen_is_doubted_as_soon_as_before() -> None:
     silence, at = doubted()
-    silence.begin(10.0, heard_at=at + FAR_S + 0.1)
+    silence.begin(10.0, heard_at=at + FAR_S + 0.1, reads=1)
     assert waits(silence, 10.0) == pytest.approx(DOUBT_AFTER_S)
 
 
 def test_no_peer_is_so_far_that_it_is_given_more_than_half_a_second() -> None:
     silence, at = doubted()
-    silence.begin(10.0, heard_at=at + FAR_S)
+    silence.begin(10.0, heard_at=at + FAR_S, reads=1)
     assert waits(silence, 10.0) == pytest.approx(FAR_S)
+
+
+def test_a_peer_that_is_silent_stays_so_for_requests_that_begin_afterwards() -> None:
+    silence, at = doubted()
+    assert silence.is_doubted(0)
+    due = silence.due
+    silence.begin(at + 1.0, heard_at=0.0, reads=0)
+    assert silence.due == due
+    assert silence.look(at + PONG_WITHIN_S, quiet_since=0.0, reads=0) is Verdict.PING  # It was not looked at.
+    silence.begin(at + 30.0, heard_at=at + 20.0, reads=1)
+    assert silence.due == at + 30.0 + PING_AFTER_S
+    assert not silence.is_asked(1)
+    assert not silence.is_doubted(1)

@@ -33,6 +33,7 @@ PATHS: Final = """\
 /readyz                joined, in sync, listening, not draining: 200, else 503 and why
 /metrics               Prometheus text
 /v1/status             this node in short
+/v1/check              what is right and wrong here, with what to do about it
 /v1/members            all members
 /v1/services           all services
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
@@ -122,6 +123,8 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_json(view.revocations())
         case ["v1", "identities"]:
             return Answer.of_json(view.identities())
+        case ["v1", "check"]:
+            return Answer.of_json(view.check())
         case ["v1", "config"]:
             return Answer.of_json(view.config())
         case ["v1", "trace"]:

@@ -13,6 +13,7 @@ from attrs import frozen
 import gossipmesh
 from gossipmesh.config.load import Loaded
 from gossipmesh.daemon.admin.changes import Picture
+from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.admin.news import News
@@ -74,6 +75,7 @@ class NodeReport:
         policies: the mesh's policy at this node.
         trials: tries policies on.
         policy: gives the policy in force.
+        check: gives what is right and wrong, told why the node is not ready (empty: it is).
         book: this node's own services.
         rng: dice for waits.
     """
@@ -98,6 +100,7 @@ class NodeReport:
         policies: Policies,
         trials: Trials,
         policy: Callable[[], Policy],
+        check: Callable[[str], Checked],
         book: ServiceBook,
         rng: random.Random,
     ) -> None:
@@ -118,6 +121,7 @@ class NodeReport:
         self._policies = policies
         self._trials = trials
         self._policy = policy
+        self._check = check
         self._judge = Judge(mesh, policy)
         self._started = trio.current_time()
         self._rotations: Counter[str] = Counter()
@@ -287,6 +291,10 @@ class NodeReport:
     def explain_past(self, name: str) -> Explained:
         """Give what became of a request."""
         return self._explain_past(name)
+
+    def check(self) -> Checked:
+        """Give what is right and wrong here."""
+        return self._check(self.ready().reason)
 
     def config(self) -> Mapping[str, object]:
         """Give the effective configuration, and what the mesh's policy says in place of some of it."""

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypedDict
 
 from attrs import frozen
 
+from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations
 from gossipmesh.daemon.admin.news import News
@@ -212,6 +213,10 @@ class NodeView(Protocol):
         Raises:
             MeshError: ``explain.unknown``, with how far back this node remembers.
         """
+        ...
+
+    def check(self) -> Checked:
+        """Give what is right and wrong here."""
         ...
 
     def config(self) -> Mapping[str, object]:

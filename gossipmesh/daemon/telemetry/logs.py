@@ -121,6 +121,8 @@ class Log:
     def __init__(self, render: _Render, sink: Sink) -> None:
         self._render = render
         self._sink = sink
+        self.warned: Callable[[str, str], None] = lambda _event, _detail: None
+        """Is told of warnings and errors too, without what is secret in them."""
 
     def configure(self, config: LogConfig) -> None:
         """Write lines of this configuration's format from now on."""
@@ -133,10 +135,15 @@ class Log:
     def warning(self, event: str, **fields: object) -> None:
         """Note what somebody should look at."""
         self._write("warning", event, fields)
+        self._tell(event, fields)
 
     def error(self, event: str, **fields: object) -> None:
         """Note what must not happen."""
         self._write("error", event, fields)
+        self._tell(event, fields)
+
+    def _tell(self, event: str, fields: Mapping[str, object]) -> None:
+        self.warned(_TOKEN.sub(HIDDEN, event), str(_without_secrets(fields).get("detail", "")))
 
     def _write(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         head = {

@@ -15,6 +15,7 @@ from attrs import define, evolve, field
 import gossipmesh
 from gossipmesh.config.load import load
 from gossipmesh.daemon.admin.changes import FOLLOWED, MEMBERS, READY, SERVICES
+from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
@@ -86,6 +87,7 @@ class Around:
             policies=cast("Policies", self),  # Of which it asks for the traffic here.
             trials=cast("Trials", self),
             policy=lambda: self.policy,
+            check=lambda not_ready: cast("Checked", {"ok": not not_ready}),
             book=cast("ServiceBook", None),
             rng=random.Random(1),
         )

@@ -124,6 +124,18 @@ def test_an_event_is_one_line_with_its_time_level_and_fields() -> None:
     assert (event["level"], event["node"], event["name"]) == ("warning", "0102", "a\u202eb")
 
 
+def test_whoever_wants_to_know_of_warnings_and_errors_is_told_of_them_without_secrets() -> None:
+    log = event_log(LogConfig(), io.StringIO())
+    told: list[tuple[str, str]] = []
+    log.warned = lambda event, detail: told.append((event, detail))
+    log.info("policy", version=1)
+    log.warning("state.write", detail="no room for gmt1.s3cret")
+    log.error("daemon.bug")
+    assert [event for event, _ in told] == ["state.write", "daemon.bug"]
+    assert told[0][1].startswith("no room for ")
+    assert "s3cret" not in told[0][1]
+
+
 def test_text_quotes_what_is_not_plain() -> None:
     fields = {"a": "plain", "b": "two words", "c": 'q"', "d": "", "e": None, "f": 1.5, "g": "x=y"}
     assert render_text(fields) == 'a=plain b="two words" c="q\\"" d="" e=null f=1.5 g="x=y"'
