@@ -337,8 +337,6 @@ class Node:
             access=self._access,
         )
 
-    # --- between the parts ---
-
     def _snapshot_changed(self) -> None:
         self._plane.snapshot_changed()
         if self._report is not None:
@@ -379,10 +377,10 @@ class Node:
         self._plane.end_channels(hit)
 
     async def _offer(self, kind: str, raw: bytes) -> str:
-        answer = await self._control.ask(
-            lambda now, wall: _encoded(self._mesh.offer_untrusted(kind, raw, now=now, wall=wall))
-        )
-        return answer.decode()
+        offer = self._mesh.offer_untrusted
+        return (
+            await self._control.ask(lambda now, wall: _encoded(offer(kind, raw, now=now, wall=wall)))
+        ).decode()
 
     def seeds_resolved(self, resolved: Resolved) -> None:
         """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
@@ -395,8 +393,7 @@ class Node:
 
 
 def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:
-    text, outputs = answered
-    return text.encode(), outputs
+    return answered[0].encode(), answered[1]
 
 
 def _clocks() -> tuple[float, float]:
