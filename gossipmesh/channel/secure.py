@@ -6,7 +6,8 @@ credentials. Every later frame is one sealed record: a type byte, then a body.
 
 The law:
 
-- **Who does not know the mesh gets nothing**: not one byte, and no curve is computed (:mod:`.knock`).
+- **Who does not know the mesh gets nothing**: not one byte, and no curve is computed (:mod:`.knock`); where ``bare``
+  knocks are answered, it gets message 2.
 - **Nobody is served before it is known.** The initiator authenticates message 2 before it makes message 3, so a
   host that is not the dialled one never sees our credentials; the responder reports :class:`HandshakeDone` only
   once message 3 is authenticated. Records exist only after that.
@@ -26,7 +27,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from gossipmesh import crypto
-from gossipmesh.channel.knock import MAX_HELLO, MAX_KNOCK, hello_of_untrusted, payload_of
+from gossipmesh.channel.knock import MAX_HELLO, MAX_KNOCK, UNANSWERED, hello_of_untrusted, payload_of
 from gossipmesh.channel.noise import CipherState, Handshake, Role
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.model import value
@@ -57,7 +58,7 @@ REKEY_EVERY: Final = 2**20
 
 _TRUNCATED: Final = ("channel.truncated", "the stream was cut: it stops without its END record")
 _UNANSWERED: Final = (
-    "channel.unanswered",
+    UNANSWERED,
     "whoever is there closed the connection without a word: is it of this token's mesh, of this release, and not full?",
 )
 _LENGTH: Final = 2
@@ -113,6 +114,7 @@ class SecureChannel(Generic[PeerT]):
         hello: what an initiator says in message 1, for everybody to read; at most :data:`MAX_HELLO` bytes.
         authenticate: given the other side's credentials and its X25519 key (which it has proved to hold), says who it
             is, or raises TrustError. The initiator's must compare with the id that was dialled.
+        bare: an initiator knocks as release 0.1 did, with its key alone; a responder answers that too.
         rekey_every: records of one direction under one key; both sides must agree.
 
     Raises:
@@ -129,6 +131,7 @@ class SecureChannel(Generic[PeerT]):
         credentials: Credentials,
         authenticate: Callable[[bytes, bytes], PeerT],
         hello: bytes = b"",
+        bare: bool = False,
         rekey_every: int = REKEY_EVERY,
     ) -> None:
         if isinstance(credentials, bytes):
@@ -138,7 +141,7 @@ class SecureChannel(Generic[PeerT]):
         self._credentials = credentials
         self._authenticate = authenticate
         self._rekey_every = rekey_every
-        self._mesh_id = mesh_id
+        self._mesh_id, self._bare = mesh_id, bare
         self._begin = partial(
             Handshake,
             role,
@@ -159,7 +162,7 @@ class SecureChannel(Generic[PeerT]):
         self._failure: Callable[[], RemoteProtocolError] | None = None
         if role is Role.INITIATOR:
             self._handshake = handshake = self._begin()
-            knock = payload_of(hello, handshake.ephemeral_public, mesh_id)
+            knock = b"" if bare else payload_of(hello, handshake.ephemeral_public, mesh_id)
             self._append(handshake.write_message(knock))
 
     @property
@@ -220,9 +223,7 @@ class SecureChannel(Generic[PeerT]):
         if self._failure is not None:
             raise self._failure()
         if not data:
-            raise LocalProtocolError(
-                "channel.order", "no bytes were received; an end of stream is receive_eof()"
-            )
+            raise LocalProtocolError("channel.order", "no bytes were received; an end is receive_eof()")
         events: list[Event[PeerT]] = []
         try:
             self._receive_frames_untrusted(data, events)
@@ -309,9 +310,8 @@ class SecureChannel(Generic[PeerT]):
         if size < _MIN_FRAME:
             raise RemoteProtocolError("channel.malformed", f"a frame of {size} bytes")
         if size > self._max_frame:
-            raise RemoteProtocolError(
-                "channel.handshake-too-long", f"a handshake of more than {MAX_HANDSHAKE} bytes"
-            )
+            text = f"a handshake of more than {MAX_HANDSHAKE} bytes"
+            raise RemoteProtocolError("channel.handshake-too-long", text)
         return size
 
     def _receive_frame_untrusted(self, frame: bytes, events: list[Event[PeerT]]) -> None:
@@ -352,7 +352,7 @@ class SecureChannel(Generic[PeerT]):
         return HandshakeDone(peer)
 
     def _answer_first_untrusted(self, frame: bytes) -> None:
-        hello = hello_of_untrusted(frame, self._mesh_id)
+        hello = hello_of_untrusted(frame, self._mesh_id, bare=self._bare)
         handshake = self._begin()
         _read_untrusted(handshake, frame)
         shown = self._shown(hello)

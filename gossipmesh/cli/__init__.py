@@ -22,6 +22,7 @@
 ``leave.py``     drain: take no more work; leave the mesh
 ``revoke.py``    revoke a node, a token or an issuer; who is revoked
 ``sim.py``       run the simulator
+``mixed.py``     what is said of members of an older release
 ``client.py``    the admin API, over the unix socket
 ``render.py``    what goes to stdout; tables for people
 ===============  ==========================================================================================

@@ -13,6 +13,7 @@ import click
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.linting import policy_of_file
+from gossipmesh.cli.mixed import warn_of
 from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
 from gossipmesh.daemon.disk.root import load_authority
@@ -98,7 +99,8 @@ def apply(
 ) -> None:
     """Sign the policy in FILE with the next version, hand it to the mesh, and wait until every member has it.
 
-    Exit status 1: the policy is not valid, or not every member has it in time (they still get it).
+    Members of an older release have no policies; they are named, and not waited for. Exit status 1: the policy is not
+    valid, or not every other member has it in time (they still get it).
     """
     text = policy_of_file(file).text
     read = tuple(read_stage(stage) for stage in stages)
@@ -158,20 +160,22 @@ def _apply(
         raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
     started = time.monotonic()
     shown = client.document("/v1/policy")
-    while timeout_s is not None and _have(shown, document) < len(shown["nodes"]):
+    while timeout_s is not None and _have(shown, document) < len(_enforcing(shown)):
         if time.monotonic() > started + timeout_s:
             break
         _say_progress(shown, document)
         time.sleep(POLL_S)
         shown = client.document("/v1/policy")
-    have, nodes = _have(shown, document), len(shown["nodes"])
+    have, nodes = _have(shown, document), len(_enforcing(shown))
+    old = [node["node"] for node in shown["nodes"] if not node["enforces"]]
     took_s = round(time.monotonic() - started, 3)
     if as_json:
         fields = {"version": document.version, "hash": document.hash.hex()}
-        put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s}))
+        put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s, "old": old}))
     else:
         put(f"policy version {document.version}: {have} of {nodes} nodes have it, after {took_s:.1f} s")
         _say_missing(shown, document)
+    warn_of(old, "policies")
     if timeout_s is not None and have < nodes:
         ctx.exit(1)
 
@@ -220,21 +224,26 @@ def in_force(newest: PolicyDocument | None, verdict: str, *, force: bool) -> byt
     return newest.return_to
 
 
+def _enforcing(shown: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the members whose release goes by policies: nobody waits for the others."""
+    return [node for node in shown["nodes"] if node["enforces"]]
+
+
 def _has(node: Mapping[str, Any], document: PolicyDocument) -> bool:
     return node["version"] > document.version or document.hash.hex().startswith(node["hash"] or "none")
 
 
 def _have(shown: Mapping[str, Any], document: PolicyDocument) -> int:
-    return sum(_has(node, document) for node in shown["nodes"])
+    return sum(_has(node, document) for node in _enforcing(shown))
 
 
 def _say_progress(shown: Mapping[str, Any], document: PolicyDocument) -> None:
     if sys.stderr.isatty():
-        text = f"{_have(shown, document)} of {len(shown['nodes'])} nodes have version {document.version}"
+        text = f"{_have(shown, document)} of {len(_enforcing(shown))} nodes have version {document.version}"
         click.echo(f"\r{text}", nl=False, err=True)
 
 
 def _say_missing(shown: Mapping[str, Any], document: PolicyDocument) -> None:
-    missing = [node["node"] for node in shown["nodes"] if not _has(node, document)]
+    missing = [node["node"] for node in _enforcing(shown) if not _has(node, document)]
     if missing:
         put(f"not yet: {', '.join(missing[:16])}")

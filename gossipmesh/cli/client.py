@@ -20,6 +20,16 @@ BAD_REQUEST: Final = 400
 TOO_MANY: Final = 429
 INDEX_HEADER: Final = "X-Gossipmesh-Index"
 NOT_FOUND: Final = 404
+OTHER_RELEASE: Final = "the daemon is of another release than this command, {}; restart it with this release"
+_NOWHERE: Final = "there is nothing here"
+"""How a daemon of any release begins to say that a path is none of its."""
+
+
+class _Said(dict[str, Any]):
+    """What a daemon says. A key that its release does not have yet is an error for people, not a bug."""
+
+    def __missing__(self, key: str) -> Any:
+        raise MeshError("admin.release", OTHER_RELEASE.format(f"and does not say {key!r}"))
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -168,16 +178,19 @@ def document_of(status: int, body: bytes) -> dict[str, Any]:
 
     Raises:
         ConfigError: the daemon says that what was asked is no question.
-        MeshError: ``admin.refused``, with what the daemon says.
+        MeshError: ``admin.refused``, with what the daemon says; ``admin.release``, where it knows of no such thing,
+            and from the document for a key that it lacks.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_hook=_Said)
     except ValueError:
         document = None
     if not isinstance(document, dict):
         raise MeshError(
             "admin.refused", f"the daemon gave no JSON (status {status}); is it of another release?"
         )
+    if status == NOT_FOUND and str(document.get("error", "")).startswith(_NOWHERE):
+        raise MeshError("admin.release", OTHER_RELEASE.format("and cannot tell this"))
     if status == BAD_REQUEST:
         raise ConfigError("config.value", str(document.get("error", "the daemon does not understand this")))
     if status != OK:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.minting import YEAR_S
+from gossipmesh.cli.mixed import old_members, warn_of
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
 from gossipmesh.daemon.disk.root import load_authority
@@ -108,6 +109,7 @@ def revoke(
         )
         word = "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
         put(f"{word} {each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else ""))
+    warn_of(old_members(client), "revocations")
     if targets[0].token and not of_token:
         spell = f"gossipmesh revoke {targets[0].token} --root {place}"
         click.echo(

@@ -10,7 +10,16 @@ from gossipmesh.config.keys import TRAFFIC
 from gossipmesh.config.load import Loaded
 
 AT_RUN_TIME: Final = frozenset(
-    {"service", TRAFFIC, "proxy.as", "proxy.external", "proxy.allow", "log.format", "log.access"}
+    {
+        "service",
+        TRAFFIC,
+        "node.old_peers",
+        "proxy.as",
+        "proxy.external",
+        "proxy.allow",
+        "log.format",
+        "log.access",
+    }
 )
 """Paths whose values a running daemon takes over; all others are what it was built with."""
 
@@ -40,6 +49,7 @@ def reloaded(old: Loaded, new: Loaded) -> Reloaded:
         services=config.services,
         traffic=config.traffic,
         log=config.log,
+        node=evolve(old.config.node, old_peers=config.node.old_peers),
         proxy=evolve(
             old.config.proxy, as_service=proxy.as_service, external=proxy.external, allow=proxy.allow
         ),

@@ -55,6 +55,10 @@ class NodeConfig:
     """The mesh's one port, UDP and TCP; port 0 takes a free one."""
     advertise: Address | None = field(default=None, metadata=_is(readers.ADVERTISE))
     """What others dial, where that is not what is bound; port 0: the bound port."""
+    old_peers: Literal["auto", "always", "never"] = field(
+        default="auto", metadata=_is(readers.choice("auto", "always", "never"))
+    )
+    """Whether members of release 0.1 are spoken with. While they are, strangers who knock are answered, as 0.1 did."""
 
 
 @frozen

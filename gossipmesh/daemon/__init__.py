@@ -10,6 +10,7 @@
 ``gateways.py``     what strangers reach of this node; certificates that are read again
 ``ending.py``       how a node stops: draining, leaving, or at once
 ``surroundings.py`` who started the process, and how many files it may open
+``mixed.py``        members of the release before, and what is done for their sake
 ``served.py``       the sync channels that peers opened to us
 ``ports.py``        binding what is listened on, with errors that name the flag
 ``hello.py``        what a daemon says when it is up

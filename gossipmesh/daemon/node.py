@@ -30,6 +30,7 @@ from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
 from gossipmesh.daemon.enrol import Enrolment
 from gossipmesh.daemon.hello import hello
+from gossipmesh.daemon.mixed import OldPeers
 from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
@@ -232,6 +233,7 @@ class Node:
 
     def _channel_identity(self) -> ChannelIdentity:
         mesh, trust = self._mesh, self._enrolment.trust
+        old = OldPeers(mesh, lambda: self._reloading.loaded.config.node.old_peers)
 
         def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
             try:
@@ -256,6 +258,9 @@ class Node:
             entropy=os.urandom,
             bundle_n=lambda: trust.n,
             check=lambda peer: mesh.charter.check_stands(peer.chain),
+            tries_old=old.tries,
+            is_old=old.is_old,
+            answers_bare=old.answers,
         )
 
     async def _start_dns(self, proxy: Address) -> None:
@@ -330,8 +335,6 @@ class Node:
             access=self._access,
         )
 
-    # --- between the parts ---
-
     def _snapshot_changed(self) -> None:
         self._plane.snapshot_changed()
         self._touch()
@@ -375,10 +378,10 @@ class Node:
         self._plane.end_channels(hit)
 
     async def _offer(self, kind: str, raw: bytes) -> str:
-        answer = await self._control.ask(
-            lambda now, wall: _encoded(self._mesh.offer_untrusted(kind, raw, now=now, wall=wall))
-        )
-        return answer.decode()
+        offer = self._mesh.offer_untrusted
+        return (
+            await self._control.ask(lambda now, wall: _encoded(offer(kind, raw, now=now, wall=wall)))
+        ).decode()
 
     def seeds_resolved(self, resolved: Resolved) -> None:
         """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
@@ -391,8 +394,7 @@ class Node:
 
 
 def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:
-    text, outputs = answered
-    return text.encode(), outputs
+    return answered[0].encode(), answered[1]
 
 
 def _clocks() -> tuple[float, float]:

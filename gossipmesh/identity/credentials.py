@@ -45,7 +45,9 @@ HASH_BYTES: Final = 16
 MALFORMED: Final = "credentials.malformed"
 WHOLE_MESSAGES: Final = 1
 """Feature: understands whole requests and answers in one frame (:mod:`gossipmesh.channel.hop_whole`)."""
-FEATURES: Final = WHOLE_MESSAGES
+BUNDLES: Final = 2
+"""Feature: reads on behind the features, where bundles are."""
+FEATURES: Final = WHOLE_MESSAGES | BUNDLES
 """What this release can do."""
 MAX_FEATURES: Final = 2**32 - 1
 
@@ -92,7 +94,7 @@ def encode_credentials(
     *,
     wall: float,
     features: int = FEATURES,
-    newest: bytes = b"",
+    newest: bytes | None = b"",
     lacking: Sequence[bytes] = (),
 ) -> bytes:
     """Give the payload that shows who a node is.
@@ -103,9 +105,12 @@ def encode_credentials(
         record: raw.
         wall: its clock, Unix seconds.
         features: what its release can do.
-        newest: the hash of its newest bundle.
+        newest: the hash of its newest bundle; None: the other side's release wants nothing behind the features, and
+            has no room for it.
         lacking: raw bundles that the other side lacks, in order; as many of them as fit are shown.
     """
+    if newest is None:
+        return wire.pack([bundle_n, chain, record, int(wall), features])
     shown: list[wire.Value] = []
     elements: list[wire.Value] = [bundle_n, chain, record, int(wall), features, newest[:HASH_BYTES], shown]
     left = MAX_CREDENTIALS - len(wire.pack(elements)) - 2  # an array of many has a longer head

@@ -5,8 +5,9 @@ bytes as they came. A record is at most 1,100 bytes signed, so that it always fi
 for 24 hours, so that what nobody refreshes disappears.
 
 Body: ``[1, id, boot, incarnation, name, [[ip, port]...], dh key, dh generation, zone,
-[[name, port, protocol, weight, [tag...], healthy]...], serving, chain hash, issued at, expires at]``, and, where a
-policy is in effect at the node, ``[policy version, first 8 bytes of its hash, gate]``.
+[[name, port, protocol, weight, [tag...], healthy]...], serving, chain hash, issued at, expires at, policy]``, the last
+being ``[policy version, first 8 bytes of its hash, gate]``, or ``[]`` where none is in effect at the node. Release 0.1,
+which knew nothing of policies and revocations, leaves it out: so each member's record tells whether it enforces them.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class MemberRecord:
     signed: Signed = field(repr=False)
     policy: tuple[int, bytes, int] = NO_POLICY
     """The version of the policy in effect there (0: none), the first 8 bytes of its hash, and what its gate says."""
+    enforces: bool = True
+    """Whether its release enforces policies and revocations, and knocks and answers as this one does."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -182,7 +185,7 @@ def _encode_body(record: MemberRecord) -> bytes:
             record.chain_hash,
             record.issued_at,
             record.expires_at,
-            *_encode_policy(record.policy),
+            [] if record.policy == NO_POLICY else record.policy,
         ]
     )
 
@@ -212,6 +215,7 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
         issued_at=fields.integer(0, MAX_WALL),
         expires_at=fields.integer(0, MAX_WALL),
         signed=signed,
+        enforces=bool(fields.left),
         policy=_decode_policy(fields),
     )
     if not record.addresses:
@@ -221,10 +225,6 @@ def decode_record_untrusted(raw: bytes) -> MemberRecord:
     if not 0 < record.expires_at - record.issued_at <= RECORD_LIFETIME_S:
         raise RemoteProtocolError(MALFORMED, "a record that lives longer than 24 hours, or not at all")
     return record
-
-
-def _encode_policy(policy: tuple[int, bytes, int]) -> list[wire.Value]:
-    return [] if policy == NO_POLICY else [policy]
 
 
 def _decode_policy(fields: wire.Fields) -> tuple[int, bytes, int]:

@@ -21,6 +21,7 @@
 - ``reconciling``: when to compare registries with whom, greetings, stream probes; both ends
 - ``partners``: with whom registries are compared as a matter of routine
 - ``renewing``: how chains outlive their tokens; both ends
+- ``charter_changes``: what follows when it changes
 - ``charter``: what is signed for the whole mesh: bundles, revocations, the policy document
 - ``held_policy``: a policy document with its proof; ``returning``: the one that it returns to
 - ``charter_messages``: how two nodes tell each other what they hold of it

@@ -32,6 +32,7 @@ from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.revocation import Revocation, verify_revocation_untrusted
 from gossipmesh.identity.revoked import Revocations
 from gossipmesh.membership.messages import CHARTER_BYTES
+from gossipmesh.mesh.charter_changes import CharterChange, guarded, once
 from gossipmesh.mesh.charter_messages import MAX_ANSWER, MAX_POLICY, Brought, Holding, fitting
 from gossipmesh.mesh.held_policy import HeldPolicy, order_of
 from gossipmesh.mesh.outputs import BundlesChanged, Level, Notice, PolicyChanged, Refused, RevocationsChanged
@@ -47,7 +48,6 @@ MALFORMED: Final = "policy.malformed"
 
 CheckPolicy = Callable[[str], object]
 """Reads a document's text; raises ConfigError for one that no node should take."""
-CharterChange = PolicyChanged | RevocationsChanged | BundlesChanged | Notice | Refused
 
 
 class Charter:
@@ -148,10 +148,10 @@ class Charter:
         """Take what the last run kept. Roots that were replaced since count: it was verified while they stood."""
         kept = partial(self.offer_revocation_untrusted, wall=wall, retired=True)
         documents = partial(self.offer_policy_untrusted, wall=wall, retired=True)
-        said = [each for raw in revocations for each in _guarded(kept, raw)]
-        said += [each for raw in policies for each in _guarded(documents, raw)]
-        said += [each for body in returned for each in _guarded(self._take_returned, body)]
-        return _once(said)
+        said = [each for raw in revocations for each in guarded(kept, raw)]
+        said += [each for raw in policies for each in guarded(documents, raw)]
+        said += [each for body in returned for each in guarded(self._take_returned, body)]
+        return once(said)
 
     def take_untrusted(self, brought: Brought, *, wall: float) -> list[CharterChange]:
         """Take what a peer brought, each object by itself: a bad one does not spoil the others."""
@@ -163,12 +163,12 @@ class Charter:
             text = f"a member says that it has another trust bundle number {brought.bundle_n}: a root is used twice?"
             said.append(Notice(Level.WARNING, "bundle.conflict", text))
         entry = partial(self.offer_revocation_untrusted, wall=wall)
-        said += [each for raw in brought.revocations for each in _guarded(entry, raw)]
+        said += [each for raw in brought.revocations for each in guarded(entry, raw)]
         if brought.policy:
-            said += _guarded(partial(self.offer_policy_untrusted, wall=wall), brought.policy)
+            said += guarded(partial(self.offer_policy_untrusted, wall=wall), brought.policy)
         if brought.returned:
-            said += _guarded(self._take_returned, brought.returned)
-        return _once(said)
+            said += guarded(self._take_returned, brought.returned)
+        return once(said)
 
     def _take_returned(self, body: bytes) -> list[CharterChange]:
         policy = self._policy
@@ -227,7 +227,7 @@ class Charter:
                     text = f"{error}; a root key is in wrong hands, or was copied back from a backup"
                     said.append(Notice(Level.WARNING, error.code, text))
                 break
-        return _once(said)
+        return once(said)
 
     def offer_revocation_untrusted(
         self, raw: bytes, *, wall: float, retired: bool = False
@@ -394,19 +394,6 @@ class Charter:
         if policy.document.hash == theirs.policy_hash:
             return policy.authorised.current and not theirs.policy_current
         return policy.order > _order_of(theirs)
-
-
-def _guarded(offer: Callable[[bytes], list[CharterChange]], raw: bytes) -> list[CharterChange]:
-    try:
-        return offer(raw)
-    except (RemoteProtocolError, ConfigError) as error:
-        return [Refused(error.code)]
-
-
-def _once(said: list[CharterChange]) -> list[CharterChange]:
-    """Leave only the last change of each kind: what follows of it is a pass over all members."""
-    last = {type(each): each for each in said}
-    return [each for each in said if isinstance(each, Notice | Refused) or each is last[type(each)]]
 
 
 def _order_of(theirs: Holding) -> tuple[int, bytes]:

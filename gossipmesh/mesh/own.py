@@ -144,7 +144,7 @@ class Own:
             self.chain.raw,
             record.signed.raw,
             wall=wall,
-            newest=trust.latest.hash,
+            newest=None if theirs is None else trust.latest.hash,
             lacking=() if theirs is None else trust.after(theirs),
         )
 

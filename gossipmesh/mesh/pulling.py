@@ -96,6 +96,7 @@ class Pulling:
         self._rounds_left = 0
         self._tell_at = math.inf
         self._retry_at = math.inf
+        self._met_no_keeper = False  # a member of an earlier release has said that it has nothing to tell
         self.synced = not expected
         """Whether a member's whole charter was once compared with ours; from the start where none is expected."""
 
@@ -136,9 +137,13 @@ class Pulling:
         if now >= self._tell_at:
             effects += self._tell(now=now)
         if now >= self._retry_at:
+            living = self._keepers()
+            if not living and not self.synced:
+                # By now the members are known that the first one met knows.
+                self._in_step(self._met_no_keeper)
+                living = self._living()
             lacking = not self.synced or bool(self._charter.wanted)
             self._retry_at = now + JOIN_RETRY_S if lacking else math.inf
-            living = self._living()
             if lacking and living:
                 member = self._membership.members[self._rng.choice(living)]
                 anyhow = not self.synced
@@ -146,7 +151,7 @@ class Pulling:
         return effects, outputs
 
     def _tell(self, *, now: float) -> list[Effect]:
-        living = self._living()
+        living = self._keepers()
         self._rounds_left -= 1
         if self._rounds_left <= 0 or not living:
             self._tell_at = math.inf
@@ -158,6 +163,10 @@ class Pulling:
 
     def _living(self) -> list[NodeId]:
         return [node for node, member in self._membership.members.items() if member.living]
+
+    def _keepers(self) -> list[NodeId]:
+        """Give the living members that keep a charter: those of release 0.1 do not."""
+        return [node for node in self._living() if self._membership.members[node].record.enforces]
 
     # --- asking ---
 
@@ -235,7 +244,7 @@ class Pulling:
             brought = decode_brought_untrusted(answer)
         except RemoteProtocolError as error:
             self._fruitless(peer)
-            self._in_step(error.code == "exchange.refused")
+            self._met_no_keeper = self._met_no_keeper or error.code == "exchange.refused"
             raise
         said = self._charter.take_untrusted(brought, wall=wall)
         fruitful = any(isinstance(each, PolicyChanged | RevocationsChanged | BundlesChanged) for each in said)

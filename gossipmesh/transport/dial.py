@@ -8,8 +8,9 @@ from typing import Final
 
 import trio
 
+from gossipmesh.channel.knock import UNANSWERED
 from gossipmesh.channel.noise import Role
-from gossipmesh.errors import ConnectError, MeshError
+from gossipmesh.errors import ConnectError, MeshError, RemoteProtocolError
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.addresses import family_of, to_sockaddr
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
@@ -66,12 +67,26 @@ async def dial(
 
 
 async def _dial_one(identity: ChannelIdentity, address: Address, expected: NodeId | None) -> SecureStream:
+    old = identity.tries_old() and expected is not None and identity.is_old(expected)
+    try:
+        return await _shake(identity, address, expected, bare=old)
+    except RemoteProtocolError as error:
+        if error.code != UNANSWERED or not identity.tries_old():
+            raise
+    # Whoever closes without a word may be of the other release: a seed of which nothing is known, or a member that
+    # was upgraded or set back since we heard of it.
+    return await _shake(identity, address, expected, bare=not old)
+
+
+async def _shake(
+    identity: ChannelIdentity, address: Address, expected: NodeId | None, *, bare: bool
+) -> SecureStream:
     family = family_of(address)
     sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
     with ExitStack() as undo:
         undo.callback(sock.close)
         await sock.connect(to_sockaddr(address, family))
-        stream = SecureStream(trio.SocketStream(sock), Role.INITIATOR, identity, expected=expected)
+        stream = SecureStream(trio.SocketStream(sock), Role.INITIATOR, identity, expected=expected, bare=bare)
         await stream.handshake()
         undo.pop_all()
         return stream

@@ -13,7 +13,7 @@ from gossipmesh import crypto
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import Ended, Event, HandshakeDone, Record, SecureChannel
 from gossipmesh.errors import LocalProtocolError, MeshError, TrustError
-from gossipmesh.identity.credentials import Peer, decode_hello_untrusted, encode_hello
+from gossipmesh.identity.credentials import BUNDLES, Peer, decode_hello_untrusted, encode_hello
 from gossipmesh.model import NodeId, short_id
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0
@@ -33,9 +33,9 @@ class ChannelIdentity:
     """Who we are and whom we believe, asked anew for every channel: keys rotate and records change."""
 
     mesh_id: bytes = field(repr=bytes.hex)
-    credentials: Callable[[int], bytes]
+    credentials: Callable[[int | None], bytes]
     """What we show to a peer whose newest trust bundle has that number: our chain and record and the bundles that it
-    lacks, encoded (:mod:`gossipmesh.identity.credentials`)."""
+    lacks, encoded (:mod:`gossipmesh.identity.credentials`). None: to one of release 0.1, which wants no bundles."""
     authenticate: Callable[[bytes, bytes, NodeId | None], Peer]
     """Given the other side's credentials, its X25519 key and the id that was dialled (None: any), says who it is or
     raises TrustError."""
@@ -46,6 +46,12 @@ class ChannelIdentity:
     """The number of our newest trust bundle."""
     check: Callable[[Peer], None] = lambda _: None
     """Raises TrustError where a peer that proved who it is does not count any more: it was revoked since."""
+    answers_bare: Callable[[], bool] = lambda: False
+    """Whether to answer a bare knock, as members of release 0.1 make (:mod:`gossipmesh.channel.knock`)."""
+    tries_old: Callable[[], bool] = lambda: False
+    """Whether to try the other way to knock where nobody answers the first."""
+    is_old: Callable[[NodeId], bool] = lambda _: False
+    """Whether a member is of that release, as far as we have heard."""
 
 
 class SecureStream:
@@ -59,6 +65,7 @@ class SecureStream:
         role: the initiator is who opened the connection.
         identity: who we are.
         expected: the id that was dialled; None where anybody who belongs to the mesh will do.
+        bare: whether to knock bare, as initiator; a responder goes by :attr:`ChannelIdentity.answers_bare`.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class SecureStream:
         identity: ChannelIdentity,
         *,
         expected: NodeId | None = None,
+        bare: bool = False,
     ) -> None:
         self._stream = stream
         self._peer: Peer | None = None
@@ -87,8 +95,11 @@ class SecureStream:
             return peer
 
         def show(heard: bytes) -> bytes:
-            theirs = decode_hello_untrusted(heard) if self._proved is None else self._proved.bundle_n
-            return identity.credentials(theirs)
+            if self._proved is not None:
+                return identity.credentials(
+                    self._proved.bundle_n if self._proved.features & BUNDLES else None
+                )
+            return identity.credentials(decode_hello_untrusted(heard) if heard else None)
 
         self._channel = SecureChannel(
             role,
@@ -98,6 +109,7 @@ class SecureStream:
             credentials=show,
             authenticate=authenticate,
             hello=encode_hello(identity.bundle_n()) if role is Role.INITIATOR else b"",
+            bare=bare if role is Role.INITIATOR else identity.answers_bare(),
         )
 
     @property

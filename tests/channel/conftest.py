@@ -61,6 +61,7 @@ def channel(
     mesh: bytes = MESH,
     shown: Credentials | None = None,
     hello: bytes = b"",
+    bare: bool = False,
     rekey_every: int = 2**20,
     ephemeral: int = 0,
 ) -> Channel:
@@ -72,6 +73,7 @@ def channel(
         credentials=credentials(static) if shown is None else shown,
         authenticate=expect(*names),
         hello=hello,
+        bare=bare,
         rekey_every=rekey_every,
     )
 

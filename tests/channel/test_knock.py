@@ -35,6 +35,14 @@ def test_every_bit_flip_and_every_truncation_is_refused() -> None:
         assert code_of(bytes(bad)) == "channel.mac"
 
 
+def test_a_bare_key_is_a_knock_that_says_nothing_where_it_is_taken_at_all() -> None:
+    assert hello_of_untrusted(KEY, MESH, bare=True) == b""
+    assert code_of(KEY) == "channel.mac"
+    for other in (KEY[1:], KEY + b"x", KEY + bytes(MAC)):
+        with pytest.raises(RemoteProtocolError):
+            hello_of_untrusted(other, MESH, bare=True)
+
+
 def test_a_mac_without_a_whole_key_before_it_is_refused_though_it_is_right() -> None:
     short = KEY[:-1]
     assert len(payload_of(b"", short, MESH)) == MAC

@@ -251,6 +251,20 @@ def test_each_side_shows_what_fits_what_the_other_said(lab: ModuleType) -> None:
     assert heard == [b"I have 3", lab.credentials(BOB)]
 
 
+def test_a_bare_knock_is_answered_only_where_members_of_release_0_1_are_expected(lab: ModuleType) -> None:
+    assert len(lab.alice(bare=True, hello=b"never said").bytes_to_send()) == 2 + 32
+    old = lab.alice(bare=True)
+    assert lab.fails_by_the_end_of(lab.bob(), old.bytes_to_send()) == "channel.mac"
+    for knocks_bare in (True, False):
+        initiator, responder = lab.alice(bare=knocks_bare), lab.bob(bare=True)
+        responder.receive_bytes_untrusted(initiator.bytes_to_send())
+        initiator.receive_bytes_untrusted(responder.bytes_to_send())
+        assert responder.receive_bytes_untrusted(initiator.bytes_to_send()) == [HandshakeDone("alice")]
+    # Whoever says more than its key says it with the mac.
+    for payload in (b"x", bytes(MAC), lab.knock(bytes(32))):
+        assert lab.fails_by_the_end_of(lab.bob(bare=True), knocking(lab, payload)) == "channel.mac"
+
+
 def test_a_stranger_is_held_to_the_length_of_a_first_message(lab: ModuleType) -> None:
     longest = lab.alice(hello=bytes(MAX_HELLO)).bytes_to_send()
     assert lab.bob().receive_bytes_untrusted(longest) == []

@@ -44,6 +44,11 @@ async def test_a_daemon_is_asked_and_told_over_its_socket(tmp_path: Path) -> Non
             await in_thread(client.document, "/v1/services/hello")
         with pytest.raises(MeshError, match="gave no JSON"):
             await in_thread(client.document, "/healthz")
+        # What another release's daemon does not have is for people to read, not a traceback.
+        with pytest.raises(MeshError, match="of another release than this command, and does not say 'chain'"):
+            _ = (await in_thread(client.document, "/v1/status"))["chain"]
+        with pytest.raises(MeshError, match="of another release than this command, and cannot tell this"):
+            await in_thread(client.document, "/v1/not-invented-yet")
         assert await in_thread(partial(client.post, "/v1/leave", timeout_s=5.0)) == {"done": True}
         nursery.cancel_scope.cancel()
     assert node.left

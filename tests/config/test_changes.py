@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
+
 from gossipmesh.config.changes import reloaded
 from gossipmesh.config.load import Loaded, load
 
@@ -21,14 +23,24 @@ def test_what_can_be_taken_over_is_and_the_rest_stays_as_it_runs(tmp_path: Path)
     old = read(tmp_path, OLD)
     new = read(
         tmp_path,
-        '[node]\nzone = "b"\n[proxy]\nlisten = "127.0.0.1:1"\nexternal = "direct"\nallow = ["x.example"]\n'
+        '[node]\nzone = "b"\nold_peers = "never"\n'
+        '[proxy]\nlisten = "127.0.0.1:1"\nexternal = "direct"\nallow = ["x.example"]\n'
         '[log]\nformat = "text"\n[[service]]\nname = "db"\nport = 81\n[traffic.db]\ntimeout = "3s"\n',
     )
     found = reloaded(old, new)
     config = found.loaded.config
-    assert found.taken == ("proxy.as", "proxy.external", "proxy.allow", "log.format", "service", "traffic")
+    assert found.taken == (
+        "node.old_peers",
+        "proxy.as",
+        "proxy.external",
+        "proxy.allow",
+        "log.format",
+        "service",
+        "traffic",
+    )
     assert found.left == ("node.zone", "proxy.listen")
-    assert (config.node, config.proxy.listen) == (old.config.node, old.config.proxy.listen)
+    assert config.node == evolve(old.config.node, old_peers="never")
+    assert config.proxy.listen == old.config.proxy.listen
     assert config.services == new.config.services
     assert (config.proxy.as_service, config.proxy.external, config.log.format) == ("db", "direct", "text")
     assert found.loaded.describe()["node.zone"] == old.describe()["node.zone"]

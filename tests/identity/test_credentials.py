@@ -9,7 +9,7 @@ import pytest
 from gossipmesh import wire
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
-from gossipmesh.identity.chain import VerifiedChain, chain_hash, join_chain, verify_chain_untrusted
+from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain, chain_hash, join_chain, verify_chain_untrusted
 from gossipmesh.identity.checks import Checks
 from gossipmesh.identity.credentials import (
     FEATURES,
@@ -22,7 +22,7 @@ from gossipmesh.identity.credentials import (
 )
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
-from gossipmesh.identity.record import MemberRecord, sign_record
+from gossipmesh.identity.record import MAX_RECORD, MemberRecord, sign_record
 from gossipmesh.identity.token import new_token
 from gossipmesh.model import Address
 
@@ -81,6 +81,15 @@ def test_what_a_node_shows_proves_who_it_is() -> None:
     assert (peer.id, peer.bundle_n) == (NODE.id, 3)
     assert peer.chain == verify_chain_untrusted(CHAIN, TRUST, wall=NOW)
     assert peer.record == record()
+
+
+def test_a_peer_of_release_0_1_is_shown_what_it_has_room_for_and_no_more() -> None:
+    raw = record().signed.raw
+    shown = encode_credentials(3, CHAIN, raw, wall=NOW, newest=None, lacking=[bytes(500)])
+    assert shown == wire.pack([3, CHAIN, raw, NOW, FEATURES])
+    assert len(encode_credentials(2**32, bytes(MAX_CHAIN), bytes(MAX_RECORD), wall=NOW, newest=None)) <= (
+        MAX_CHAIN + MAX_RECORD + 32
+    )
 
 
 def elements(*more: wire.Value) -> bytes:

@@ -18,6 +18,7 @@ from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import (
     MAX_RECORD,
+    NO_POLICY,
     RECORD_LABEL,
     RECORD_LIFETIME_S,
     MemberRecord,
@@ -223,8 +224,18 @@ def test_a_record_that_lives_too_long_or_not_at_all_is_malformed() -> None:
     body = wire.unpack_untrusted(record().signed.body, code="x")
     assert isinstance(body, list)
     for expires_at in (NOW, NOW - 1, NOW + RECORD_LIFETIME_S + 1):
-        signed = seal(RECORD_LABEL, TRUST.mesh_id, wire.pack([*body[:-1], expires_at]), NODE.seed)
+        signed = seal(RECORD_LABEL, TRUST.mesh_id, wire.pack([*body[:-2], expires_at]), NODE.seed)
         assert refused(signed.raw) == "record.malformed"
+
+
+def test_a_record_of_release_0_1_is_taken_and_told_from_ours() -> None:
+    body = wire.unpack_untrusted(record().signed.body, code="x")
+    assert isinstance(body, list)
+    signed = seal(RECORD_LABEL, TRUST.mesh_id, wire.pack(body[:-1]), NODE.seed)
+    old = verify_record_untrusted(signed.raw, CHAIN, TRUST.mesh_id, wall=NOW)
+    assert (old.enforces, old.policy, old.signed.raw) == (False, NO_POLICY, signed.raw)
+    assert record().enforces
+    assert record(policy=(7, b"12345678", 3)).enforces
 
 
 def test_what_a_newer_release_appends_is_relayed_as_it_came() -> None:

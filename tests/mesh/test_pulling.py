@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.authority import Authority, sign_as_authority
+from gossipmesh.membership.outputs import SendMessages
 from gossipmesh.mesh.charter_messages import Brought, encode_brought
 from gossipmesh.mesh.exchanges import encode_refusal
 from gossipmesh.mesh.outputs import Exchange, Output
-from gossipmesh.mesh.pulling import FRUITFUL_GAP_S, GAP_S, MAX_GAP_S, MAX_PER_DIGEST, Pulling
+from gossipmesh.mesh.pulling import (
+    FRUITFUL_GAP_S,
+    GAP_S,
+    JOIN_RETRY_S,
+    MAX_GAP_S,
+    MAX_PER_DIGEST,
+    Pulling,
+)
 from gossipmesh.model import NodeId
 from gossipmesh.policy.document import POLICY_LABEL, new_document
 from gossipmesh.sim.world import World
+from oldrecords import as_before
 
 SOME = b"12345678"
 
@@ -40,6 +53,21 @@ class Side:
             node.key.id, (node.address,), encode_brought(brought), now=self.now, wall=self.world.wall
         )
         return outputs
+
+    def refuses(self, name: str) -> None:
+        node = self.world.nodes[name]
+        for number in list(self.mesh._exchanges._open):
+            self.mesh._exchanges.end(number)
+        with pytest.raises(RemoteProtocolError, match="refused"):
+            self.pulling.receive_answer_untrusted(
+                node.key.id, (node.address,), encode_refusal("x"), now=self.now, wall=self.world.wall
+            )
+
+    def are_old(self, *names: str) -> None:
+        for name in names:
+            node, member = self.world.nodes[name], self.mesh.members[self.peer(name)]
+            record = as_before(member.record, node.key.seed, self.world.trust.mesh_id)
+            self.mesh._membership.learn_record(record, token=member.token, news=False, now=self.now)
 
     def nothing(self) -> Brought:
         return Brought(False, 0, self.world.trust.latest.hash, 0, b"")
@@ -96,12 +124,42 @@ def test_an_exchange_that_fails_or_is_refused_is_over_and_leaves_what_was_held()
     side.hears("n1", SOME)
     side.pulling.failed(side.peer("n1"))
     assert len(side.hears("n1", SOME, after_s=GAP_S)) == 1
-    node = side.world.nodes["n1"]
-    try:
-        side.pulling.receive_answer_untrusted(
-            node.key.id, (node.address,), encode_refusal("x"), now=side.now, wall=side.world.wall
-        )
-    except RemoteProtocolError as error:
-        assert error.code == "exchange.refused"
+    side.refuses("n1")
     assert side.mesh.charter.digest == b""
     assert len(side.hears("n1", SOME, after_s=MAX_GAP_S)) == 1
+
+
+def test_members_of_an_older_release_are_not_told() -> None:
+    side = Side()
+    side.are_old("n1", "n3")
+    side.hears("n2", SOME)
+    side.answers("n2", side.document(1))
+    effects, _ = side.pulling.handle_timer(now=side.now)
+    assert [each.target for each in effects if isinstance(each, SendMessages)] == [side.peer("n2")]
+
+
+def test_an_older_seed_has_nothing_to_tell_and_a_newcomer_waits_for_one_that_has() -> None:
+    side = Side()
+    side.are_old("n1", "n3")
+    side.pulling.synced = False
+    assert len(side.pulling.meets(side.peer("n1"), (), now=side.now)) == 1
+    side.refuses("n1")
+    assert not side.pulling.synced
+    side.now += JOIN_RETRY_S
+    _, (asked,) = side.pulling.handle_timer(now=side.now)
+    assert isinstance(asked, Exchange)
+    assert asked.target == side.peer("n2")
+    side.answers("n2", side.nothing())
+    assert side.pulling.synced
+
+
+def test_among_older_members_only_a_newcomer_waits_no_longer_than_it_takes_to_know_them() -> None:
+    side = Side()
+    side.are_old("n1", "n2", "n3")
+    side.pulling.synced = False
+    side.pulling.meets(side.peer("n1"), (), now=side.now)
+    side.refuses("n1")
+    side.now += JOIN_RETRY_S
+    assert side.pulling.handle_timer(now=side.now) == ([], [])
+    assert side.pulling.synced
+    assert side.pulling.deadline == math.inf

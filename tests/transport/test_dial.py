@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from socket import MSG_PEEK
+from typing import Any
 
 import pytest
 import trio
@@ -22,7 +24,7 @@ from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 ORDERS = NodeId(b"orders".ljust(32))
 
 
-def identity(node: bytes) -> ChannelIdentity:
+def identity(node: bytes, **more: Any) -> ChannelIdentity:
     """Give an identity that is believed: who it is, is what these tests are not about."""
     return ChannelIdentity(
         mesh_id=bytes(32),
@@ -30,6 +32,7 @@ def identity(node: bytes) -> ChannelIdentity:
         authenticate=lambda credentials, _, __: Peer(NodeId(credentials), None, None, 0),
         static_private=lambda: crypto.blake2b(node, 32),
         entropy=os.urandom,
+        **more,
     )
 
 
@@ -52,6 +55,32 @@ async def listening(*, answering: bool) -> AsyncIterator[Address]:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, handle, 0)
         yield Address("127.0.0.1", from_sockaddr(listeners[0].socket.getsockname()).port)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def listening_as_before() -> AsyncIterator[tuple[Address, list[int]]]:
+    """Give a host of release 0.1, which closes where the first message says anything, and those messages' lengths."""
+    knocks: list[int] = []
+
+    async def handle(stream: trio.SocketStream) -> None:
+        seen = b""
+        while len(seen) < 2 or len(seen) < 2 + int.from_bytes(seen[:2], "big"):
+            seen = await stream.socket.recv(4_096, MSG_PEEK)
+        knocks.append(len(seen) - 2)
+        secure = SecureStream(stream, Role.RESPONDER, identity(ORDERS, answers_bare=lambda: True))
+        if len(seen) > 2 + crypto.KEY:
+            await stream.receive_some(len(seen))
+            secure.close()
+            return
+        with suppress(RemoteProtocolError):
+            await secure.handshake()
+            await secure.receive_records()
+        await secure.finish()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, handle, 0)
+        yield Address("127.0.0.1", from_sockaddr(listeners[0].socket.getsockname()).port), knocks
         nursery.cancel_scope.cancel()
 
 
@@ -121,3 +150,30 @@ async def test_who_was_revoked_while_its_handshake_was_under_way_gets_no_channel
                 evolve(WEB, authenticate=authenticate, check=check), (good,), expected=ORDERS, timeout_s=5.0
             )
     assert caught.value.code == "chain.revoked"
+
+
+@pytest.mark.parametrize("known", [None, False, True])
+async def test_a_member_of_release_0_1_is_reached_and_at_once_where_it_is_known_as_one(
+    known: bool | None,
+) -> None:
+    web = identity(b"web".ljust(32), tries_old=lambda: True, is_old=lambda _: bool(known))
+    async with listening_as_before() as (address, knocks):
+        stream = await dial(web, (address,), expected=None if known is None else ORDERS, timeout_s=5)
+        assert stream.peer.id == ORDERS
+        await stream.finish()
+    assert [size == crypto.KEY for size in knocks] == ([True] if known else [False, True])
+
+
+async def test_a_member_that_was_upgraded_since_we_heard_of_it_is_reached() -> None:
+    web = identity(b"web".ljust(32), tries_old=lambda: True, is_old=lambda _: True)
+    async with listening(answering=True) as upgraded:  # And its operator expects no old members any more.
+        stream = await dial(web, (upgraded,), expected=ORDERS, timeout_s=5)
+        assert stream.peer.id == ORDERS
+        await stream.finish()
+
+
+async def test_where_no_old_members_are_expected_nobody_is_tried_twice() -> None:
+    async with listening_as_before() as (address, knocks):
+        with pytest.raises(ConnectError) as raised:
+            await dial(WEB, (address,), expected=ORDERS, timeout_s=5)
+    assert (raised.value.code, len(knocks)) == ("channel.unanswered", 1)

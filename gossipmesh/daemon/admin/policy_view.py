@@ -63,6 +63,8 @@ class PolicyNode(TypedDict):
     verdict: str
     """``watching``, ``passed``, ``failed``, ``returned`` or ``done``; empty where it knows none."""
     stage: int
+    enforces: bool
+    """Whether its release goes by policies at all; 0.1 does not."""
 
 
 class PolicyShown(TypedDict):

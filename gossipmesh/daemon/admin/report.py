@@ -224,6 +224,7 @@ class NodeReport:
             services=[service.name for service in record.services],
             since=round(since, 3),
             policy_version=record.policy[0],
+            enforces=record.enforces,
         )
 
     def revocations(self) -> Revocations:

@@ -99,6 +99,8 @@ class MemberEntry(TypedDict):
     """Unix seconds since when it has been in its state."""
     policy_version: int
     """Of the policy in effect there, by its own record; 0: none."""
+    enforces: bool
+    """Whether its release enforces policies and revocations; 0.1 did not."""
 
 
 class Members(TypedDict):

@@ -21,6 +21,7 @@ from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.telemetry.access_lines import iso
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.record import MemberRecord
 from gossipmesh.mesh.charter import MAX_HISTORY
 from gossipmesh.mesh.held_policy import HeldPolicy
 from gossipmesh.mesh.machine import Mesh
@@ -167,7 +168,7 @@ class Policies:
     def _voters(self) -> Iterator[Voter]:
         for member in self._mesh.members.values():
             chain = self._mesh.chain_of(member.id) if member.living else None
-            if chain is not None:
+            if chain is not None and member.record.enforces:
                 token = next(iter(chain.token_ids), member.id)
                 yield Voter(member.id, token, report_of(member.record.policy))
 
@@ -277,19 +278,21 @@ class Policies:
 
     def _nodes(self) -> Iterator[PolicyNode]:
         mesh = self._mesh
-        yield self._node(mesh.own.name, mesh.id.hex(), mesh.own.policy)
+        yield self._node(mesh.own.name, mesh.own)
         for member in mesh.members.values():
             if member.living:
                 name = mesh.names.get(member.id, short_id(member.id))
-                yield self._node(name, member.id.hex(), member.record.policy)
+                yield self._node(name, member.record)
 
-    def _node(self, name: str, id_: str, policy: tuple[int, bytes, int]) -> PolicyNode:
+    def _node(self, name: str, record: MemberRecord) -> PolicyNode:
+        policy = record.policy
         report = report_of(policy)
         return PolicyNode(
             node=name,
-            id=id_,
+            id=record.id.hex(),
             version=policy[0],
             hash=policy[1].hex(),
             verdict="" if report is None else report.verdict.name.lower(),
             stage=0 if report is None else report.stage,
+            enforces=record.enforces,
         )

@@ -191,6 +191,7 @@ async def test_members_are_all_shown_with_this_node_among_them_by_name(
         "zone": "",
         "services": ["hello"],
         "policy_version": 0,
+        "enforces": True,
     }
 
 
