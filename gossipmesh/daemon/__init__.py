@@ -4,6 +4,7 @@
 ``run.py``          from the configuration to the end
 ``node.py``         the composition root: parts put together, run, and taken down in order
 ``enrol.py``        who this node is in which mesh, settled before a socket is opened
+``identity.py``      who this node is in handshakes, and whom it takes for a peer
 ``control.py``      the one task that owns the control plane's machine
 ``effects.py``      carries out what the control plane asks for
 ``plane.py``        the data plane: proxies and their channels

@@ -30,6 +30,7 @@ from gossipmesh.daemon.effects import Effects
 from gossipmesh.daemon.ending import Ending
 from gossipmesh.daemon.enrol import Enrolment
 from gossipmesh.daemon.hello import hello
+from gossipmesh.daemon.identity import channel_identity
 from gossipmesh.daemon.mixed import OldPeers
 from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
@@ -49,8 +50,7 @@ from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.daemon.telemetry.recorder import CRASH_TRACE, Recorder
 from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved
-from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
+from gossipmesh.identity.credentials import Peer
 from gossipmesh.membership.recorded import RecordedMembership
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
@@ -116,7 +116,13 @@ class Node:
         bound = await listen(nursery, udp.run, bind, "--bind")
         await nursery.start(self._health.run)
         self._mesh = self._make_mesh(bound, resolved)
-        identity = self._channel_identity()
+        identity = channel_identity(
+            self._mesh,
+            metrics=self._metrics,
+            noted=self._noted,
+            old=OldPeers(self._mesh, lambda: self._reloading.loaded.config.node.old_peers),
+            learn=self._learn_bundles,
+        )
         self._plane = self._make_plane(identity)
         disk, publish = KeepingRollouts(self._state, self._log, nursery), self._publish_policy
         self._policies = Policies(
@@ -166,6 +172,7 @@ class Node:
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
             rotation_changed=self._rotation_changed,
+            serving_changed=self._serving_changed,
         )
 
     def _make_ending(self, keeping: KeepingPeers) -> Ending:
@@ -203,6 +210,8 @@ class Node:
         else:
             advertised = Address(choose_host(bound, resolved.addresses), bound.port)
         revocations, policies, returned = self._state.load_charter()
+        # Until it is known here which policy holds, requests would be refused: nobody is to send any.
+        self._health.withheld = bool(node.join) or bool(policies)
         setup = Setup(
             key=self._enrolment.key,
             trust=self._enrolment.trust,
@@ -230,38 +239,6 @@ class Node:
 
         with self._recorder.kept_on_a_bug(self._state.path / CRASH_TRACE, _clocks, tell):
             await self._control.run(task_status=task_status)
-
-    def _channel_identity(self) -> ChannelIdentity:
-        mesh, trust = self._mesh, self._enrolment.trust
-        old = OldPeers(mesh, lambda: self._reloading.loaded.config.node.old_peers)
-
-        def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
-            try:
-                peer = verify_credentials_untrusted(
-                    payload, remote_static, trust, wall=wall_clock(), learn=self._learn_bundles
-                )
-                mesh.charter.check_not_revoked(peer.chain)
-            except RemoteProtocolError as error:
-                self._metrics.handshake(error.code)
-                if error.code == "credentials.clock":
-                    self._noted.refused_for_clock(str(error))
-                raise
-            self._metrics.handshake("ok")
-            self._noted.met(peer.id, peer.clock_s)
-            return peer
-
-        return ChannelIdentity(
-            mesh_id=trust.mesh_id,
-            credentials=lambda theirs: mesh.credentials(theirs, wall=wall_clock()),
-            authenticate=authenticate,
-            static_private=lambda: mesh.static_private,
-            entropy=os.urandom,
-            bundle_n=lambda: trust.n,
-            check=lambda peer: mesh.charter.check_stands(peer.chain),
-            tries_old=old.tries,
-            is_old=old.is_old,
-            answers_bare=old.answers,
-        )
 
     async def _start_dns(self, proxy: Address) -> None:
         config, mesh, plane = self._config.dns, self._mesh, self._plane
@@ -358,6 +335,12 @@ class Node:
 
     def _publish_policy(self, version: int, tag: bytes, gate: int) -> None:
         self._control.post(lambda now, wall: self._mesh.show_policy(version, tag, gate, now=now, wall=wall))
+
+    def _serving_changed(self) -> None:
+        self._health.withheld = self._plane.waiting
+        self._control.post(
+            lambda now, wall: self._mesh.set_health(self._health.unhealthy, now=now, wall=wall)
+        )
 
     async def _publish_health(self) -> None:
         # What holds when it is read, so that of two that overtake each other both say the same.

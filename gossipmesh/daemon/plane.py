@@ -70,6 +70,7 @@ class DataPlane:
         unreachable: is told of a node to which a connect failed or a channel broke, and why.
         doubt: is told the port of an app of ours that may be gone.
         rotation_changed: is told a service of which this node leaves other endpoints out than before.
+        serving_changed: is told when requests from the mesh begin to be served, or are not served any more.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class DataPlane:
         unreachable: Callable[[NodeId, str], None],
         doubt: Callable[[int], None],
         rotation_changed: Callable[[str], None] = lambda _: None,
+        serving_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._serving_changed = serving_changed
         self._rotation_changed = rotation_changed
         self._config = config
         self._mesh = mesh
@@ -224,7 +227,7 @@ class DataPlane:
 
     def _put_in_force(self, text: PolicyText) -> None:
         self._authorization.policy = text.policy
-        self._inbound.waiting = False
+        self._set_waiting(False)
         let_go(self._reactor, self._upstreams.set_policy(text.traffics))
         renew_rates(self._rates, self._services, self._upstreams.traffic_of)
         self._metrics.set_policy_version(text.policy.version)
@@ -232,15 +235,21 @@ class DataPlane:
 
     def wait_for_policy(self) -> None:
         """Take no requests from the mesh, from the next turn on, until a policy is set: it is not known which one."""
-
-        def wait() -> None:
-            self._inbound.waiting = True
-
-        self._reactor.defer(wait)
+        self._reactor.defer(partial(self._set_waiting, True))
 
     def begin_serving(self) -> None:
         """Serve the mesh from now on: it is known which policy it has."""
-        self._inbound.waiting = False
+        self._set_waiting(False)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether requests from the mesh are refused, because it is not known yet which policy holds."""
+        return self._inbound.waiting
+
+    def _set_waiting(self, waiting: bool) -> None:
+        if waiting is not self._inbound.waiting:
+            self._inbound.waiting = waiting
+            self._serving_changed()
 
     @property
     def policy(self) -> Policy:

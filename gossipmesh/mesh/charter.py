@@ -29,10 +29,10 @@ from gossipmesh.identity.authority import is_current, split_untrusted, verify_au
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.grants import Capability
-from gossipmesh.identity.revocation import Revocation, verify_revocation_untrusted
+from gossipmesh.identity.revocation import verify_revocation_untrusted
 from gossipmesh.identity.revoked import Revocations
 from gossipmesh.membership.messages import CHARTER_BYTES
-from gossipmesh.mesh.charter_changes import CharterChange, guarded, once
+from gossipmesh.mesh.charter_changes import CharterChange, guarded, marked, once
 from gossipmesh.mesh.charter_messages import MAX_ANSWER, MAX_POLICY, Brought, Holding, fitting
 from gossipmesh.mesh.held_policy import HeldPolicy, order_of
 from gossipmesh.mesh.outputs import BundlesChanged, Level, Notice, PolicyChanged, Refused, RevocationsChanged
@@ -360,7 +360,7 @@ class Charter:
         return (0, b"") if policy is None else (policy.document.version, policy.document.hash)
 
     def _revocation_keys(self) -> frozenset[bytes]:
-        return frozenset(_marked(entry) for entry in self.revocations.entries)
+        return frozenset(marked(entry) for entry in self.revocations.entries)
 
     def lacks(self, theirs: Holding) -> bool:
         """Tell whether whoever holds that seems to hold something that we lack."""
@@ -376,7 +376,7 @@ class Charter:
         policy = self._policy
         lacking = policy is not None and self._is_news(policy, theirs)
         policy_raw = policy.raw if policy is not None and lacking else b""
-        wanted = [each.raw for each in self.revocations.entries if _marked(each) not in theirs.revocations]
+        wanted = [each.raw for each in self.revocations.entries if marked(each) not in theirs.revocations]
         room = MAX_ANSWER - 256 - sum(len(raw) + 3 for raw in (*bundles, policy_raw))
         # Unasked beside a document that returns to it, so that nobody has to do without for a round trip.
         named = self._returning.hash if lacking else theirs.wanted
@@ -398,7 +398,3 @@ class Charter:
 
 def _order_of(theirs: Holding) -> tuple[int, bytes]:
     return order_of(theirs.policy_version, theirs.policy_hash)
-
-
-def _marked(entry: Revocation) -> bytes:
-    return entry.key + bytes([entry.authorised.current])

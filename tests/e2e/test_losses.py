@@ -194,5 +194,6 @@ def test_a_node_that_lost_its_state_comes_back_under_its_name_with_a_new_id(mesh
         eventually(
             lambda: ("web", node.id) in the_living() and own_id not in dict(map(reversed, the_living()))
         )
+        # It serves as soon as it has heard which policy holds, and says so then.
+        eventually(lambda: seed.healthy("hello") == 1)
         assert request(seed.listen("proxy"), "http://hello/").status == 200
-        assert seed.healthy("hello") == 1

@@ -50,6 +50,8 @@ class HealthChecks:
         self._wake: Final = Parking()
         self._looked = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self.withheld = False
+        """Whether nobody is to be sent to any service yet, however well it is: this node does not serve the mesh."""
         self.publish: Callable[[], Awaitable[None]] | None = None
         """Tells the mesh what :attr:`unhealthy` is; None before there is one, which begins with :meth:`offered`."""
         for each in services:
@@ -57,8 +59,8 @@ class HealthChecks:
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """The services that are out of rotation now."""
-        return self._machine.unhealthy
+        """The services that are out of rotation now, as the mesh is told."""
+        return frozenset(self._services) if self.withheld else self._machine.unhealthy
 
     def offered(self) -> tuple[Service, ...]:
         """Give what this node's record says of its services now."""

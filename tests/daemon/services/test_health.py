@@ -138,6 +138,19 @@ async def test_the_start_does_not_wait_for_a_slow_check() -> None:
         assert bench.checks.offered() == (Service("hello", 1, healthy=False),)
 
 
+async def test_while_a_node_does_not_serve_the_mesh_nobody_is_told_that_its_services_are_well(
+    app: App,
+) -> None:
+    async with running(ServiceConfig("hello", app.port), ServiceConfig("world", 1, health=None)) as bench:
+        bench.checks.withheld = True
+        assert bench.checks.unhealthy == {"hello", "world"}
+        assert not any(each.healthy for each in bench.checks.offered())
+        assert bench.checks.report()[0]["state"] == "healthy"
+        bench.checks.withheld = False
+        assert bench.checks.unhealthy == frozenset()
+    await app.stop()
+
+
 async def test_a_service_that_is_never_checked_is_always_in_rotation() -> None:
     async with running(ServiceConfig("hello", 1, health=None)) as bench:
         bench.checks.look_again(1)
