@@ -95,7 +95,14 @@ class Outbox:
                 self._close(packer, stream)
 
     def _take_turn(self, packer: frames.RecordPacker) -> None:
-        number, stream = self.bodies.popitem(last=False)
+        if not self.heads:
+            number, stream = self.bodies.popitem(last=False)
+        else:
+            # The limit left heads behind, and no body goes before its own.
+            number = next((each for each in self.bodies if each not in self.heads), 0)
+            if not number:
+                return
+            stream = self.bodies.pop(number)
         if stream.outgoing:
             size = packer.chunk_room(len(stream.outgoing), alone=not self.bodies)
             packer.add(number, frames.DATA, stream.take_chunk(size))

@@ -45,6 +45,20 @@ def test_the_channels_credit_waits_until_half_of_it_was_used() -> None:
     assert not outbox.waiting
 
 
+def test_a_body_waits_for_its_head_that_a_full_call_left_behind_and_others_do_not(lab: ModuleType) -> None:
+    pair = lab.Pair()
+    known = pair.web.open_stream(GET)
+    pair.deliver(pair.web)
+    fills, late = pair.web.open_stream(GET), pair.web.open_stream(GET)
+    pair.web.send_data(late, b"late")
+    pair.web.send_data(known, b"known")
+    kinds = [(number, kind) for number, kind, _ in sizes(pair.web.take_records(1))]
+    assert kinds == [(fills, frames.HEAD), (known, frames.DATA)]
+    kinds = [(number, kind) for number, kind, _ in sizes(pair.web.take_records(1))]
+    assert kinds == [(late, frames.HEAD), (late, frames.DATA)]
+    assert pair.web.take_records(ALL) == []
+
+
 def test_bodies_take_turns_of_16_kib_until_one_is_alone(lab: ModuleType) -> None:
     pair = lab.Pair()
     first, second = pair.web.open_stream(GET), pair.web.open_stream(GET)
