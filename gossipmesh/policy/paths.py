@@ -4,7 +4,7 @@ A router may ignore case, a slash at the end, ``;parameters``, and will decode p
 of that. What was checked is byte for byte what is forwarded, so nothing is rewritten here. Instead:
 
 - a target that routers may read as a path in *another place* is refused (:func:`ambiguous_path`): ``%2f``, ``%5c``,
-  a backslash, ``//``, dot segments, NUL, each also encoded twice;
+  a backslash, ``//``, dot segments, control bytes, an encoded ``?`` or ``#``, each also encoded twice;
 - a rule that denies matches if *any* reading of the path does: both sides are :func:`folded`;
 - a rule that allows matches the very bytes that it names, for those alone were meant.
 
@@ -23,14 +23,16 @@ NONE: Final = 1 << 30
 BELOW: Final = b"/*"
 """At the end of a rule's path: whatever is below it."""
 
-_FINE: Final = rb"%(?!00|2[5EFef]|3[Bb]|5[Cc]|[Cc][01])[0-9A-Fa-f]{2}"
+_FINE: Final = rb"%(?![01][0-9A-Fa-f]|7[Ff]|2[35EFef]|3[BbFf]|5[Cc]|[Cc][01])[0-9A-Fa-f]{2}"
 _PLAIN: Final = re.compile(
-    rb"(?:/\.?(?:[A-Za-z0-9_~!$&'()*+,=:@-]|%b)(?:[A-Za-z0-9._~!$&'()*+,;=:@-]++|%b)*+)*+/?+" % (_FINE, _FINE)
+    rb"(?:/\.?(?:[A-Za-z0-9_~!$&'()*+,=:@-]|%b)(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%b)*)*/?" % (_FINE, _FINE)
 )
-"""Paths about which there is no doubt, so that most are read once and fast."""
+"""Paths about which there is no doubt, so that most are read once and fast. A path has one parse at most by this, so
+nothing is tried twice. Possessive quantifiers would say so, but before Python 3.11.5 those of groups match what they
+should not (python/cpython issue 106052)."""
 _RAW: Final = re.compile(rb"(#)|(\x00)|(%(?![0-9A-Fa-f]{2}))")
 _READINGS: Final = re.compile(
-    rb"(%2f)|(%5c|\\)|(%00|\x00)|(%c[01]|[\xc0\xc1])|(/(?:\.|%2e){1,2}(?=[/;]|%3b|\Z))|(/(?:[/;]|%3b))",
+    rb"(%2f)|(%5c|\\)|(%[01][0-9a-f]|%7f|[\x00-\x1f\x7f])|(%3f|%23)|(%c[01]|[\xc0\xc1])|(/(?:\.|%2e){1,2}(?=[/;]|%3b|\Z))|(/(?:[/;]|%3b))",
     re.IGNORECASE,
 )
 _PARAMETERS: Final = re.compile(rb";[^/]*")
@@ -38,7 +40,8 @@ _RAW_REASONS: Final = ("#, which no request target has", "a NUL byte", "% withou
 _REASONS: Final = (
     "%2f, which some apps take for a slash",
     "a backslash, which some apps take for a slash",
-    "a NUL byte",
+    "a NUL or another control byte, which some apps leave out, or match a path's end before",
+    "an encoded ? or #, at which some apps end the path",
     "bytes that are not UTF-8 and that some apps take for others",
     "a segment . or .., which some apps resolve",
     "an empty segment, which some apps leave out",
