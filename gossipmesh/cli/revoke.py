@@ -17,7 +17,7 @@ from gossipmesh.cli.mixed import old_members, warn_of
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
 from gossipmesh.daemon.disk.root import load_authority
-from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 from gossipmesh.identity.authority import check_authority
 from gossipmesh.identity.block import TOKEN_ID_BYTES
 from gossipmesh.identity.grants import Capability
@@ -107,7 +107,13 @@ def revoke(
             spared=() if each.kind is RevocationKind.NODE else sorted(spared),
             voids=void,
         )
-        word = "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
+        try:
+            word = "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
+        except UnreachableError:
+            # It answered a moment ago. The entry hits the very node that was to spread it, which ended at once.
+            text = "this host's own node is revoked by that and has ended; it told the members that it knew"
+            hint = "see `gossipmesh revocations` at another one, and revoke there what is not listed"
+            raise MeshError("revoke.own", f"{text}: {hint}") from None
         put(f"{word} {each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else ""))
     warn_of(old_members(client), "revocations")
     if targets[0].token and not of_token:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
+from typing import Final
 
 from attrs import evolve
 
 from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.identity.revocation import Revocation
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.messages import MAX_RAW, CharterNews
 from gossipmesh.mesh.effects import CharterHeard, Effect, OwnKeyTwice, RecordTaken, Reply, WantChain
@@ -32,6 +35,9 @@ from gossipmesh.mesh.outputs import (
 )
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.model import MemberState, NodeId
+
+MAX_TOLD: Final = 64
+"""Members that a node tells of its own revocation, at once, before it ends."""
 
 
 class Carrying:
@@ -164,9 +170,19 @@ class Carrying:
         outputs.append(evolve(changed, ids=frozenset(before.difference(parts.membership.members))))
         mine = parts.charter.revocations.find(parts.own.chain)
         if mine is not None and not self._own_revoked:
+            # It may have been handed to this node alone, which ends now: who stays has to hear it first.
+            outputs += self._tell_before_the_end(mine)
             outputs.append(OwnRevoked(f"this node is revoked ({mine}): it needs a new token, and a new key"))
         self._own_revoked = mine is not None
         return effects, outputs
+
+    def _tell_before_the_end(self, entry: Revocation) -> list[Output]:
+        parts = self._parts
+        if len(entry.raw) > MAX_RAW:
+            return []
+        news = (CharterNews(parts.charter.digest, entry.raw),)
+        living = (node for node, member in parts.membership.members.items() if member.living)
+        return [said for node in islice(living, MAX_TOLD) for said in parts.gossip.seal(node, news)]
 
     def _enforce_on(self, node: NodeId) -> tuple[list[Effect], list[Output]]:
         parts = self._parts

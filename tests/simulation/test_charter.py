@@ -81,6 +81,19 @@ def test_a_document_and_a_revocation_reach_all_of_64_nodes_within_two_seconds(se
     assert sum(node.exchanges for node in world.up) - before < 64 * 60 / 4
 
 
+def test_a_node_that_is_handed_its_own_revocation_tells_the_others_before_it_ends() -> None:
+    world = World(7)
+    world.populate(8)
+    world.run(5)
+    target = world.nodes["n5"].key.id
+    assert offer(world, "n5", "revocation", revocation(world, RevocationKind.NODE, target)) == "taken"
+    world.crash("n5")  # As its daemon ends at once.
+    took_s = world.run_until(
+        lambda: all(len(n.running.charter.revocations) == 1 for n in world.up), within=10
+    )
+    assert took_s < 2
+
+
 def test_who_is_revoked_is_told_and_cannot_come_back_not_even_after_a_restart() -> None:
     world = World(4)
     names = world.populate(8)
