@@ -115,11 +115,11 @@ bench-registry: $(STAMP) ## measure how soon a service is in eight registries, a
 # Both need root, and packages of the system's; what is missing is said, and skipped.
 .PHONY: test-netns
 test-netns: $(STAMP) ## test five hosts as network namespaces (root, iproute2, nftables)
-	GOSSIPMESH_LAB=1 $(BIN)/pytest -rs tests/netns $(ARGS)
+	MESH_LAB=1 $(BIN)/pytest -rs tests/netns $(ARGS)
 
 .PHONY: test-containers
 test-containers: $(VENV)/.lab ## test the image and the examples in containers (root, podman)
-	GOSSIPMESH_LAB=1 $(BIN)/pytest -rs tests/containers $(ARGS)
+	MESH_LAB=1 $(BIN)/pytest -rs tests/containers $(ARGS)
 
 $(VENV)/.lab: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'

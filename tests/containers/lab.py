@@ -27,11 +27,11 @@ from harness import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
-ASKED: Final = "GOSSIPMESH_LAB"
+ASKED: Final = "MESH_LAB"
 """Set: these tests are wanted."""
-REQUIRED: Final = "GOSSIPMESH_LAB_REQUIRED"
+REQUIRED: Final = "MESH_LAB_REQUIRED"
 """Set: what is missing is a failure."""
-BASE: Final = "GOSSIPMESH_LAB_BASE"
+BASE: Final = "MESH_LAB_BASE"
 """An image to build on, in place of the one that is made here."""
 STAND_IN: Final = "localhost/gossipmesh-lab-base:bookworm"
 DAEMON: Final = "localhost/gossipmesh:latest"

@@ -21,9 +21,9 @@ from typing import IO, Any, Final, Self
 from harness import COMMAND, Mesh, Node, environment, eventually
 
 ROOT: Final = Path(__file__).parents[2]
-ASKED: Final = "GOSSIPMESH_LAB"
+ASKED: Final = "MESH_LAB"
 """Set: these tests are wanted."""
-REQUIRED: Final = "GOSSIPMESH_LAB_REQUIRED"
+REQUIRED: Final = "MESH_LAB_REQUIRED"
 """Set: what is missing is a failure."""
 BRIDGE: Final = "gm-bridge"
 SERVICES: Final = {"h1": None, "h2": "hello", "h3": "world", "h4": "hello", "h5": "world"}
