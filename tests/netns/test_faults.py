@@ -98,6 +98,7 @@ def test_a_host_without_udp_joins_and_stays(five: hosts.Five) -> None:
 def test_an_address_that_nobody_reaches_is_said_at_join(five: hosts.Five) -> None:
     arguments = [each for each in five.nodes["h1"].arguments if not each.endswith("10.77.0.99")]
     ports = ["--bind", "0.0.0.0:7950", "--proxy", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    ports += ["--dns", "127.0.0.1:0"]
     lost = five.add("h1-lost", *(a for a in arguments if a != "--join"), *ports, "--advertise", "10.77.0.98")
     try:
         told = eventually(
