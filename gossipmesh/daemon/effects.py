@@ -83,6 +83,7 @@ class Effects:
         snapshot_changed: Callable[[], None],
         end_channels: Callable[[Callable[[Peer], bool]], None],
         policy_changed: Callable[[PolicyDocument | None], None],
+        joined_changed: Callable[[], None],
     ) -> None:
         self._mesh = mesh
         self._udp = udp
@@ -94,6 +95,7 @@ class Effects:
         self._snapshot_changed = snapshot_changed
         self._end_channels = end_channels
         self._tell_policy = policy_changed
+        self._joined_changed = joined_changed
         self._keeping = Keeping(mesh, state, log, nursery)
         self._sync = SyncClient(
             identity, resolve, connect_timeout_s=CONNECT_TIMEOUT_S, exchange_timeout_s=EXCHANGE_TIMEOUT_S
@@ -107,7 +109,7 @@ class Effects:
         joined = self._mesh.joined
         if joined is not self._joined:
             self._joined = joined
-            self._snapshot_changed()
+            self._joined_changed()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep sync channels until cancelled."""
@@ -160,7 +162,7 @@ class Effects:
                 self._log.info("revocations", count=count, detail=text)
                 self._end(lambda peer: peer.id in ids or is_revoked(peer.chain))
                 self._keeping.changed()
-            case PolicyChanged(_, document):
+            case PolicyChanged(document):
                 self._policy_changed(document)
             case BundlesChanged(_, gone):
                 roots = self._mesh.trust.roots

@@ -97,6 +97,7 @@ class Node:
         self._former: tuple[Address, ...] = ()
         self._resolved = Resolved((), ())
         self._listening = Listening(self._config.node.bind)
+        self._shown: tuple[int, bytes, int] = (0, b"", 0)
 
     async def start(self, resolved: Resolved) -> None:
         """Bring everything up, outermost last.
@@ -201,6 +202,7 @@ class Node:
             snapshot_changed=self._snapshot_changed,
             end_channels=self._end_channels,
             policy_changed=self._policies.changed,
+            joined_changed=self._joined_changed,
         )
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
@@ -312,6 +314,10 @@ class Node:
             access=self._access,
         )
 
+    def _joined_changed(self) -> None:
+        self._policies.look()
+        self._snapshot_changed()
+
     def _snapshot_changed(self) -> None:
         self._plane.snapshot_changed()
         self._touch()
@@ -333,17 +339,23 @@ class Node:
     def _note_unreachable(self, node: NodeId, why: str) -> None:
         self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
 
+    # What our record is to say is asked for and not posted: a full inbox drops what is posted, and this would not come
+    # again. It is read when its turn comes, so that of two that overtake each other both say the same.
+
     def _publish_policy(self, version: int, tag: bytes, gate: int) -> None:
-        self._control.post(lambda now, wall: self._mesh.show_policy(version, tag, gate, now=now, wall=wall))
+        self._shown = version, tag, gate
+        self._nursery.start_soon(self._show_policy)
+
+    async def _show_policy(self) -> None:
+        await self._control.ask(
+            lambda now, wall: (b"", self._mesh.show_policy(*self._shown, now=now, wall=wall))
+        )
 
     def _serving_changed(self) -> None:
         self._health.withheld = self._plane.waiting
-        self._control.post(
-            lambda now, wall: self._mesh.set_health(self._health.unhealthy, now=now, wall=wall)
-        )
+        self._nursery.start_soon(self._publish_health)
 
     async def _publish_health(self) -> None:
-        # What holds when it is read, so that of two that overtake each other both say the same.
         await self._control.ask(
             lambda now, wall: (b"", self._mesh.set_health(self._health.unhealthy, now=now, wall=wall))
         )

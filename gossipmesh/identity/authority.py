@@ -13,7 +13,7 @@ since still proves what it signed. Whether the signer is revoked is asked elsewh
 be told from outside. Hence: a root that is not in the newest bundle signs nothing that anybody takes as news. What a
 node took while that root stood stays in force there (dropping a revocation or a policy because a key was replaced would
 open what was closed), marked as no longer :attr:`Authorised.current`; and since the body is the object, signing it
-again with a new root, while both are in the bundle, heals it for newcomers too (:func:`sign_again`).
+again with a new root, while both are in the bundle, heals it for newcomers too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from gossipmesh.identity.block import (
     verify_blocks,
 )
 from gossipmesh.identity.bundle import TrustStore
-from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.grants import Capability, Grants
 from gossipmesh.identity.signed import SKEW_S, Signed
 from gossipmesh.identity.token import Token
@@ -111,16 +110,6 @@ def sign_as_authority(label: bytes, body: bytes, authority: Authority, mesh_id: 
     """Give ``body`` signed for the mesh, in its wire form; whether others will take it is theirs to check."""
     message = label + mesh_id + _link(authority.chain) + body
     return wire.pack([body, crypto.sign(authority.seed, message), authority.chain])
-
-
-def sign_again(raw: bytes, label: bytes, authority: Authority, mesh_id: bytes) -> bytes:
-    """Give the same object under another signer: what follows a change of roots, before the old one goes.
-
-    Raises:
-        RemoteProtocolError: ``authority.malformed``.
-    """
-    body, _, _ = split_untrusted(raw, len(raw))
-    return sign_as_authority(label, body, authority, mesh_id)
 
 
 def check_authority(
@@ -221,19 +210,6 @@ def is_current(authorised: Authorised, trust: TrustStore) -> bool:
     except RemoteProtocolError:
         return False
     return True
-
-
-def signer_of(chain: VerifiedChain) -> Signer:
-    """Give the signer that the node of a verified chain is."""
-    return Signer(
-        key=chain.id,
-        origin=chain.token_ids[0] if chain.token_ids else chain.id,
-        id=chain.id,
-        name=chain.name,
-        grants=chain.grants,
-        token_ids=chain.token_ids,
-        issuers=chain.issuers,
-    )
 
 
 def _link(chain: bytes) -> bytes:

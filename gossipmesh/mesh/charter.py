@@ -175,7 +175,7 @@ class Charter:
         if policy is None or not self.wanted:
             return []
         self._returning.take_untrusted(body)
-        return [PolicyChanged(policy.raw, policy.document)]
+        return [PolicyChanged(policy.document)]
 
     def offer_untrusted(self, kind: str, raw: bytes, *, wall: float) -> list[CharterChange]:
         """Take a ``bundle``, a ``revocation`` or a ``policy``; nothing is said of one that is held or outdated.
@@ -330,7 +330,7 @@ class Charter:
         self._digest = None
         if (before and before.document.hash) == (now and now.document.hash):
             return []
-        changed = PolicyChanged(b"" if now is None else now.raw, None if now is None else now.document)
+        changed = PolicyChanged(None if now is None else now.document)
         if before is None or (now is not None and now.order > before.order):
             return [changed]
         back = "the mesh's default decision" if now is None else f"version {now.document.version}"

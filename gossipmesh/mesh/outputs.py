@@ -113,7 +113,6 @@ class Converged:
 class PolicyChanged:
     """Put this policy document in force, and keep it on disk; None: the mesh's default decision is in force again."""
 
-    raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
     document: PolicyDocument | None
 
 

@@ -147,22 +147,3 @@ def _stages(rows: wire.Fields) -> tuple[Stage, ...]:
             Stage(share, row.integer(1, MAX_HOLD_S), row.integer(0, WHOLE), row.integer(1, MAX_REQUESTS))
         )
     return tuple(stages)
-
-
-def signed_at_untrusted(body: bytes) -> int:
-    """Give when a body says that it was signed, in Unix seconds.
-
-    Raises:
-        RemoteProtocolError: ``policy.malformed``.
-    """
-    return decode_document_untrusted(body).signed_at
-
-
-def newer(one: PolicyDocument, other: PolicyDocument) -> bool:
-    """Tell whether ``one`` counts and ``other`` does not: a higher version, or an equal one and a lower hash.
-
-    Two documents with one version are also a reason for an alarm: two authorities signed at once, or one was copied.
-    """
-    if one.version != other.version:
-        return one.version > other.version
-    return one.hash < other.hash

@@ -25,6 +25,8 @@ MAX_KEPT: Final = 1_024
 """Different requests of one slot; twice as many with those whose path is not kept."""
 MAX_PATH: Final = 256
 """Bytes; a longer path is not kept, as a rule may be about its end."""
+MAX_TARGET: Final = 1_024
+"""Bytes of a target that is counted as it came; of a longer one only the path is."""
 MAX_FINDINGS: Final = 32
 """Different requests of each kind that are named; those asked for most."""
 
@@ -73,6 +75,9 @@ class Seen:
         """
         if now >= self._ends:
             self._turn(now)
+        if len(target) > MAX_TARGET:
+            # A thousand of 64 KiB would be held until they are put into their slot, which drops queries and long paths.
+            target = target.partition(b"?")[0][: MAX_PATH + 1]
         key = id(source), service, method, target, allowed
         count = self._recent.get(key)
         if count is None:

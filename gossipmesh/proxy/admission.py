@@ -9,7 +9,6 @@ from typing import Final
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.errors import RemoteProtocolError, RequestError
 from gossipmesh.identity.credentials import Peer
-from gossipmesh.identity.record import refused_services
 from gossipmesh.model import NodeId, Protocol, Service
 from gossipmesh.policy.decision import Decision, Source
 from gossipmesh.policy.paths import ambiguous_path
@@ -25,12 +24,6 @@ AUDIT: Final = "audit"
 """The mode in which what is denied is let through."""
 AMBIGUOUS: Final = Decision(False, "ambiguous-path")
 """The decision on a path of which nobody can know what it is to the app, where a rule with paths names the service."""
-
-
-def services_of(peer: Peer) -> frozenset[str]:
-    """Give the services that the record of a peer's handshake declares within its chain."""
-    declared = {service.name for service in peer.record.services}
-    return frozenset(declared.difference(refused_services(peer.record, peer.chain)))
 
 
 def check_untrusted(request: RequestHead, service: Service) -> None:
@@ -55,17 +48,6 @@ def check_untrusted(request: RequestHead, service: Service) -> None:
         check_framing_untrusted(request.headers, version=b"1.1")
     except RemoteProtocolError as error:
         raise caller_fault(error) from None
-
-
-def source_of(peer: Peer, service: str) -> Source | None:
-    """Give who asks when ``peer`` speaks as ``service`` (or as none); None where it may not.
-
-    By its handshake alone: for where nothing newer is known.
-    """
-    services = services_of(peer)
-    if service and service not in services:
-        return None
-    return Source(peer.id, service, services, peer.chain.grants.groups)
 
 
 def authorize(ports: InboundPorts, request: RequestHead, peer: Peer, service: Service) -> None:

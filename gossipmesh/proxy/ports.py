@@ -68,8 +68,7 @@ class InboundPorts:
     service: Callable[[str], Service | None]
     """Gives one of this node's own services by name, or None."""
     source: Callable[[Peer, str], Source | None]
-    """Gives who asks when a peer speaks as a service, or as none (empty); None where it may not:
-    :func:`~.admission.source_of` where nothing newer than its handshake is known."""
+    """Gives who asks when a peer speaks as a service, or as none (empty); None where it may not."""
     policy: Callable[[], Policy]
     """Gives the policy in force: a whole one, whenever it is asked."""
     reactor: Reactor

@@ -133,6 +133,7 @@ async def running(
                 snapshot_changed=lambda: None,
                 end_channels=lambda hit: None,
                 policy_changed=lambda document: None,
+                joined_changed=lambda: None,
             )
             effects.control = Control(mesh, udp, effects)
             await nursery.start(effects.run)

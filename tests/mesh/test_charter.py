@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gossipmesh.errors import ConfigError, RemoteProtocolError, TrustError
-from gossipmesh.identity.authority import Authority, sign_again, sign_as_authority
+from gossipmesh.identity.authority import Authority, sign_as_authority, split_untrusted
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import Capability, Caveats
 from gossipmesh.identity.keys import NodeKey
@@ -139,7 +139,7 @@ def test_where_nothing_is_left_the_default_of_the_mesh_is_in_force() -> None:
     held = charter()
     held.offer_untrusted("policy", policy(9, authority=BY_TOKEN), wall=WALL)
     said = held.offer_untrusted("revocation", revocation(), wall=WALL)
-    assert PolicyChanged(b"", None) in said
+    assert PolicyChanged(None) in said
     assert version(held) == 0
 
 
@@ -212,9 +212,9 @@ def test_what_was_kept_is_in_force_at_the_next_start_though_its_root_was_replace
     late = charter(both.raw, new.raw)
     late.take_untrusted(held.answer(late.holding()), wall=WALL)
     assert (version(late), len(late.revocations)) == (0, 0)
-    held.offer_untrusted(
-        "policy", sign_again(policy(2), POLICY_LABEL, Authority(ROOT2.seed), BUNDLE.hash), wall=WALL
-    )
+    body, _, _ = split_untrusted(policy(2), len(policy(2)))
+    again = sign_as_authority(POLICY_LABEL, body, Authority(ROOT2.seed), BUNDLE.hash)
+    held.offer_untrusted("policy", again, wall=WALL)
     assert restored.lacks(held.holding()) or held.answer(restored.holding()).policy
     late.take_untrusted(held.answer(late.holding()), wall=WALL)
     assert version(late) == 2

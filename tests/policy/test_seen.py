@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import NodeId
 from gossipmesh.policy.decision import Decision, Source
-from gossipmesh.policy.seen import MAX_FINDINGS, MAX_KEPT, MAX_PATH, MAX_RECENT, SLOT_S, Asked, Seen, Trial
+from gossipmesh.policy.seen import (
+    MAX_FINDINGS,
+    MAX_KEPT,
+    MAX_PATH,
+    MAX_RECENT,
+    MAX_TARGET,
+    SLOT_S,
+    Asked,
+    Seen,
+    Trial,
+)
 
 WEB, API = (Source(NodeId(name * 32), name.decode()) for name in (b"w", b"a"))
 HOUR_S = 3_600.0
@@ -35,6 +47,21 @@ def test_requests_are_counted_by_source_method_and_path_without_the_query() -> N
         ("a", b"POST", b"/x", True): 1,
         ("w", b"CONNECT", b"/", True): 1,
     }
+
+
+def test_of_a_long_target_only_the_path_is_held_so_that_queries_fill_no_memory() -> None:
+    seen = Seen()
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            target = b"/x?%d&" % number + bytes(60_000)
+            seen.note(WEB, "hello", b"GET", target, allowed=True, now=1.0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 500_000
+    seen.note(WEB, "hello", b"GET", b"/" + b"y" * MAX_TARGET, allowed=True, now=1.0)
+    assert counts(seen, now=2.0) == {("w", b"GET", b"/x", True): 200, ("w", b"GET", b"", True): 1}
 
 
 def test_what_was_asked_for_within_the_hour_is_there_and_what_is_older_is_not() -> None:

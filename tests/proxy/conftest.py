@@ -28,7 +28,7 @@ from gossipmesh.model import Address, Endpoint, NodeId, Protocol, Service
 from gossipmesh.policy.decision import Decision, Source
 from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import rates_of, source_of
+from gossipmesh.proxy.admission import rates_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.dialling import Dialler
 from gossipmesh.proxy.inbound import Inbound
@@ -49,6 +49,7 @@ from gossipmesh.transport.listener import Listener
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+from sources import source_of
 from talk import (  # noqa: F401 - the tests get them by way of the fixture lab
     Handler,
     answering,

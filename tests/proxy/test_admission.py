@@ -16,9 +16,10 @@ from gossipmesh.model import Protocol, Service
 from gossipmesh.policy.decision import Decision, Source
 from gossipmesh.policy.rules import Policy, Rule
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import AMBIGUOUS, authorize, check_untrusted, services_of, source_of
+from gossipmesh.proxy.admission import AMBIGUOUS, authorize, check_untrusted
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.ports import InboundPorts
+from sources import source_of
 
 HOST = (b"Host", b"hello")
 GET = RequestHead("hello", b"GET", b"/", (HOST,))
@@ -127,7 +128,9 @@ def test_what_policy_does_not_allow_is_refused(lab: ModuleType) -> None:
 
 
 def test_a_peer_speaks_for_what_its_record_declares_and_its_chain_allows(lab: ModuleType) -> None:
-    assert services_of(lab.peer_of("web", "evil", allowed=("w*",))) == frozenset({"web"})
+    source = source_of(lab.peer_of("web", "evil", allowed=("w*",)), "")
+    assert source is not None
+    assert source.services == {"web"}
 
 
 def test_a_rule_on_paths_decides_about_the_bytes_that_are_forwarded(lab: ModuleType) -> None:

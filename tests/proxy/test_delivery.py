@@ -17,13 +17,13 @@ from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.model import Protocol, Service
 from gossipmesh.policy.rules import Policy, Rule
 from gossipmesh.proxy.access import RequestReport
-from gossipmesh.proxy.admission import source_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import StreamResetError
+from sources import source_of
 
 HOST = (b"Host", b"hello")
 GET = RequestHead("hello", b"GET", b"/", (HOST,))

@@ -16,13 +16,13 @@ from gossipmesh.channel.noise import Role
 from gossipmesh.identity.credentials import WHOLE_MESSAGES
 from gossipmesh.model import Service
 from gossipmesh.policy.rules import Policy
-from gossipmesh.proxy.admission import source_of
 from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.reactor import Reactor
+from sources import source_of
 
 GET = RequestHead("hello", b"GET", b"/", ((b"Host", b"hello"),))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -29,9 +29,10 @@ from gossipmesh.model import short_id
 from gossipmesh.policy.document import NO_DOCUMENT, PolicyDocument
 from gossipmesh.policy.rollout import TAG_BYTES, Enforce, Publish, Report, Rollout, Verdict, Voter
 
+SAMPLE_S: Final = 5.0
+"""How often it is noted how requests went, otherwise."""
 LOOK_S: Final = 1.0
 """How often members' reports are counted while a document is rolled out in stages."""
-JOIN_LOOK_S: Final = 0.05
 VERDICTS: Final = len(Verdict)
 MAX_KEPT: Final = MAX_HISTORY
 """Documents in stages of which it is remembered what this node said."""
@@ -88,7 +89,7 @@ class Policies:
     ) -> None:
         self._mesh = mesh
         self._plane = plane
-        self._default = PolicyText(plane.policy, {}, "")
+        self._default = self._text = PolicyText(plane.policy, {}, "")
         self._measuring = plane.measuring
         self._publish = publish
         self._log = log
@@ -132,6 +133,10 @@ class Policies:
         self._tell(rollout.report)
         self._woken.set()
 
+    def look(self) -> None:
+        """Take it that this node has joined, or has not any more."""
+        self._woken.set()
+
     async def run(self) -> None:
         """Go on with rollouts until cancelled."""
         joined = False
@@ -142,7 +147,7 @@ class Policies:
             self._measuring.sample(now=trio.current_time())
             rollout = self._rollout
             staged = rollout is not None and bool(rollout.document.stages)
-            with trio.move_on_after(LOOK_S if staged and joined else 5 * LOOK_S if joined else JOIN_LOOK_S):
+            with trio.move_on_after(LOOK_S if staged else SAMPLE_S):
                 await self._woken.wait()
             self._woken = trio.Event()
             if rollout is not None and staged and rollout is self._rollout and self.waiting != UNSURE:
@@ -180,7 +185,7 @@ class Policies:
             return
         if hash_ == self._enforced and not self.waiting:
             return
-        self._enforced = hash_
+        self._enforced, self._text = hash_, text
         self._measuring.policy_changed(now=trio.current_time())
         self._plane.set_policy(text)
         self._log.info("policy.in-force", version=text.policy.version, mode=text.policy.mode)
@@ -193,8 +198,8 @@ class Policies:
         self._plane.wait_for_policy()
         self._waiting_changed()
 
-    def _text_of(self, hash_: bytes | None) -> PolicyText | None:
-        if hash_ is None or hash_ == NO_DOCUMENT:
+    def _text_of(self, hash_: bytes) -> PolicyText | None:
+        if hash_ == NO_DOCUMENT:
             return self._default
         document = self._mesh.charter.document(hash_)
         if document is None:
@@ -239,7 +244,7 @@ class Policies:
             text="" if wanted is None else wanted.document.text,
             body="" if wanted is None else wanted.document.body.hex(),
             default=default,
-            enforced=self._version_in_force(),
+            enforced=self._text.policy.version,
             verdict="" if report is None else report.verdict.name.lower(),
             stage=0 if report is None else report.stage,
             nodes=list(self._nodes()),
@@ -247,8 +252,8 @@ class Policies:
 
     def traffic(self) -> dict[str, dict[str, object]]:
         """Give how the policy has requests treated, as ``gossipmesh config`` shows it: it goes before ``traffic``."""
-        text = self._text_of(self._enforced)
-        if text is None or not text.traffics:
+        text = self._text
+        if not text.traffics:
             return {}
         shown = {name: show_traffic(traffic) for name, traffic in text.traffics.items()}
         return {"policy.service": {"value": shown, "origin": f"policy version {text.policy.version}"}}
@@ -271,10 +276,6 @@ class Policies:
             stages=[[each.share, each.hold_s, each.rise, each.requests] for each in document.stages],
             newest=newest is not None and newest.document.hash == document.hash,
         )
-
-    def _version_in_force(self) -> int:
-        text = self._text_of(self._enforced)
-        return 0 if text is None else text.policy.version
 
     def _nodes(self) -> Iterator[PolicyNode]:
         mesh = self._mesh
