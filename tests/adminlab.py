@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import trio
+from click.testing import CliRunner, Result
 
+from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin.changes import Picture
 from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.identities import Identities, Revocations
@@ -18,7 +21,7 @@ from gossipmesh.daemon.admin.server import (
     serve_tcp,
     serve_unix,
 )
-from gossipmesh.daemon.admin.view import Endpoints, Members, Readiness, Services, Status
+from gossipmesh.daemon.admin.view import Endpoints, Members, NodeView, Readiness, Services, Status
 from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.errors import MeshError
 from gossipmesh.model import Address
@@ -133,3 +136,18 @@ async def asked(address: Address, raw: bytes) -> tuple[int, bytes]:
     answer = await said(await trio.open_tcp_stream(address.host, address.port), raw)
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
+
+
+@asynccontextmanager
+async def asking(node: object, state: Path, *command: str) -> AsyncIterator[Callable[..., Awaitable[Result]]]:
+    """Serve a node of any kind at a state directory's socket; give what runs a command there with more arguments."""
+
+    async def ask(*args: str) -> Result:
+        return await trio.to_thread.run_sync(
+            CliRunner().invoke, cli, [*command, *args, "--state", str(state)]
+        )
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_unix, cast("NodeView", node), state / "admin.sock"))
+        yield ask
+        nursery.cancel_scope.cancel()

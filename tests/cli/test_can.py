@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import trio
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from gossipmesh.cli.main import cli
+from adminlab import asking
 from gossipmesh.daemon.admin.policy_view import Allowed
-from gossipmesh.daemon.admin.server import serve_unix
-from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.errors import ConfigError
 
 
@@ -55,14 +51,9 @@ class Node:
 
 @asynccontextmanager
 async def daemon(state: Path, **more: Any) -> AsyncIterator[tuple[Node, Callable[..., Awaitable[Result]]]]:
-    async def ask(*args: str) -> Result:
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, ["can", *args, "--state", str(state)])
-
     node = Node(**more)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, cast("NodeView", node), state / "admin.sock"))
+    async with asking(node, state, "can") as ask:
         yield node, ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_request_is_get_of_the_root_unless_it_is_said(tmp_path: Path) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import trio
 from click.testing import CliRunner, Result
 
+from adminlab import asking
 from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin.explained_view import Explained
-from gossipmesh.daemon.admin.server import serve_unix
-from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.errors import MeshError, RequestError
 
 OUT = "out of rotation for 5 s after 5 failures in a row; 4.5 s left"
@@ -142,15 +139,9 @@ class Node:
 
 @asynccontextmanager
 async def daemon(state: Path) -> AsyncIterator[tuple[Node, Callable[..., Awaitable[Result]]]]:
-    async def ask(*args: str) -> Result:
-        command = ["explain", *args, "--state", str(state)]
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, command)
-
     node = Node()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, cast("NodeView", node), state / "admin.sock"))
+    async with asking(node, state, "explain") as ask:
         yield node, ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_url_is_asked_about_with_its_method_and_headers_and_anything_else_by_its_id(

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
 import trio
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from adminlab import NOTHING
-from gossipmesh.cli.main import cli
+from adminlab import NOTHING, asking
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import PolicyEntry, PolicyShown, TrialShown
-from gossipmesh.daemon.admin.server import serve_unix
-from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.errors import MeshError
 
 TEXT = 'default = "deny"\n'
@@ -117,15 +113,9 @@ class Node:
 
 @asynccontextmanager
 async def daemon(state: Path) -> AsyncIterator[tuple[Node, Callable[..., Awaitable[Result]]]]:
-    async def ask(*args: str) -> Result:
-        command = ["policy", *args, "--state", str(state)]
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, command)
-
     node = Node()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, cast("NodeView", node), state / "admin.sock"))
+    async with asking(node, state, "policy") as ask:
         yield node, ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_the_text_is_shown_behind_comments_that_say_where_it_holds(tmp_path: Path) -> None:

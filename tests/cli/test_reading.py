@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -12,10 +11,10 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from adminlab import asking
 from gossipmesh.cli.main import cli
 from gossipmesh.daemon.admin.changes import Picture
 from gossipmesh.daemon.admin.news import News
-from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.daemon.admin.view import Endpoints, Members, Services, Status
 
 STATUS: Status = {
@@ -102,13 +101,8 @@ class Node:
 
 @asynccontextmanager
 async def daemon(state: Path) -> AsyncIterator[Callable[..., Awaitable[Result]]]:
-    async def ask(*args: str) -> Result:
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, [*args, "--state", str(state)])
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, Node(), state / "admin.sock"))
+    async with asking(Node(), state) as ask:
         yield ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_json_is_the_daemons_document(tmp_path: Path) -> None:

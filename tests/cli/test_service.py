@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from click.testing import CliRunner, Result
 
+from adminlab import asking
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.daemon.services.offering import NoSuchServiceError
 
 ENTRY = {
@@ -60,15 +58,8 @@ class Node:
 @asynccontextmanager
 async def daemon(state: Path) -> AsyncIterator[tuple[Node, Callable[..., Awaitable[Result]]]]:
     node = Node()
-
-    async def ask(*args: str) -> Result:
-        command = ["service", *args, "--state", str(state)]
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, command)
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, node, state / "admin.sock"))
+    async with asking(node, state, "service") as ask:
         yield node, ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_service_is_added_changed_and_removed_as_the_flag_of_up_would_have_it(tmp_path: Path) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
-import trio
 from click.testing import CliRunner, Result
 
+from adminlab import asking
 from gossipmesh.cli.main import cli
-from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.errors import MeshError
 
 TRACE = b"gossipmesh trace 1\n\xff\0"
@@ -32,13 +30,8 @@ class Node:
 
 @asynccontextmanager
 async def daemon(state: Path, node: Node) -> AsyncIterator[Callable[..., Awaitable[Result]]]:
-    async def ask(*args: str) -> Result:
-        return await trio.to_thread.run_sync(CliRunner().invoke, cli, ["trace", *args, "--state", str(state)])
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, node, state / "admin.sock"))
+    async with asking(node, state, "trace") as ask:
         yield ask
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_trace_goes_into_a_new_private_file(tmp_path: Path) -> None:

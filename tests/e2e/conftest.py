@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from attrs import frozen
@@ -19,6 +20,20 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def mesh(token: str) -> Iterator[Mesh]:
     mesh = Mesh(token)
+    yield mesh
+    mesh.show_logs()
+    mesh.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Give where the root key of :func:`own_mesh` is."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def own_mesh(root: Path) -> Iterator[Mesh]:
+    mesh = Mesh(said("init", str(root)))
     yield mesh
     mesh.show_logs()
     mesh.close()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from harness import Mesh, Node, eventually, said, unused_port
 from webapp import WebApp
@@ -14,19 +11,6 @@ from webclient import request
 
 AUDIT = 'mode = "audit"\ndefault = "deny"\n'
 SHOWN = ("daemon", "join", "seeds", "udp", "clock", "chain", "roots", "clones", "policy", "services", "calls")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def own_mesh(root: Path) -> Iterator[Mesh]:
-    mesh = Mesh(said("init", str(root)))
-    yield mesh
-    mesh.show_logs()
-    mesh.close()
 
 
 def checked(node: Node) -> tuple[int, dict[str, tuple[str, str, str]]]:

@@ -19,19 +19,6 @@ SOON_S: Final = 4.0
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def own_mesh(root: Path) -> Iterator[Mesh]:
-    mesh = Mesh(said("init", str(root)))
-    yield mesh
-    mesh.show_logs()
-    mesh.close()
-
-
-@pytest.fixture
 def apps() -> Iterator[dict[str, WebApp]]:
     apps = {name: WebApp(name) for name in ("web", "bad")}
     yield apps

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import network
 from gossipmesh.daemon.checkup.facts import Check, Facts, Fellow, Seed, State
 from gossipmesh.daemon.checkup.network import CLOCK_WARN_S, DIFFERS_WARN_S
@@ -116,9 +117,7 @@ def far(name: str, *, blocked: bool = False, differs_s: float = 0.0) -> Fellow:
 def test_each_check_in_each_of_its_states(
     check: Callable[[Facts], Check], facts: Facts, state: State, words: str
 ) -> None:
-    found = check(facts)
-    assert (found.state, words in found.found) == (state, True), found
-    assert bool(found.hint) is (state is not State.OK)
+    assert_found(check, facts, state, words)
 
 
 def test_each_seed_is_in_the_details() -> None:

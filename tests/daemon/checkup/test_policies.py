@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import policies
 from gossipmesh.daemon.checkup.facts import Check, Facts, Fellow, PolicyFound, State
 from gossipmesh.daemon.checkup.policies import ALLOWED, DENIED
@@ -90,9 +91,7 @@ def policy(**found: object) -> Facts:
 def test_each_check_in_each_of_its_states(
     check: Callable[[Facts], Check], facts: Facts, state: State, words: str
 ) -> None:
-    found = check(facts)
-    assert (found.state, words in found.found) == (state, True), found
-    assert bool(found.hint) is (state is not State.OK)
+    assert_found(check, facts, state, words)
 
 
 def test_what_the_dead_knew_does_not_matter() -> None:

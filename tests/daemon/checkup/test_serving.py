@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import serving
 from gossipmesh.daemon.checkup.facts import Called, Check, Ejected, Facts, OwnFound, State, Warned
 
@@ -58,9 +59,7 @@ ILL = OwnFound("orders", "unhealthy", "connection refused")
 def test_each_check_in_each_of_its_states(
     check: Callable[[Facts], Check], facts: Facts, state: State, words: str
 ) -> None:
-    found = check(facts)
-    assert (found.state, words in found.found) == (state, True), found
-    assert bool(found.hint) is (state is not State.OK)
+    assert_found(check, facts, state, words)
 
 
 def test_a_long_list_says_how_many_it_does_not_name() -> None:

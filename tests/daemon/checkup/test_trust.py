@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import trust
 from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, State, Warned
 
@@ -60,9 +61,7 @@ def on(root: str, *members: Fellow, roots: tuple[str, ...] = (OLD, NEW)) -> Fact
 def test_each_check_in_each_of_its_states(
     check: Callable[[Facts], Check], facts: Facts, state: State, words: str
 ) -> None:
-    found = check(facts)
-    assert (found.state, words in found.found) == (state, True), found
-    assert bool(found.hint) is (state is not State.OK)
+    assert_found(check, facts, state, words)
 
 
 def test_both_records_of_a_clone_are_in_the_details_for_together_they_are_the_proof() -> None:

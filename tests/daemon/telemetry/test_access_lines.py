@@ -17,23 +17,9 @@ from gossipmesh.daemon.telemetry.access_lines import (
     iso,
 )
 from gossipmesh.proxy.access import Direction, RequestReport
+from requestreports import REPORT as QUERYLESS
 
-REPORT = RequestReport(
-    direction=Direction.OUTBOUND,
-    request_id=b"r1",
-    trace_id=b"t1",
-    source="web",
-    service="hello",
-    method=b"GET",
-    path=b"/a?secret",
-    code=200,
-    flag="",
-    bytes_in=0,
-    bytes_out=5,
-    duration_s=0.00123456,
-    attempts=1,
-    endpoint="node-1",
-)
+REPORT = evolve(QUERYLESS, path=b"/a?secret")
 TEXT = st.text(max_size=20) | st.just("x" * (MAX_VALUE + 1))
 TEXT_OR_BYTES = TEXT | st.binary(max_size=20)
 REPORTS = st.builds(

@@ -20,24 +20,9 @@ from gossipmesh.daemon.telemetry.logs import (
     render_json,
     render_text,
 )
-from gossipmesh.proxy.access import Direction, RequestReport
+from gossipmesh.proxy.access import RequestReport
+from requestreports import REPORT
 
-REPORT = RequestReport(
-    direction=Direction.OUTBOUND,
-    request_id=b"r1",
-    trace_id=b"t1",
-    source="web",
-    service="hello",
-    method=b"GET",
-    path=b"/a",
-    code=200,
-    flag="",
-    bytes_in=0,
-    bytes_out=5,
-    duration_s=0.00123456,
-    attempts=1,
-    endpoint="node-1",
-)
 FORMATS: list[Literal["json", "text"]] = ["json", "text"]
 
 
