@@ -99,8 +99,8 @@ def apply(
 ) -> None:
     """Sign the policy in FILE with the next version, hand it to the mesh, and wait until every member has it.
 
-    Members of an older release have no policies; they are named, and not waited for. Exit status 1: the policy is not
-    valid, or not every other member has it in time (they still get it).
+    Members of an older release have no policies; they are named, and not waited for. Exit status 1: not every other
+    member has it in time (they still get it), or the mesh refuses it; 2: it is not valid.
     """
     text = policy_of_file(file).text
     read = tuple(read_stage(stage) for stage in stages)
@@ -160,12 +160,17 @@ def _apply(
         raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
     started = time.monotonic()
     shown = client.document("/v1/policy")
-    while timeout_s is not None and _have(shown, document) < len(_enforcing(shown)):
-        if time.monotonic() > started + timeout_s:
-            break
-        _say_progress(shown, document)
-        time.sleep(POLL_S)
-        shown = client.document("/v1/policy")
+    try:
+        while timeout_s is not None and _have(shown, document) < len(_enforcing(shown)):
+            if time.monotonic() > started + timeout_s:
+                break
+            _say_progress(shown, document)
+            time.sleep(POLL_S)
+            shown = client.document("/v1/policy")
+    except KeyboardInterrupt:
+        text = f"policy version {document.version} is with the mesh already, and goes on without this command"
+        click.echo(f"{text}; see `gossipmesh policy show --nodes`", err=True)
+        raise
     have, nodes = _have(shown, document), len(_enforcing(shown))
     old = [node["node"] for node in shown["nodes"] if not node["enforces"]]
     took_s = round(time.monotonic() - started, 3)
@@ -174,6 +179,9 @@ def _apply(
         put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s, "old": old}))
     else:
         put(f"policy version {document.version}: {have} of {nodes} nodes have it, after {took_s:.1f} s")
+        if stages:
+            first = f"{stages[0].share / PERCENT:g} % of them for {stages[0].hold_s} s"
+            put(f"It is tried at {first} first; `gossipmesh policy show --nodes` says how it goes.")
         _say_missing(shown, document)
     warn_of(old, "policies")
     if timeout_s is not None and have < nodes:

@@ -79,7 +79,7 @@ class Routes:
         if (exact := self._hosts.get(name)) is not None and name != ANY_HOST:
             return exact
         _, _, parent = name.partition(".")
-        while parent:
+        while parent and "" not in name.split("."):
             if (below := self._hosts.get(f"*.{parent}")) is not None:
                 return below
             _, _, parent = parent.partition(".")

@@ -84,6 +84,8 @@ def test_the_longest_path_that_ends_at_a_segment_decides(target: bytes, service:
         (b"any.example.com", b"/below", "below"),
         (b"a.b.example.com", b"/below", "below"),
         (b"any.example.com", b"/hello", 404),
+        (b".example.com", b"/below", "site"),
+        (b"a..example.com", b"/below", "site"),
         (b"a.eu.example.com", b"/below", "nearer"),
         (b"example.com", b"/", "site"),
         (b"example.com.evil", b"/", "site"),

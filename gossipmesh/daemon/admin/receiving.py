@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -44,14 +45,14 @@ class Asked:
 
 
 async def receive_request(
-    stream: trio.SocketStream, connection: h11.Connection, *, mutations: bool
+    stream: trio.SocketStream, connection: h11.Connection, *, refused: Callable[[h11.Request], bool]
 ) -> Asked | Answer | None:
     """Give the next request, the answer to what is none, or None at the end of the connection.
 
     Args:
         stream: to read from.
         connection: what came so far.
-        mutations: whether anything may be changed here; where nothing may, no request has a body.
+        refused: tells of a head whether it is refused whatever follows; its body is not waited for.
     """
     request: h11.Request | None = None
     body = bytearray()
@@ -73,11 +74,13 @@ async def receive_request(
                 if (refusal := _refusal_of_form(event)) is not None:
                     return refusal
                 request = event
+                if refused(event):
+                    return Asked(event, b"")
             case h11.EndOfMessage():
                 return None if request is None else Asked(request, bytes(body))
             case h11.Data():
                 body += event.data
-                allowed = _allowed(request) if request is not None and mutations else 0
+                allowed = 0 if request is None else _allowed(request)
                 if len(body) > allowed:
                     text = (
                         f"a body has at most {allowed} bytes here"

@@ -63,6 +63,10 @@ class Door:
     hosts: frozenset[str] | None
     mutations: bool
 
+    def refuses(self, request: h11.Request) -> bool:
+        """Tell whether ``request`` may not come in here."""
+        return self.refusal(request) is not None
+
     def refusal(self, request: h11.Request) -> Answer | None:
         """Give why ``request`` may not come in here, or None if it may."""
         if self.hosts is not None:
@@ -197,7 +201,7 @@ async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | No
             while True:
                 asked = None
                 with places.idle(limit_s):
-                    asked = await receive_request(stream, connection, mutations=door.mutations)
+                    asked = await receive_request(stream, connection, refused=door.refuses)
                 if asked is None or not await _answer_one(
                     view, stream, connection, door, asked, places=places
                 ):

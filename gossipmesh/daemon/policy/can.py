@@ -53,6 +53,10 @@ class Judge:
             raise _wrong(f"{service!a} is not a service's name: 1 to 63 of a-z, 0-9 and -")
         if not target.startswith("/") or not target.isascii() or not target.isprintable() or " " in target:
             raise _wrong(f"{target!a} is not a path; write one such as /v1/orders")
+        if "#" in target:
+            raise _wrong(f"{target!a}: no request has a #, and one that does is always refused (400)")
+        if method == "CONNECT" and not tcp:
+            raise _wrong(f"CONNECT is for tcp services; {service} gets none, whatever the policy says (405)")
         callers = self._callers(source, speaks_as)
         entries: list[CanEntry] = []
         for node, caller in callers:

@@ -110,6 +110,8 @@ async def test_nothing_can_be_changed_over_tcp() -> None:
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "CONNECT"):
             for change in changes:
                 assert (await asked(address, get(change, str(address), method=method)))[0] == 405
+        body = get("/v1/own-services/x", str(address), method="PUT", more="Content-Length: 2\r\n") + b"{}"
+        assert (await asked(address, body))[0] == 405
     assert not node.drained
     assert not node.left
 

@@ -78,6 +78,7 @@ def test_of_a_tcp_service_neither_method_nor_path_is_asked(judge: Judge) -> None
         ("web-1", "hello", "x", None),
         ("web-1", "hello", "/a b", None),
         ("web-1", "hello", "/\n", None),
+        ("web-1", "hello", "/x#y", None),
     ],
 )
 def test_what_is_no_question_says_what_would_be_one(
@@ -86,3 +87,8 @@ def test_what_is_no_question_says_what_would_be_one(
     with pytest.raises(ConfigError) as raised:
         judge.can(source, service, "GET", path, speaks_as=speaks_as)
     assert "\n" not in str(raised.value)
+
+
+def test_what_no_policy_lets_through_is_no_question_either(judge: Judge) -> None:
+    with pytest.raises(ConfigError, match="tcp services"):
+        judge.can("web-1", "hello", "CONNECT", "/", speaks_as=None)
