@@ -53,7 +53,7 @@ def compose(host: lab.Host, token: str) -> lab.Host:
 
 @contextmanager
 def load(host: lab.Host, *urls: str) -> Iterator[dict[str, Any]]:
-    """Ask all the while; what came of it is in what this gives, once it is over."""
+    """Ask all the while (``asking.py``); what came of it is in what this gives, once it is over."""
     result: dict[str, Any] = {}
     script = str(Path(__file__).with_name("asking.py"))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -63,7 +63,7 @@ def load(host: lab.Host, *urls: str) -> Iterator[dict[str, Any]]:
             assert process.stdout.readline() == "asking\n"
             yield result
         finally:
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=60)
             result |= json.loads(out)
 
 
@@ -102,11 +102,11 @@ def added(host: lab.Host, name: str) -> float:
     app = f"--network={lab.NAMESPACE}:alias=mesh"
     host.container(name, lab.APP, app, "--env=APP=hello", f"--env=INSTANCE={name}")
     options, command = beside(name, "hello", host.home / "compose" / "mesh-token")
-    with load(host, HELLO) as result:
+    own = f"hello from {name}"
+    with load(host, f"--for={own}", HELLO) as result:
         host.container(f"{name}-mesh", lab.DAEMON, *options, command=command)
-        eventually(lambda: name in host.ask(HELLO), within_s=60)
     assert result["failed"] == {}
-    first_at = float(result["answers"][f"hello from {name}"][1])
+    first_at = float(result["answers"][own][1])
     return round(first_at - started_at(host, f"{name}-mesh"), 2)
 
 
