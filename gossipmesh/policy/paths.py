@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 NONE: Final = 1 << 30
 """The index of no rule: above all others."""
 BELOW: Final = b"/*"
 """At the end of a rule's path: whatever is below it."""
+
+_Pair: TypeAlias = tuple[int, int]
+"""The index of a rule that denies, and that of one that allows."""
+_NEITHER: Final[_Pair] = (NONE, NONE)
 
 _FINE: Final = rb"%(?![01][0-9A-Fa-f]|7[Ff]|2[35EFef]|3[BbFf]|5[Cc]|[Cc][01])[0-9A-Fa-f]{2}"
 _PLAIN: Final = re.compile(
@@ -35,6 +39,8 @@ _READINGS: Final = re.compile(
     rb"(%2f)|(%5c|\\)|(%[01][0-9a-f]|%7f|[\x00-\x1f\x7f])|(%3f|%23)|(%c[01]|[\xc0\xc1])|(/(?:\.|%2e){1,2}(?=[/;]|%3b|\Z))|(/(?:[/;]|%3b))",
     re.IGNORECASE,
 )
+_SETTLED: Final = bytes(byte for byte in range(128) if byte not in b"%;ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""What :func:`folded` leaves as it is, but for a slash at the end."""
 _PARAMETERS: Final = re.compile(rb";[^/]*")
 _RAW_REASONS: Final = ("#, which no request target has", "a NUL byte", "% without two hex digits")
 _REASONS: Final = (
@@ -78,7 +84,8 @@ def folded(path: bytes) -> bytes:
     """
     if b"%" in path:
         # Twice: some apps sit behind a gateway that decodes, and decode once more.
-        path = unquote_to_bytes(unquote_to_bytes(path))
+        path = unquote_to_bytes(path)
+        path = unquote_to_bytes(path) if b"%" in path else path
     if b";" in path:
         path = _PARAMETERS.sub(b"", path)
     path = path.lower() if path.isascii() else _lower(path)
@@ -95,47 +102,63 @@ class PathIndex:
     """Finds the first of many rules whose paths match, in time that depends on the path alone.
 
     Args:
-        paths: paths as rules have them, each with its rule's index.
-        folds: whether they and those asked for are compared in all readings (rules that deny), or as they are.
+        deny: the paths of rules that deny, each with its rule's index; compared in all readings.
+        allow: those of rules that allow, likewise; compared as they are.
     """
 
-    __slots__ = ("_below", "_exact", "_folds", "_levels")
+    __slots__ = ("_below", "_exact", "_levels")
 
-    def __init__(self, paths: Iterable[tuple[bytes, int]], *, folds: bool) -> None:
-        self._exact: dict[bytes, int] = {}
-        self._below: dict[bytes, int] = {}
-        self._folds = folds
-        for path, index in paths:
-            self._add(path, index)
+    def __init__(
+        self, deny: Iterable[tuple[bytes, int]] = (), allow: Iterable[tuple[bytes, int]] = ()
+    ) -> None:
+        self._exact: dict[bytes, _Pair] = {}
+        """Paths, each with the first rule that denies it and the first that allows it."""
+        self._below: dict[bytes, _Pair] = {}
+        """Likewise what rules about all that is below it have before their slash."""
+        for path, index in deny:
+            self._add(path, index, allows=False)
+        for path, index in allow:
+            self._add(path, index, allows=True)
         # How deep a path is looked into is bounded by the rules, not by who sends the path.
         depths = {base.count(b"/") for base in self._below}
         self._levels = tuple(depth in depths for depth in range(max(depths, default=-1) + 1))
 
-    def _add(self, path: bytes, index: int) -> None:
+    def _add(self, path: bytes, index: int, *, allows: bool) -> None:
         below = path.endswith(BELOW)
         base = path[: -len(BELOW)] if below else path
-        if self._folds and base:
+        if not allows and base:
             base = folded(base)
             base = b"" if below and base == b"/" else base
+        pair = (NONE, index) if allows else (index, NONE)
         if below:
-            self._below[base] = min(index, self._below.get(base, NONE))
-        if not below or self._folds or not base:
+            self._below[base] = _first_of(pair, self._below.get(base, _NEITHER))
+        if not below or not allows or not base:
             # To a router that ignores a last slash, `/admin` is `/admin/`, which is below `/admin`.
             base = base or b"/"
-            self._exact[base] = min(index, self._exact.get(base, NONE))
+            self._exact[base] = _first_of(pair, self._exact.get(base, _NEITHER))
 
     def first(self, path: bytes) -> int:
-        """Give the least index of a rule one of whose paths is ``path`` or above it; :data:`NONE` if there is none."""
-        if self._folds:
-            path = folded(path)
-        first = self._exact.get(path, NONE)
+        """Give the least index of a rule that denies and has ``path`` or what is above it; else of one that allows.
+
+        :data:`NONE` if there is neither.
+        """
+        deny, allow = self._matching(path)
+        # A path that is its only reading is looked for once.
+        if path.translate(None, _SETTLED) or path.endswith(b"/"):
+            deny, _ = self._matching(folded(path))
+        return allow if deny == NONE else deny
+
+    def _matching(self, path: bytes) -> _Pair:
+        found = self._exact.get(path, _NEITHER)
         slash, last = path.find(b"/"), len(path) - 1
         for is_base in self._levels:
             if not 0 <= slash < last:
                 break
-            if is_base:
-                index = self._below.get(path[:slash])
-                if index is not None and index < first:
-                    first = index
+            if is_base and (pair := self._below.get(path[:slash])) is not None:
+                found = _first_of(pair, found)
             slash = path.find(b"/", slash + 1)
-        return first
+        return found
+
+
+def _first_of(one: _Pair, other: _Pair) -> _Pair:
+    return min(one[0], other[0]), min(one[1], other[1])

@@ -104,21 +104,12 @@ def _upper(methods: tuple[bytes, ...]) -> set[bytes]:
 class _Left:
     """What is left to ask of the path, once source, service and method are known."""
 
-    __slots__ = ("allow", "allowed", "decision", "deny")
+    __slots__ = ("decision", "paths")
 
-    def __init__(
-        self,
-        decision: Decision | None,
-        deny: PathIndex | None = None,
-        allow: PathIndex | None = None,
-        allowed: Decision | None = None,
-    ) -> None:
+    def __init__(self, decision: Decision, paths: PathIndex | None = None) -> None:
         self.decision = decision
-        """The answer, where no path can change it."""
-        self.deny = deny
-        self.allow = allow
-        self.allowed = allowed
-        """The answer where nothing denies, if it does not depend on the path."""
+        """The answer, where no path has another."""
+        self.paths = paths
 
 
 class _Compiled:
@@ -168,16 +159,10 @@ class _Compiled:
         left = self.memo.get(key)
         if left is None:
             left = self._remember(key, source, service, method, tcp)
-        if left.decision is not None:
+        if left.paths is None:
             return left.decision
-        path = target.partition(b"?")[0]
-        if left.deny is not None and (index := left.deny.first(path)) != NONE:
-            return self._decisions[index]
-        if left.allowed is not None:
-            return left.allowed
-        if left.allow is not None and (index := left.allow.first(path)) != NONE:
-            return self._decisions[index]
-        return self._default
+        index = left.paths.first(target.partition(b"?")[0])
+        return left.decision if index == NONE else self._decisions[index]
 
     def _unnamed(self, method: bytes) -> bytes:
         """Give what stands for a method that no rule names as it is: it may still be denied in capitals."""
@@ -213,20 +198,16 @@ class _Compiled:
         denied = next((index for index in plain if not self._rules[index].allow), None)
         if denied is not None:
             return _Left(self._decisions[denied])
-        allowed = self._decisions[plain[0]] if plain else None
+        otherwise = self._decisions[plain[0]] if plain else self._default
         deny: list[tuple[bytes, int]] = []
         allow: list[tuple[bytes, int]] = []
         for index in matching if not tcp else ():
             rule = self._rules[index]
             (allow if rule.allow else deny).extend((path, index) for path in rule.paths)
-        if not deny and (allowed is not None or not allow):
-            return _Left(allowed or self._default)
-        return _Left(
-            None,
-            PathIndex(deny, folds=True) if deny else None,
-            PathIndex(allow, folds=False) if allow and allowed is None else None,
-            allowed if allowed is not None or allow else self._default,
-        )
+        if plain:
+            # It is allowed whatever the path, if none denies it.
+            allow.clear()
+        return _Left(otherwise, PathIndex(deny, allow) if deny or allow else None)
 
 
 def _services_with_paths(rules: Sequence[Rule]) -> frozenset[str]:

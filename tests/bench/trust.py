@@ -5,7 +5,8 @@
 Handshakes: both sides in this process, a task for each, over sockets of loopback that are connected, each with a peer
 that nobody met before, so that its chain and record are verified; all of one X25519 key, as a daemon has one for a
 day. Handshakes per CPU second of both sides together, streams and event loop included: the median, and the best round
-of all, which says what it costs where other work of the machine gets in the way of the median. Datagrams: 300 bytes,
+of all, which says what it costs where other work of the machine gets in the way of the median. Beside them, in the same
+rounds, the curve operations that no handshake can do without: how fast this core was just then. Datagrams: 300 bytes,
 sealed and opened; the median round. Identities: a member shows a node's whole control plane so many chains of one
 stolen token, each with its record and all rightly signed, beside ten honest members of another token; what the process
 holds more, by the kernel's count. The flood: a mesh of four daemons as it comes, of which one gets junk from another
@@ -32,6 +33,7 @@ from typing import Any, Final
 
 import trio
 from attrs import frozen
+from nacl.bindings import crypto_sign_open
 
 HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
@@ -40,7 +42,7 @@ sys.path.insert(0, str(HERE.parent / "fuzz"))
 import members  # noqa: E402
 from gossipmesh.channel.datagram import DatagramOpener, DatagramSealer, derive_pair_keys  # noqa: E402
 from gossipmesh.channel.noise import Role  # noqa: E402
-from gossipmesh.crypto import dh_public  # noqa: E402
+from gossipmesh.crypto import dh, dh_public, sign, signing_public  # noqa: E402
 from gossipmesh.identity.chain import Caveats, chain_hash, join_chain  # noqa: E402
 from gossipmesh.identity.credentials import encode_credentials, verify_credentials_untrusted  # noqa: E402
 from gossipmesh.identity.keys import NodeKey  # noqa: E402
@@ -151,14 +153,33 @@ async def _shake(ours: list[ChannelIdentity], theirs: list[ChannelIdentity]) -> 
     return took
 
 
+def _curves() -> float:
+    """Give the CPU seconds of what no handshake can do without: its curve operations, each side's as it does them."""
+    private, public = RNG.randbytes(32), dh_public(RNG.randbytes(32))
+    seed, message = RNG.randbytes(32), RNG.randbytes(SIZE)
+    verifying, signed = signing_public(seed), sign(seed, message) + message
+    began = time.process_time()
+    for _ in range(2):
+        dh_public(private)
+        for _ in range(3):
+            dh(private, public)
+        for _ in range(2):
+            crypto_sign_open(signed, verifying)
+    return time.process_time() - began
+
+
 def handshakes(rounds: int) -> Iterator[Row]:
     of = token()
-    rates = []
+    rates, curves = [], []
     for _ in range(rounds * 3):
         ours, theirs = ([identity(of, f"web-{n}") for n in range(HANDSHAKES)] for _ in range(2))
         rates.append(HANDSHAKES / trio.run(_shake, ours, theirs))
+        curves.append(sum(_curves() for _ in range(HANDSHAKES)) / HANDSHAKES)
+    shares = [rate * curve for rate, curve in zip(rates, curves, strict=True)]
     yield Row("handshakes, both sides, unknown peers", 800, statistics.median(rates), "/s", least=True)
     yield Row("... in the best round", None, max(rates), "/s", least=True)
+    yield Row("... libsodium's curves alone take of it", None, statistics.median(shares) * 100, "%")
+    yield Row("... and at best", None, min(curves) * 1e6, "us")
 
 
 # --- datagrams

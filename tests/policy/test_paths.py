@@ -160,8 +160,8 @@ def test_decoding_once_or_twice_moves_nothing_that_is_let_through_elsewhere(path
 )
 def test_all_spellings_of_a_path_are_one_where_a_rule_denies(path: bytes) -> None:
     assert folded(path) == b"/admin/x"
-    assert PathIndex([(b"/admin/*", 7)], folds=True).first(path) == 7
-    assert PathIndex([(b"/admin/x", 7)], folds=True).first(path) == 7
+    assert PathIndex(deny=[(b"/admin/*", 7)]).first(path) == 7
+    assert PathIndex(deny=[(b"/admin/x", 7)]).first(path) == 7
 
 
 def test_what_is_not_utf_8_folds_to_itself() -> None:
@@ -173,32 +173,32 @@ def test_what_is_not_utf_8_folds_to_itself() -> None:
     "path", [b"/Admin/x", b"/%61dmin/x", b"/admin", b"/admin/", b"/admin;a/x", b"/adminx/x", b"*"]
 )
 def test_only_the_bytes_that_a_rule_names_are_allowed(path: bytes) -> None:
-    assert PathIndex([(b"/admin/*", 7)], folds=False).first(path) == NONE
+    assert PathIndex(allow=[(b"/admin/*", 7)]).first(path) == NONE
 
 
 def test_a_rule_for_what_is_below_a_path_denies_the_path_itself_and_does_not_allow_it() -> None:
     for path in (b"/admin", b"/admin/"):
-        assert PathIndex([(b"/admin/*", 0)], folds=True).first(path) == 0
-        assert PathIndex([(b"/admin/*", 0)], folds=False).first(path) == NONE
-    assert PathIndex([(b"/admin/*", 0)], folds=True).first(b"/administration") == NONE
+        assert PathIndex(deny=[(b"/admin/*", 0)]).first(path) == 0
+        assert PathIndex(allow=[(b"/admin/*", 0)]).first(path) == NONE
+    assert PathIndex(deny=[(b"/admin/*", 0)]).first(b"/administration") == NONE
 
 
 def test_the_slash_at_the_end_counts_where_a_rule_allows() -> None:
-    assert PathIndex([(b"/a", 0)], folds=False).first(b"/a/") == NONE
-    assert PathIndex([(b"/a", 0)], folds=True).first(b"/a/") == 0
-    assert PathIndex([(b"/a/", 0)], folds=True).first(b"/a") == 0
+    assert PathIndex(allow=[(b"/a", 0)]).first(b"/a/") == NONE
+    assert PathIndex(deny=[(b"/a", 0)]).first(b"/a/") == 0
+    assert PathIndex(deny=[(b"/a/", 0)]).first(b"/a") == 0
 
 
-@pytest.mark.parametrize("folds", [True, False])
-def test_everything_is_below_the_root(folds: bool) -> None:
-    index = PathIndex([(b"/*", 3)], folds=folds)
+@pytest.mark.parametrize("kind", ["deny", "allow"])
+def test_everything_is_below_the_root(kind: str) -> None:
+    index = PathIndex(**{kind: [(b"/*", 3)]})
     assert {index.first(path) for path in (b"/", b"/a", b"/a/", b"/a/b")} == {3}
-    assert PathIndex([(b"/", 3)], folds=folds).first(b"/a") == NONE
+    assert PathIndex(**{kind: [(b"/", 3)]}).first(b"/a") == NONE
 
 
 def test_the_first_of_all_rules_that_match_is_found() -> None:
     paths = [(b"/a/b/c", 5), (b"/a/*", 4), (b"/a/b/*", 2), (b"/*", 3), (b"/a/b/c", 6)]
-    index = PathIndex(paths, folds=False)
+    index = PathIndex(allow=paths)
     assert [index.first(path) for path in (b"/a/b/c", b"/a/b", b"/x", b"/a/b/c/d")] == [2, 3, 3, 2]
 
 
@@ -207,6 +207,22 @@ def test_the_first_of_all_rules_that_match_is_found() -> None:
 def test_what_a_rule_would_allow_by_its_bytes_it_would_deny_in_any_reading(rule: bytes, path: bytes) -> None:
     for named in (rule, rule.rstrip(b"/") + b"/*"):
         if ambiguous_path(rule) is None and ambiguous_path(path) is None:
-            allowed = PathIndex([(named, 0)], folds=False).first(path) == 0
-            denied = PathIndex([(named, 0)], folds=True).first(path) == 0
+            allowed = PathIndex(allow=[(named, 0)]).first(path) == 0
+            denied = PathIndex(deny=[(named, 0)]).first(path) == 0
             assert denied or not allowed
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(PATHS, st.booleans(), st.booleans()), max_size=6), PATHS)
+def test_rules_that_deny_and_rules_that_allow_do_not_hide_each_other(
+    rules: list[tuple[bytes, bool, bool]], path: bytes
+) -> None:
+    named = [
+        (rule.rstrip(b"/") + b"/*" if below else rule, index) for index, (rule, below, _) in enumerate(rules)
+    ]
+    deny = [named[index] for index, (_, _, denies) in enumerate(rules) if denies]
+    allow = [named[index] for index, (_, _, denies) in enumerate(rules) if not denies]
+    found = PathIndex(deny=deny).first(path)
+    assert PathIndex(deny, allow).first(path) == (
+        found if found != NONE else PathIndex(allow=allow).first(path)
+    )
