@@ -99,13 +99,15 @@ def apply(
 ) -> None:
     """Sign the policy in FILE with the next version, hand it to the mesh, and wait until every member has it.
 
-    Members of an older release have no policies; they are named, and not waited for. Exit status 1: not every other
-    member has it in time (they still get it), or the mesh refuses it; 2: it is not valid.
+    Where the policy in force says FILE's text already, nothing is signed; --force signs it again. Members of an older
+    release have no policies; they are named, and not waited for. Exit status 1: not every other member has it in time
+    (they still get it), or the mesh refuses it; 2: it is not valid.
     """
     text = policy_of_file(file).text
     read = tuple(read_stage(stage) for stage in stages)
     limit_s = None if no_wait else timeout_s
-    _apply(ctx, text, read, authority=authority, state=state, force=force, timeout_s=limit_s, as_json=as_json)
+    places = {"authority": authority, "state": state}
+    _apply(ctx, text, read, **places, force=force, anew=force, timeout_s=limit_s, as_json=as_json)
 
 
 @click.command(short_help="Put an earlier policy in force again, as a new version.")
@@ -134,7 +136,8 @@ def rollback(
     """
     text = AdminClient(state).document(f"/v1/policy/{version}")["text"]
     limit_s = None if no_wait else timeout_s
-    _apply(ctx, text, (), authority=authority, state=state, force=force, timeout_s=limit_s, as_json=as_json)
+    places = {"authority": authority, "state": state}
+    _apply(ctx, text, (), **places, force=force, anew=True, timeout_s=limit_s, as_json=as_json)
 
 
 def _apply(
@@ -145,6 +148,7 @@ def _apply(
     authority: Path,
     state: Path,
     force: bool,
+    anew: bool,
     timeout_s: float | None,
     as_json: bool,
 ) -> None:
@@ -153,11 +157,13 @@ def _apply(
     mesh = client.document("/v1/status")["mesh"]
     if mesh != trust.mesh_id.hex():
         raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
-    document = _next(client, text, stages, force=force, wall=wall)
     check_authority(signer, trust, Capability.POLICY, wall=wall)
-    raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
-    if client.offer("policy", raw) == "stale":
-        raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
+    settled = None if anew else _said_already(client, text)
+    document = settled or _next(client, text, stages, force=force, wall=wall)
+    if settled is None:
+        raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
+        if client.offer("policy", raw) == "stale":
+            raise MeshError("policy.stale", "a newer policy came meanwhile; look at it, and apply again")
     started = time.monotonic()
     shown = client.document("/v1/policy")
     try:
@@ -175,17 +181,30 @@ def _apply(
     old = [node["node"] for node in shown["nodes"] if not node["enforces"]]
     took_s = round(time.monotonic() - started, 3)
     if as_json:
-        fields = {"version": document.version, "hash": document.hash.hex()}
+        fields: dict[str, object] = {"version": document.version, "hash": document.hash.hex()}
+        fields["unchanged"] = settled is not None
         put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s, "old": old}))
     else:
-        put(f"policy version {document.version}: {have} of {nodes} nodes have it, after {took_s:.1f} s")
-        if stages:
+        already = "" if settled is None else " says this already"
+        put(
+            f"policy version {document.version}{already}: {have} of {nodes} nodes have it, after {took_s:.1f} s"
+        )
+        if stages and settled is None:
             first = f"{stages[0].share / PERCENT:g} % of them for {stages[0].hold_s} s"
             put(f"It is tried at {first} first; `gossipmesh policy show --nodes` says how it goes.")
         _say_missing(shown, document)
     warn_of(old, "policies")
     if timeout_s is not None and have < nodes:
         ctx.exit(1)
+
+
+def _said_already(client: AdminClient, text: str) -> PolicyDocument | None:
+    """Give the newest document, if it is in force everywhere and says ``text``: to sign that again changes nothing."""
+    shown = client.document("/v1/policy")
+    if not shown["policy"] or shown["text"] != text:
+        return None
+    newest = decode_document_untrusted(bytes.fromhex(shown["body"]))
+    return newest if not newest.stages or shown["verdict"] == "done" else None
 
 
 def _next(

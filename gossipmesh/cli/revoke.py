@@ -16,7 +16,7 @@ from gossipmesh.cli.minting import YEAR_S
 from gossipmesh.cli.mixed import old_members, warn_of
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
-from gossipmesh.daemon.disk.root import load_authority
+from gossipmesh.daemon.disk.root import ROOT_KEY, load_authority
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 from gossipmesh.identity.authority import check_authority
 from gossipmesh.identity.block import TOKEN_ID_BYTES
@@ -26,6 +26,8 @@ from gossipmesh.model import ID_BYTES, NodeId, day
 
 LEAST_PREFIX: Final = 4
 """Hex digits of an id that stand for the whole of it, if only one member's begins with them."""
+MAX_NAMED: Final = 16
+"""Names of members in one line."""
 SIGNERS: Final = frozenset({Capability.POLICY.value, Capability.REVOKE.value, Capability.ISSUE.value})
 _HEX: Final = re.compile(r"[0-9a-f]+")
 
@@ -60,7 +62,11 @@ class Target:
 @click.option(
     "--void", is_flag=True, help="Take the effect from whatever TARGET revoked itself; a root's word only."
 )
-@click.option("--force", is_flag=True, help="Although the policy in force falls with TARGET, who signed it.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Although TARGET signed the policy in force, which falls with it, or this host's own node ends.",
+)
 @with_state
 def revoke(
     *,
@@ -93,7 +99,10 @@ def revoke(
     known: list[dict[str, Any]] = client.document("/v1/identities")["identities"]
     targets = _targets(target, known, of_token=of_token, issuer=issuer, wall=wall)
     spared = [NodeId(bytes.fromhex(_node(text, known)["id"])) for text in spare]
+    own: str = client.document("/v1/status")["id"]
+    taken = [member for member in known if falls(member, targets, spared)]
     if not force:
+        _check_own_stays(own, taken, state)
         _check_policy_stays(client, targets, spared)
     for each in targets:
         raw = sign_revocation(
@@ -115,6 +124,7 @@ def revoke(
             hint = "see `gossipmesh revocations` at another one, and revoke there what is not listed"
             raise MeshError("revoke.own", f"{text}: {hint}") from None
         put(f"{word} {each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else ""))
+    _say_taken(targets, taken)
     warn_of(old_members(client), "revocations")
     if targets[0].token and not of_token:
         spell = f"gossipmesh revoke {targets[0].token} --root {place}"
@@ -123,6 +133,41 @@ def revoke(
             f"sparing whom you name: {spell} [--spare NODE]...",
             err=True,
         )
+
+
+def falls(member: Mapping[str, Any], targets: Sequence[Target], spared: Sequence[NodeId]) -> bool:
+    """Tell whether a member, as ``/v1/identities`` shows it, is one no longer when these are revoked."""
+    named = {each.key.hex() for each in targets if each.kind is RevocationKind.NODE}
+    through = {each.key.hex() for each in targets if each.kind is not RevocationKind.NODE}
+    kept = member["id"] in {node.hex() for node in spared}
+    return member["id"] in named or (
+        not kept and not through.isdisjoint((*member["token_ids"], *member["issuers"]))
+    )
+
+
+def _check_own_stays(own: str, taken: Sequence[Mapping[str, Any]], state: Path) -> None:
+    """Check that the node that is asked to tell the others is not itself among those who are ``taken``.
+
+    Raises:
+        MeshError: ``revoke.own``: it is, and would end at once.
+    """
+    for member in taken:
+        if member["id"] == own:
+            text = f"that takes {member['name']} too, this host's own node, which would end at once"
+            if (state / ROOT_KEY).exists():
+                text += f", and {state} keeps the root key of the mesh: copy it away first"
+            hint = "revoke it at another member's host, spare it with --spare, or --force"
+            raise MeshError("revoke.own", f"{text}; {hint}")
+
+
+def _say_taken(targets: Sequence[Target], taken: Sequence[Mapping[str, Any]]) -> None:
+    """Say whom a token's or an issuer's revocation hits: its words name no node."""
+    if all(each.kind is RevocationKind.NODE for each in targets):
+        return
+    names = ", ".join(sorted(member["name"] for member in taken)[:MAX_NAMED])
+    more = f" and {len(taken) - MAX_NAMED} more" if len(taken) > MAX_NAMED else ""
+    nobody = "no member that this node knows joined by it; from now on nobody can"
+    click.echo(f"out of the mesh: {names}{more}" if taken else nobody, err=True)
 
 
 def _check_policy_stays(client: AdminClient, targets: Sequence[Target], spared: Sequence[NodeId]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from gossipmesh.cli.render import put
 from gossipmesh.daemon.disk.root import load_root, token_of_text
 from gossipmesh.identity.block import MAX_BLOCKS
 from gossipmesh.identity.describe import describe, describe_block, describe_validity
-from gossipmesh.identity.grants import Capability, Restrictions
+from gossipmesh.identity.grants import Capability, Grants, Restrictions
 from gossipmesh.identity.token import Token, narrow
 
 
@@ -105,7 +105,23 @@ def narrow_(
     )
     made = narrow(wide, caveats, os.urandom)
     put(str(made))
+    for each in in_vain(wide.grants, services=services, names=names, groups=groups, caps=caps):
+        hint(f"TOKEN does not allow the {each}, so this one does not either.")
     _advise(made, expires_at - wall)
+
+
+def in_vain(
+    wide: Grants, *, services: Sequence[str], names: Sequence[str], groups: Sequence[str], caps: Sequence[str]
+) -> Iterator[str]:
+    """Give what somebody asks a narrower token to allow, and ``wide`` does not; globs may mean what it does."""
+    kinds: tuple[tuple[str, Sequence[str], Callable[[str], bool]], ...] = (
+        ("service", services, wide.allows_service),
+        ("name", names, wide.allows_name),
+        ("group", groups, lambda group: group in wide.groups),
+        ("capability", caps, lambda cap: wide.allows(Capability(cap))),
+    )
+    for what, asked, allows in kinds:
+        yield from (f"{what} {each}" for each in asked if "*" not in each and not allows(each))
 
 
 @token.command(short_help="Show what a token allows, or the line that adds a node.")

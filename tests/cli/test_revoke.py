@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gossipmesh.cli.minting import YEAR_S
-from gossipmesh.cli.revoke import Target, _targets, falls_with
+from gossipmesh.cli.revoke import Target, _check_own_stays, _targets, falls, falls_with
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.revocation import FOR_EVER, RevocationKind
 from gossipmesh.model import NodeId
@@ -89,3 +90,29 @@ def test_the_policy_in_force_falls_with_whoever_signed_it_and_with_nobody_else()
     spared = [NodeId(b"\xcd" * 32)]
     assert not falls_with(by_node, target("web-2", of_token=True), spared)
     assert falls_with(by_node, target("web-2"), spared)
+
+
+def names_of(targets: list[Target], *spared: str) -> list[str]:
+    ids = [NodeId(bytes.fromhex(each) * 32) for each in spared]
+    return [member["name"] for member in KNOWN if falls(member, targets, ids)]
+
+
+def test_who_falls_with_a_revocation() -> None:
+    assert names_of(target("web-1")) == ["web-1"]
+    assert names_of(target("web-1"), "ab") == ["web-1"]
+    assert names_of(target("11" * 8)) == ["web-1", "web-2"]
+    assert names_of(target("11" * 8), "ab") == ["web-2"]
+    assert names_of(target("33" * 8)) == []
+    renewed = member("renewed", "fa") | {"issuers": ["cd" * 32]}
+    assert falls(renewed, target("web-2", issuer=True), [])
+    assert not falls(renewed, target("web-2"), [])
+
+
+def test_nobody_revokes_the_node_that_is_asked_without_saying_so(tmp_path: Path) -> None:
+    _check_own_stays("cd" * 32, KNOWN[:1], tmp_path)
+    with pytest.raises(MeshError, match="takes web-1 too, this host's own node") as caught:
+        _check_own_stays("ab" * 32, KNOWN[:1], tmp_path)
+    assert "root key" not in str(caught.value)
+    (tmp_path / "root.key").touch()
+    with pytest.raises(MeshError, match="keeps the root key"):
+        _check_own_stays("ab" * 32, KNOWN[:1], tmp_path)

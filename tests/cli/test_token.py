@@ -9,6 +9,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
+from gossipmesh.cli.token import in_vain
 from gossipmesh.daemon.admin.server import serve_unix
 from gossipmesh.identity.token import parse_token
 
@@ -55,6 +56,17 @@ def test_a_narrowed_token_never_allows_more(mesh: Path) -> None:
     assert after.allows_service("web-1")
     assert not after.allows_service("db")
     assert not after.allows_name("b")
+
+
+def test_what_a_narrowed_token_asks_for_in_vain_is_said(mesh: Path) -> None:
+    wide = run("token", "new", "--root", str(mesh), "--service", "web*", "--group", "eu").stdout
+    asked = {
+        "services": ("web-1", "db", "d*"),
+        "groups": ("eu", "us"),
+        "names": ("any",),
+        "caps": ("join", "policy"),
+    }
+    assert list(in_vain(parse_token(wide).grants, **asked)) == ["service db", "group us", "capability policy"]
 
 
 def test_a_token_may_be_named_by_its_file(mesh: Path, tmp_path: Path) -> None:

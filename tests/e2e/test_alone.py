@@ -86,6 +86,19 @@ def test_a_node_of_its_own_mesh_is_ready_alone_and_serves_itself(mesh: Mesh) -> 
         assert node.command("status").returncode == 0
 
 
+def test_a_node_does_not_revoke_itself_unasked_nor_lose_the_root_key_with_it(mesh: Mesh) -> None:
+    node = mesh.node("alone", token=False).start().ready()
+    refused = node.command("revoke", "alone", "--root", str(node.state))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "this host's own node" in refused.stderr
+    assert "keeps the root key of the mesh" in refused.stderr
+    assert node.is_ready()
+    node.command("revoke", "alone", "--root", str(node.state), "--force")
+    assert node.process is not None
+    assert node.process.wait(20.0) == 1
+    assert (node.state / "root.key").exists()
+
+
 def test_the_join_line_is_not_written_where_no_terminal_is_but_token_show_gives_it(mesh: Mesh) -> None:
     node = mesh.node("alone", token=False).start().ready()
     assert "gmt1." not in node.log() + node.out.read_text()

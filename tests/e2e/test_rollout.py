@@ -74,8 +74,8 @@ def test_a_bad_policy_is_returned_by_every_node_for_good_and_a_good_one_goes_thr
     version = 1
     five.apply(GOOD)
     while not five.some_take_part_in(version + 1):
-        five.apply(GOOD)
         version += 1
+        five.apply(f"{GOOD}# once more, as version {version}\n")
     before = five.newest()["policy"]["hash"]
 
     asking = Asking(five.nodes[0].listen("proxy"), "http://hello/echo")
