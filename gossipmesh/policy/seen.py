@@ -8,8 +8,8 @@ is told how many requests it can say nothing about. Pure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -19,14 +19,10 @@ from gossipmesh.policy.decision import Decision, Source
 SLOT_S: Final = 300.0
 SLOTS: Final = 13
 """Twelve whole ones and the present one: an hour at least, and five minutes more at most."""
-MAX_RECENT: Final = 1_024
-"""Different requests that are counted before they are put into their slot."""
 MAX_KEPT: Final = 1_024
-"""Different requests of one slot; twice as many with those whose path is not kept."""
+"""Different requests of one slot; twice as many with those whose path is not kept. Different callers likewise."""
 MAX_PATH: Final = 256
 """Bytes; a longer path is not kept, as a rule may be about its end."""
-MAX_TARGET: Final = 1_024
-"""Bytes of a target that is counted as it came; of a longer one only the path is."""
 MAX_FINDINGS: Final = 32
 """Different requests of each kind that are named; those asked for most."""
 
@@ -45,18 +41,19 @@ class Asked:
     """Without its query; empty: not kept."""
 
 
-_REST: Final = Asked(Source(NodeId(b"")), "", b"", b"")
-"""Stands for requests of which nothing is kept."""
+_NOBODY: Final = Source(NodeId(b""))
+"""Stands for callers of which nothing is kept."""
+
+_Key: TypeAlias = tuple[int, str, bytes, bytes, bool]
+"""What :class:`Asked` says, with its source's number in the slot, and whether it was allowed."""
 
 
 class Seen:
     """Counts the requests to one node's services."""
 
-    __slots__ = ("_ends", "_recent", "_slots")
+    __slots__ = ("_ends", "_slots")
 
     def __init__(self) -> None:
-        self._recent: dict[tuple[int, str, bytes, bytes, bool], list[int]] = {}
-        """By the source's ``id()``, which is cheap to hash."""
         self._slots: deque[_Slot] = deque(maxlen=SLOTS)
         self._ends = 0.0
 
@@ -75,73 +72,71 @@ class Seen:
         """
         if now >= self._ends:
             self._turn(now)
-        if len(target) > MAX_TARGET:
-            # A thousand of 64 KiB would be held until they are put into their slot, which drops queries and long paths.
-            target = target.partition(b"?")[0][: MAX_PATH + 1]
-        key = id(source), service, method, target, allowed
-        count = self._recent.get(key)
+        slot = self._slots[-1]
+        path = b"/" if method == TCP else target.partition(b"?")[0]
+        known = slot.known.get(id(source))
+        number = slot.number_of(source) if known is None else known[1]
+        key = number, service, method, path if len(path) <= MAX_PATH else b"", allowed
+        count = slot.counts.get(key)
         if count is None:
-            if len(self._recent) >= MAX_RECENT:
-                self._fold()
-            self._slots[-1].sources[id(source)] = source
-            count = self._recent[key] = [0]
-        count[0] += 1
+            slot.add(key)
+        else:
+            slot.counts[key] = count + 1
 
     def _turn(self, now: float) -> None:
         """Begin a slot."""
-        self._fold()
         self._ends = now + SLOT_S
         self._slots.append(_Slot(now))
 
-    def _fold(self) -> None:
-        """Put what was counted into the present slot."""
-        recent, self._recent = self._recent, {}
-        if recent:
-            slot = self._slots[-1]
-            for (source, service, method, target, allowed), (count,) in recent.items():
-                slot.add(Asked(slot.sources[source], service, method, target), allowed, count)
-            slot.sources.clear()
-
-    def requests(self, *, now: float) -> list[tuple[Asked, bool, int, float]]:
+    def requests(self, *, now: float) -> Iterator[tuple[Asked, bool, int, float]]:
         """Give what was asked for in the last hour: what, whether it was allowed, how often, and seconds ago at most.
 
-        The same request is there once for each slot.
+        The same request is there once for each slot. They are some ten thousand at most; whoever takes them one by one
+        may do something else in between.
         """
-        if now >= self._ends:
-            self._turn(now)
-        self._fold()
         since = now - (SLOTS - 1) * SLOT_S - SLOT_S
-        return [
-            (asked, allowed, count, max(0.0, now - slot.began))
-            for slot in self._slots
-            if slot.began > since
-            for (asked, allowed), count in slot.counts.items()
-        ]
+        for slot in [slot for slot in self._slots if slot.began > since]:
+            ago_s = max(0.0, now - slot.began)
+            for (number, service, method, path, allowed), count in list(slot.counts.items()):
+                yield Asked(slot.sources[number], service, method, path), allowed, count, ago_s
 
 
 class _Slot:
     """Five minutes."""
 
-    __slots__ = ("began", "counts", "sources")
+    __slots__ = ("_numbers", "began", "counts", "known", "sources")
 
     def __init__(self, began: float) -> None:
         self.began = began
-        self.counts: dict[tuple[Asked, bool], int] = {}
-        self.sources: dict[int, Source] = {}
-        """Of what was not folded yet; it keeps them alive, so that no other gets the ``id()`` of one."""
+        self.counts: dict[_Key, int] = {}
+        self.sources: list[Source] = [_NOBODY]
+        """By number."""
+        self._numbers: dict[Source, int] = {}
+        self.known: dict[int, tuple[Source, int]] = {}
+        """Numbers by the source's ``id()``, which is cheap to hash; it keeps them alive, so that no other gets that."""
 
-    def add(self, asked: Asked, allowed: bool, count: int) -> None:
-        """Count a kind of request, whose path may still have its query."""
-        method, target = asked.method, asked.path
-        path = b"/" if method == TCP else target.partition(b"?")[0]
-        source, service = asked.source, asked.service
-        key = Asked(source, service, method, path if len(path) <= MAX_PATH else b""), allowed
+    def number_of(self, source: Source) -> int:
+        """Give the number of a source that is not in ``known``; 0 for all for whom there is no room."""
+        number = self._numbers.get(source)
+        if number is None:
+            if len(self.sources) > MAX_KEPT:
+                return 0
+            number = self._numbers[source] = len(self.sources)
+            self.sources.append(source)
+        if len(self.known) >= MAX_KEPT:
+            self.known.clear()
+        self.known[id(source)] = source, number
+        return number
+
+    def add(self, key: _Key) -> None:
+        """Count a kind of request that is not in ``counts``; without its path or as the rest where there is no room."""
         counts = self.counts
-        if key not in counts and len(counts) >= MAX_KEPT:
-            key = Asked(source, service, b"", b""), allowed
-            if key not in counts and len(counts) >= 2 * MAX_KEPT:
-                key = _REST, allowed
-        counts[key] = counts.get(key, 0) + count
+        number, service, _, _, allowed = key
+        if len(counts) >= MAX_KEPT or not number:
+            key = number, service, b"", b"", allowed
+            if not number or (key not in counts and len(counts) >= 2 * MAX_KEPT):
+                key = 0, "", b"", b"", allowed
+        counts[key] = counts.get(key, 0) + 1
 
 
 @frozen

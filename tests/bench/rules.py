@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import count
 from random import Random
 from typing import Final
 
@@ -165,6 +166,12 @@ def routing_cases() -> dict[str, Case]:
     def noted(number: int) -> None:
         seen.note(web, "hello", b"GET", targets[number], allowed=True, now=1.0)
 
+    anew = count()
+
+    def noted_anew(_: int) -> None:
+        target = b"/v1/orders/%d/items?page=2" % next(anew)
+        seen.note(web, "hello", b"GET", target, allowed=True, now=1.0)
+
     targets = [b"/v1/orders/%d/items?page=2" % number for number in range(HEADS)]
     return {
         "plan, one attempt": attempt,
@@ -173,6 +180,7 @@ def routing_cases() -> dict[str, Case]:
         "judged, no document": lambda n: judge(default, web, "hello", b"GET", targets[n], tcp=False),
         "judged, 100 rules": lambda n: judge(hundred, web, "hello", b"GET", targets[n], tcp=False),
         "seen": noted,
+        "seen, all paths new": noted_anew,
     }
 
 

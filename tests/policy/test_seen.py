@@ -13,8 +13,6 @@ from gossipmesh.policy.seen import (
     MAX_FINDINGS,
     MAX_KEPT,
     MAX_PATH,
-    MAX_RECENT,
-    MAX_TARGET,
     SLOT_S,
     Asked,
     Seen,
@@ -60,7 +58,7 @@ def test_of_a_long_target_only_the_path_is_held_so_that_queries_fill_no_memory()
     finally:
         tracemalloc.stop()
     assert held < 500_000
-    seen.note(WEB, "hello", b"GET", b"/" + b"y" * MAX_TARGET, allowed=True, now=1.0)
+    seen.note(WEB, "hello", b"GET", b"/" + b"y" * MAX_PATH, allowed=True, now=1.0)
     assert counts(seen, now=2.0) == {("w", b"GET", b"/x", True): 200, ("w", b"GET", b"", True): 1}
 
 
@@ -89,7 +87,7 @@ def test_of_too_many_different_sources_the_rest_is_counted_without_them() -> Non
     for number in range(4 * MAX_KEPT):
         source = Source(NodeId(number.to_bytes(32, "big")), "web")
         seen.note(source, "hello", b"GET", b"/%d" % number, allowed=True, now=1.0)
-    found = seen.requests(now=1.0)
+    found = list(seen.requests(now=1.0))
     assert sum(count for _, _, count, _ in found) == 4 * MAX_KEPT
     assert len(found) <= 2 * MAX_KEPT + 1
 
@@ -104,7 +102,7 @@ def test_every_request_is_counted_once(requests: list[tuple[Source, int, bool]])
 
 def test_a_source_that_was_let_go_of_is_not_mistaken_for_another() -> None:
     seen = Seen()
-    for number in range(MAX_RECENT + 10):
+    for number in range(MAX_KEPT + 10):
         source = Source(NodeId(number.to_bytes(32, "big")), f"s{number}")
         seen.note(source, "hello", b"GET", b"/", allowed=True, now=1.0)
         del source

@@ -7,6 +7,7 @@ travel. It is slow work, done piece by piece between other tasks, one trial at a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final
 
 import trio
@@ -81,8 +82,8 @@ class Trials:
         trial = Trial()
         async with self._turn:
             requests = self._seen.requests(now=trio.current_time())
-            for begin in range(0, len(requests), SLICE):
-                for request in requests[begin : begin + SLICE]:
+            while some := list(islice(requests, SLICE)):
+                for request in some:
                     trial.add(decide, request, path_matters=policy.has_paths)
                 await trio.lowlevel.checkpoint()
         return trial.tried()
