@@ -7,6 +7,7 @@ metrics. The flags are Envoy's where it has one.
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 import h11
@@ -78,6 +79,9 @@ def flag_in(head: ResponseHead) -> str:
     return ""
 
 
+_SHOWN_BYTES: Final = re.compile(r"""bytearray\(b(['"].*['"])\)""")
+
+
 def refusal(flag: str, text: str = "") -> RequestError:
     """Give the error that answers a request with ``flag``, which is one of :data:`STATUS`."""
     return RequestError(flag, STATUS[flag], text or _TEXTS[flag])
@@ -87,7 +91,12 @@ def caller_fault(error: RemoteProtocolError | h11.RemoteProtocolError) -> Reques
     """Give the error that answers a caller who broke HTTP."""
     if isinstance(error, RemoteProtocolError):
         return RequestError("DPE", _STATUS_OF_CODE.get(error.code, 400), str(error))
-    return RequestError("DPE", error.error_status_hint, str(error))
+    return RequestError("DPE", error.error_status_hint, words_of(error))
+
+
+def words_of(error: h11.RemoteProtocolError) -> str:
+    """Give what h11 says is wrong, and what it read as text in quotes, without the type that holds it there."""
+    return _SHOWN_BYTES.sub(r"\1", str(error))
 
 
 @frozen

@@ -14,7 +14,7 @@ from harness import Mesh, Node, eventually, gossipmesh, said
 from webapp import WebApp
 from webclient import Reading
 
-SOON_S: Final = 4.0
+SOON_S: Final = 8.0
 """Two seconds are promised, and the machine has other work. Silence alone would end a begun answer after ten."""
 
 

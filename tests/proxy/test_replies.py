@@ -71,3 +71,12 @@ def test_a_reply_whose_body_cannot_be_sent_says_so_in_its_length() -> None:
     head = without_body(reply.head)
     assert head.status == 403
     assert head.headers == ((b"content-length", b"0"), (b"x-gossipmesh-error", b"AZ"))
+
+
+def test_what_h11_quotes_is_quoted_without_the_type_that_holds_it() -> None:
+    machine = h11.Connection(h11.SERVER)
+    machine.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\nbad header: (y)\r\n\r\n")
+    with pytest.raises(h11.RemoteProtocolError) as caught:
+        machine.next_event()
+    assert "bytearray" in str(caught.value)
+    assert str(caller_fault(caught.value)) == "illegal header line: 'bad header: (y)'"

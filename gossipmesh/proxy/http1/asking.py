@@ -17,6 +17,7 @@ from gossipmesh.proxy.http1.messages import PeerGone, ResponseIn
 from gossipmesh.proxy.http1.receiving import Receiving
 from gossipmesh.proxy.http1.sending import TOO_LITTLE, TOO_MUCH, Sending
 from gossipmesh.proxy.limits import ProxyLimits
+from gossipmesh.proxy.replies import words_of
 
 
 class Asking(Receiving, Sending):
@@ -174,7 +175,7 @@ class Asking(Receiving, Sending):
         return (
             error
             if isinstance(error, RemoteProtocolError)
-            else RemoteProtocolError("http.invalid", str(error))
+            else RemoteProtocolError("http.invalid", words_of(error))
         )
 
     # --- the end ---------------------------------------------------------------------------------------------------
