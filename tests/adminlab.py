@@ -57,7 +57,7 @@ class Node:
             "mesh": "cd" * 32,
             "version": "0.1.0",
             "uptime_s": 1.5,
-            "listen": {"mesh": "0.0.0.0:7946", "proxy": None, "admin": None, "dns": None},
+            "listen": {"mesh": "0.0.0.0:7946", "proxy": None, "admin": None, "dns": None, "gateways": []},
             "address": "10.0.0.1:7946",
             "members": {"alive": 1, "suspect": 0, "dead": 0, "left": 0},
             "agreement": 1.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ def status(state: Path, as_json: bool) -> None:
             ("mesh", document["mesh"][:SHORT_ID]),
             ("version", document["version"]),
             ("up", span(document["uptime_s"])),
-            *((f"listen {name}", str(where)) for name, where in listen.items() if where),
+            *((f"listen {name}", where) for name, where in _listens(listen)),
             ("members", ", ".join(f"{count} {name}" for name, count in members.items() if count)),
             ("agreement", f"{document['agreement']:.0%}"),
             ("awareness", str(document["awareness"])),
@@ -50,6 +50,12 @@ def status(state: Path, as_json: bool) -> None:
             *((f"service {each['name']}", _own_service(each)) for each in document["services"]),
         ]
     )
+
+
+def _listens(listen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what listens, and where; a daemon of an earlier release says nothing of gateways."""
+    yield from ((name, where) for name, where in listen.items() if where and name != "gateways")
+    yield from (("gateway", where) for where in listen.get("gateways", ()))
 
 
 def _chain(expires_at: int) -> str:

@@ -12,6 +12,7 @@ from gossipmesh.config.model import GatewayConfig
 from gossipmesh.daemon.ports import listen
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.errors import ConfigError
+from gossipmesh.model import Address
 from gossipmesh.proxy.gateway import Gate
 from gossipmesh.proxy.outbound import Outbound
 from gossipmesh.proxy.ports import OutboundPorts
@@ -41,6 +42,8 @@ class Gateways:
         self._log = log
         self._certificates: list[Certificate] = []
         self._gateways = [(config, self._make(config, ports)) for config in configs]
+        self.bound: tuple[Address, ...] = ()
+        """Where they listen, once :meth:`start` is done."""
 
     def _make(self, config: GatewayConfig, ports: OutboundPorts) -> Outbound:
         certificate = None
@@ -60,6 +63,7 @@ class Gateways:
         for config, outbound in self._gateways:
             address = config.listen
             bound = await listen(nursery, outbound.serve, address, "gateway.listen", address)
+            self.bound = (*self.bound, bound)
             tls = config.tls is not None
             self._log.info("gateway", listen=str(bound), tls=tls, routes=len(config.routes))
         if self._certificates:

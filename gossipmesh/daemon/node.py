@@ -149,7 +149,7 @@ class Node:
         await nursery.start(effects.run)
         await nursery.start(self._run_control)
         proxy = await self._plane.start(nursery)
-        self._listening = Listening(bound, proxy)
+        self._listening = Listening(bound, proxy, gateways=self._plane.gateways.bound)
         await self._start_dns(proxy)
         await self._start_admin()
         nursery.start_soon(self._policies.run)

@@ -134,7 +134,7 @@ class DataPlane:
         self._dialler = Dialler(reactor, limits.connect_timeout_s)
         self._ports = self._outbound_ports(config, mesh)
         self._outbound = Outbound(self._ports)
-        self._gateways = Gateways(config.gateways, self._ports, log)
+        self.gateways = Gateways(config.gateways, self._ports, log)
         self.explainer = self._make_explainer(config)
         ports = self._inbound_ports(config)
         self._inbound = Inbound(ports)
@@ -215,7 +215,7 @@ class DataPlane:
 
             flag = f"--upstream {upstream.service}=..."
             await listen(nursery, serve, upstream.listen, flag, upstream.listen, upstream.service)
-        await self._gateways.start(nursery)
+        await self.gateways.start(nursery)
         return bound
 
     def set_policy(self, text: PolicyText) -> None:
@@ -333,7 +333,7 @@ class DataPlane:
     @property
     def in_flight(self) -> int:
         """Requests that are not over, from local apps and for them."""
-        return self._outbound.in_flight + self._gateways.in_flight + self._inbound.in_flight
+        return self._outbound.in_flight + self.gateways.in_flight + self._inbound.in_flight
 
     async def serve_channel(self, stream: SecureStream) -> None:
         """Serve an accepted hop channel.
@@ -364,12 +364,12 @@ class DataPlane:
     def end_connections(self) -> None:
         """End each connection of a local app with its next answer."""
         self._outbound.end_connections()
-        self._gateways.end_connections()
+        self.gateways.end_connections()
 
     async def finish(self) -> None:
         """Return when no request of a local app is in flight; then let go of the channels to peers."""
         await self._outbound.wait_idle()
-        await self._gateways.wait_idle()
+        await self.gateways.wait_idle()
         self._pool.retire_all()
 
     def channels(self) -> Mapping[str, int]:

@@ -23,7 +23,7 @@ STATUS: Status = {
     "mesh": "cd" * 32,
     "version": "0.1.0",
     "uptime_s": 3_725.0,
-    "listen": {"mesh": "0.0.0.0:7946", "proxy": "127.0.0.1:4140", "admin": None, "dns": None},
+    "listen": {"mesh": "0.0.0.0:7946", "proxy": "127.0.0.1:4140", "admin": None, "dns": None, "gateways": []},
     "address": "10.0.0.1:7946",
     "members": {"alive": 3, "suspect": 0, "dead": 1, "left": 0},
     "agreement": 1.0,

@@ -25,9 +25,11 @@ routes = [{{ service = "hello" }}]
 
 
 def listening(node: Node) -> list[str]:
-    """Give where its gateways listen, as it says in its log."""
+    """Give where its gateways listen, as it says in its status and in its log."""
     lines = [json.loads(line) for line in node.log().splitlines() if line.startswith("{")]
-    return [str(line["listen"]) for line in lines if line["event"] == "gateway"]
+    told: list[str] = node.ask("status")["listen"]["gateways"]
+    assert told == [line["listen"] for line in lines if line["event"] == "gateway"]
+    return told
 
 
 def test_strangers_get_what_is_published_over_http_and_tls_and_nothing_else(

@@ -52,6 +52,7 @@ class Listening:
     proxy: Address | None = None
     admin: Address | None = None
     dns: Address | None = None
+    gateways: tuple[Address, ...] = ()
 
 
 class NodeReport:
@@ -175,6 +176,7 @@ class NodeReport:
                 proxy=_shown(listening.proxy),
                 admin=_shown(listening.admin),
                 dns=_shown(listening.dns),
+                gateways=[str(each) for each in listening.gateways],
             ),
             address=str(mesh.own.addresses[0]),
             members=MemberCounts(

@@ -33,6 +33,8 @@ class Listen(TypedDict):
     proxy: str | None
     admin: str | None
     dns: str | None
+    gateways: list[str]
+    """In the order of the configuration."""
 
 
 class MemberCounts(TypedDict):

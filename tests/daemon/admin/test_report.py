@@ -129,7 +129,13 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
         "mesh": world.trust.mesh_id.hex(),
         "version": gossipmesh.__version__,
         "uptime_s": 1.25,
-        "listen": {"mesh": "0.0.0.0:7946", "proxy": "127.0.0.1:4140", "admin": "127.0.0.1:4191", "dns": None},
+        "listen": {
+            "mesh": "0.0.0.0:7946",
+            "proxy": "127.0.0.1:4140",
+            "admin": "127.0.0.1:4191",
+            "dns": None,
+            "gateways": [],
+        },
         "address": str(world.nodes["alice"].address),
         "members": {"alive": 2, "suspect": 0, "dead": 1, "left": 0},
         "agreement": 1.0,
@@ -151,7 +157,13 @@ async def test_where_dns_is_asked_is_said(world: World) -> None:
 
 async def test_what_does_not_listen_yet_has_no_address(world: World) -> None:
     status = Around(Listening(Address("::", 7_946))).report(mesh_of(world)).status()
-    assert status["listen"] == {"mesh": "[::]:7946", "proxy": None, "admin": None, "dns": None}
+    assert status["listen"] == {
+        "mesh": "[::]:7946",
+        "proxy": None,
+        "admin": None,
+        "dns": None,
+        "gateways": [],
+    }
 
 
 async def test_a_member_whose_registry_differs_does_not_agree(world: World) -> None:
