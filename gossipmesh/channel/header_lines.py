@@ -12,7 +12,7 @@ must look at.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, overload
 
 PLAIN: Final = 1
@@ -117,6 +117,10 @@ class HeaderLines(Sequence[tuple[bytes, bytes]]):
     def __getitem__(self, index: slice) -> tuple[tuple[bytes, bytes], ...]: ...
     def __getitem__(self, index: int | slice) -> tuple[bytes, bytes] | tuple[tuple[bytes, bytes], ...]:
         return self.pairs[index]
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        # What Sequence would do is ask for one after the other by number, ten times as slow.
+        return iter(self.pairs)
 
     def __len__(self) -> int:
         return len(self.lines)
