@@ -30,7 +30,7 @@ from gossipmesh.transport.parking import Parking
 TURN_S: Final = 0.001
 """How long a turn takes on more work before trio's other tasks have theirs."""
 MAX_EVENTS: Final = 64
-"""Ready descriptors taken from the kernel at once; level-triggered, so what is left over comes again."""
+"""Ready descriptors taken from the kernel at once; what a turn does not get to is the next one's first."""
 MAX_DROPPED: Final = 1_024
 """Alarms that were dropped before their time and may be queued still, where they are not fewer than the others."""
 MAX_RINGS: Final = 256
@@ -107,6 +107,8 @@ class Reactor:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._fresh: set[int] = set()
+        self._ready: list[tuple[int, int]] = []
+        """What the kernel said and was not worked off yet, last first. It would say that again, behind the same one."""
         self._deferred: list[Callback] = []
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._dropped = 0
@@ -188,24 +190,27 @@ class Reactor:
 
     def _turn(self) -> bool:
         """Work for at most :data:`TURN_S`; tell whether nothing is left to do for now."""
-        poll, handlers, fresh = self._epoll.poll, self._handlers, self._fresh
+        poll, handlers, fresh, ready = self._epoll.poll, self._handlers, self._fresh, self._ready
         self._now = self._clock()
         until = perf_counter() + TURN_S
         self._in_turn = True
         try:
             while True:
-                fresh.clear()
-                events = poll(0, MAX_EVENTS)
-                if not events and not self._deferred:
-                    return True
-                for fd, happened in events:
+                if not ready:
+                    fresh.clear()
+                    ready += poll(0, MAX_EVENTS)[::-1]
+                    if not ready and not self._deferred:
+                        return True
+                idle = not ready
+                while ready:
+                    fd, happened = ready.pop()
                     # One of the callbacks before may have closed it, and its number may be another one's by now.
                     if (handler := handlers.get(fd)) is not None and fd not in fresh:
                         handler(happened)
                     if perf_counter() >= until:
                         break
                 # What was deferred waits until nothing more is ready: the fewer records leave.
-                if not events or perf_counter() >= until:
+                if idle or perf_counter() >= until:
                     self._run_deferred(until)
                     if perf_counter() >= until:
                         return False

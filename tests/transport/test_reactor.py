@@ -175,6 +175,33 @@ async def test_work_without_end_leaves_trios_other_tasks_their_turns() -> None:
             reactor.forget(ours.fileno())
 
 
+async def test_one_descriptor_that_takes_a_whole_turn_each_time_keeps_no_other_from_its_own() -> None:
+    heard: list[str] = []
+    ours, theirs = socket.socketpair()
+    other, far = socket.socketpair()
+    with ours, theirs, other, far:
+        async with running() as reactor:
+
+            def busy(_: int) -> None:
+                heard.append("busy")
+                until = time.perf_counter() + TURN_S
+                while time.perf_counter() < until:
+                    pass
+
+            def quiet(_: int) -> None:
+                heard.append("quiet")
+
+            for sender in (theirs, far):
+                sender.send(b"never read, so that it is ready for ever")
+            reactor.watch(ours.fileno(), busy, select.EPOLLIN)
+            reactor.watch(other.fileno(), quiet, select.EPOLLIN)
+            while heard.count("busy") < 10:
+                await trio.lowlevel.checkpoint()
+            assert heard.count("quiet") >= 9
+            reactor.forget(ours.fileno())
+            reactor.forget(other.fileno())
+
+
 async def test_work_that_is_deferred_again_and_again_leaves_them_their_turns_too() -> None:
     calls = 0
     async with running() as reactor:
