@@ -14,6 +14,7 @@ from gossipmesh.config.readers import Reader, read_name, read_path, read_text, w
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import Address, split_host_port
 from gossipmesh.proxy.gateway import MAX_TRUSTED_HOPS
+from gossipmesh.proxy.kinds import canonical, is_claim
 from gossipmesh.proxy.routes import ANY_HOST, MAX_ROUTES, ROOT, Route, is_clear
 
 EVERYWHERE: Final = "0.0.0.0"
@@ -70,6 +71,19 @@ def read_trusted_hops(raw: object) -> int:
     if type(raw) is not int or not 0 <= raw <= MAX_TRUSTED_HOPS:
         raise wrong(raw, f"a whole number from 0 to {MAX_TRUSTED_HOPS}")
     return raw
+
+
+def read_trusted_headers(raw: object) -> tuple[str, ...]:
+    """Take an array of headers that a gateway drops otherwise."""
+    wanted = 'an array of header names such as ["x-real-ip", "x-forwarded-host"]'
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise wrong(raw, wanted)
+    names = tuple(dict.fromkeys(name.lower() for name in raw))
+    for name in names:
+        if canonical(name.encode()) != name.encode() or not is_claim(name.encode()):
+            text = f"{name!a} reaches services as it is, or is none that can be believed; leave it out"
+            raise ConfigError("config.value", text)
+    return names
 
 
 def gateway_of_text(text: str) -> dict[str, object]:
@@ -135,3 +149,4 @@ PUBLIC_ADDRESS: Final = Reader(read_public_address, show=str)
 ROUTES: Final = Reader(read_routes, show=_show_routes)
 TLS: Final = Reader(read_tls, show=_show_tls)
 TRUSTED_HOPS: Final = Reader(read_trusted_hops)
+TRUSTED_HEADERS: Final = Reader(read_trusted_headers, show=list)

@@ -97,6 +97,10 @@ class GatewayConfig:
     """None: plain HTTP."""
     trusted_hops: int = field(default=0, metadata=_is(gateway.TRUSTED_HOPS))
     """How many proxies in front of it are believed in what they say of a request's origin; 0: nobody is."""
+    trusted_headers: tuple[str, ...] = field(default=(), metadata=_is(gateway.TRUSTED_HEADERS))
+    """Which headers the nearest of them always writes itself, so that they are passed on; only with trusted hops."""
+    drain_delay_s: float = field(default=3.0, metadata=_is(readers.DURATION, key="drain_delay"))
+    """For how long connections are still taken when the node stops: until whoever is in front has noticed."""
 
 
 @frozen

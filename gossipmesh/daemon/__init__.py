@@ -8,6 +8,7 @@
 ``control.py``      the one task that owns the control plane's machine
 ``effects.py``      carries out what the control plane asks for
 ``plane.py``        the data plane: proxies and their channels
+``calling.py``      the services that local apps call, from the configuration
 ``gateways.py``     what strangers reach of this node; certificates that are read again
 ``ending.py``       how a node stops: draining, leaving, or at once
 ``surroundings.py`` who started the process, and how many files it may open

@@ -1,7 +1,7 @@
 """How a node stops: in good order, or at once when it is asked twice.
 
 Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, and requests are answered on until the others have heard it;
-then GOAWAY, and requests in flight end; leaving is gossiped; everything is cancelled.
+then GOAWAY; no connection is taken any more, and requests in flight end; leaving is gossiped; everything is cancelled.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ class Ending:
         with trio.move_on_after(self._patience_s):
             await self.drain()
             await self._plane.finish()
+        # Nobody begins anything that the end would cut, while the last news spreads.
+        self._plane.end_idle()
         await self._save()
         self._log.info("leaving", in_flight=self._plane.in_flight)
         self._set_serving(Serving.LEAVING)

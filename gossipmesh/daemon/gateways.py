@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import trio
@@ -44,6 +44,7 @@ class Gateways:
         self._gateways = [(config, self._make(config, ports)) for config in configs]
         self.bound: tuple[Address, ...] = ()
         """Where they listen, once :meth:`start` is done."""
+        self._ending_since = -math.inf
 
     def _make(self, config: GatewayConfig, ports: OutboundPorts) -> Outbound:
         certificate = None
@@ -51,7 +52,12 @@ class Gateways:
             certificate = Certificate(config.tls.cert, config.tls.key)
             self._certificates.append(certificate)
         scheme = "http" if certificate is None else "https"
-        gate = Gate(Routes(config.routes), scheme=scheme, trusted_hops=config.trusted_hops)
+        gate = Gate(
+            Routes(config.routes),
+            scheme=scheme,
+            trusted_hops=config.trusted_hops,
+            trusted_headers=config.trusted_headers,
+        )
         return Outbound(ports, gate=gate, wrap=None if certificate is None else certificate.wrap)
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -94,11 +100,23 @@ class Gateways:
 
     def end_connections(self) -> None:
         """End each connection with its next answer."""
+        self._ending_since = trio.current_time()
         for _, outbound in self._gateways:
             outbound.end_connections()
 
-    async def wait_idle(self) -> None:
-        """Return when no request of a stranger is in flight."""
+    async def finish(self) -> None:
+        """Take no more connections once whoever is in front has had its time, and return when nothing is in flight."""
         async with trio.open_nursery() as nursery:
-            for _, outbound in self._gateways:
-                nursery.start_soon(partial(outbound.wait_idle))
+            for config, outbound in self._gateways:
+                nursery.start_soon(self._finish, outbound, self._ending_since + config.drain_delay_s)
+
+    async def _finish(self, outbound: Outbound, closes_at: float) -> None:
+        await trio.sleep_until(closes_at)
+        outbound.stop_accepting()
+        await outbound.wait_idle()
+
+    def end_idle(self) -> None:
+        """Take no more connections, and close those that carry no request."""
+        for _, outbound in self._gateways:
+            outbound.stop_accepting()
+            outbound.end_idle()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
 
 import trio
 
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.config.model import Config
 from gossipmesh.config.policy_text import PolicyText
-from gossipmesh.crypto import blake2b
+from gossipmesh.daemon.calling import upstreams_of
 from gossipmesh.daemon.explaining import Explainer
 from gossipmesh.daemon.gateways import Gateways
 from gossipmesh.daemon.observing import Observing
@@ -21,6 +19,7 @@ from gossipmesh.daemon.policy.authorization import Authorization
 from gossipmesh.daemon.policy.callers import Callers
 from gossipmesh.daemon.policy.measuring import Measuring
 from gossipmesh.daemon.ports import listen
+from gossipmesh.daemon.surroundings import exhaustion_teller
 from gossipmesh.daemon.telemetry.logs import AccessLog, Log
 from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.daemon.telemetry.upstreams import UpstreamMetrics, log_rotation
@@ -44,13 +43,10 @@ from gossipmesh.routing.ejection import Ejected, Readmitted
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.traffic import Traffic
-from gossipmesh.routing.upstreams import Upstreams
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.pool import ChannelPool
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
-
-SESSION_KEY_BYTES: Final = 32
 
 
 class DataPlane:
@@ -100,7 +96,7 @@ class DataPlane:
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
         self._retries = RetriesServed()
-        self._upstreams = _upstreams_of(config, mesh)
+        self._upstreams = upstreams_of(config, mesh)
         self.measuring = Measuring(now=reactor.now)
         """How requests go."""
         self._history = History()
@@ -177,6 +173,7 @@ class DataPlane:
             fast_lane=proxy.fast_lane,
             external=External(proxy.external, proxy.allow),
             dialler=self._dialler,
+            exhausted=exhaustion_teller(self._metrics.gossip_error, self._log),
         )
 
     def _make_explainer(self, config: Config) -> Explainer:
@@ -367,10 +364,18 @@ class DataPlane:
         self.gateways.end_connections()
 
     async def finish(self) -> None:
-        """Return when no request of a local app is in flight; then let go of the channels to peers."""
-        await self._outbound.wait_idle()
-        await self.gateways.wait_idle()
+        """Take no more connections, return when no request is in flight on any, and let go of the channels to peers."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.gateways.finish)
+            self._outbound.stop_accepting()
+            await self._outbound.wait_idle()
         self._pool.retire_all()
+
+    def end_idle(self) -> None:
+        """Take no more connections of apps and strangers, and close those that carry no request."""
+        self._outbound.stop_accepting()
+        self._outbound.end_idle()
+        self.gateways.end_idle()
 
     def channels(self) -> Mapping[str, int]:
         """Give how many channels we have open, by state."""
@@ -386,12 +391,3 @@ class DataPlane:
         self._metrics.attempt()
         if outcome.kind is OutcomeKind.CONNECT_FAILED:
             self._unreachable(node, "a connect to it failed")
-
-
-def _upstreams_of(config: Config, mesh: Mesh) -> Upstreams:
-    return Upstreams(
-        config.traffic,
-        origin=mesh.id,
-        key=blake2b(mesh.trust.mesh_id, SESSION_KEY_BYTES, key=b"sessions"),
-        rng=random.Random(os.urandom(16)),
-    )

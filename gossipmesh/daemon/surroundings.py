@@ -70,7 +70,10 @@ def hung_up(descriptors: Sequence[int]) -> bool:
 
 
 def within_file_limit(loaded: Loaded) -> Loaded:
-    """Raise the soft limit of open files to the hard one, and give ``loaded`` with fewer connections than that."""
+    """Raise the soft limit of open files to the hard one, and give ``loaded`` with fewer connections than that.
+
+    The proxy and each gateway take so many, so they share what there is: strangers must not leave local apps without.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -79,6 +82,7 @@ def within_file_limit(loaded: Loaded) -> Loaded:
         return loaded
     proxy = loaded.config.proxy
     left = soft - FILES_KEPT if soft > 2 * FILES_KEPT else soft // 2
+    left //= 1 + len(loaded.config.gateways)
     limits = evolve(proxy.limits, connections=max(1, min(proxy.limits.connections, left)))
     return evolve(loaded, config=evolve(loaded.config, proxy=evolve(proxy, limits=limits)))
 
@@ -98,8 +102,8 @@ def leave_no_core() -> None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
-def watch_exhaustion(count: Callable[[str], None], log: Log) -> None:
-    """Count what trio's listeners say when no file descriptor is left, and log it once a minute, in one line."""
+def exhaustion_teller(count: Callable[[str], None], log: Log) -> Callable[[], None]:
+    """Give what is told whenever no file descriptor is left: it counts that, and logs it once a minute, in one line."""
     told_at = -TELL_EXHAUSTION_S
 
     def tell() -> None:
@@ -107,8 +111,13 @@ def watch_exhaustion(count: Callable[[str], None], log: Log) -> None:
         count(EXHAUSTED)
         if trio.current_time() >= told_at + TELL_EXHAUSTION_S:
             told_at = trio.current_time()
-            text = "no file descriptor is left for an app's connection; raise the limit (ulimit -n)"
+            text = "no file descriptor is left for a connection; raise the limit (ulimit -n)"
             log.warning(EXHAUSTED, detail=text)
 
+    return tell
+
+
+def watch_exhaustion(count: Callable[[str], None], log: Log) -> None:
+    """Have trio's listeners say in that way, not in theirs, that no file descriptor is left."""
     listeners = logging.getLogger("trio.serve_listeners")
-    listeners.handlers, listeners.propagate = [ExhaustionHandler(tell)], False
+    listeners.handlers, listeners.propagate = [ExhaustionHandler(exhaustion_teller(count, log))], False

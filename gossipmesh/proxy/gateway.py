@@ -2,31 +2,33 @@
 
 A gateway is the outbound proxy with strangers in front of it. So a request does not say where it goes: the map of
 :mod:`.routes` does, and there is no other way through, neither by ``CONNECT`` nor by an absolute target. What a
-stranger says about where a request came from is dropped, but for what trusted proxies in front of us have added.
+stranger says about where a request came from, or what it is "really" for, is dropped, but for what trusted proxies in
+front of us have added: to lists as many members as they are, and of other headers those that they always overwrite.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import evolve
 
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
+from gossipmesh.proxy.headers import strip_connection
 from gossipmesh.proxy.http1.messages import RequestIn
-from gossipmesh.proxy.kinds import FORWARDED, canonical
-from gossipmesh.proxy.names import Named, name_request
+from gossipmesh.proxy.kinds import canonical, is_claim
+from gossipmesh.proxy.names import Named, authority_in, name_request
 from gossipmesh.proxy.routes import Routes
 
 MAX_TRUSTED_HOPS: Final = 16
 """More proxies in front of one gateway are a mistake."""
 
-_PREFIX: Final = b"x-forwarded-"
-_OTHERS: Final = frozenset(
-    {b"x-real-ip", b"x-client-ip", b"true-client-ip", b"x-original-url", b"x-rewrite-url"}
-)
-"""What apps and frameworks take for true as well."""
+_ADDED_TO: Final = frozenset({b"x-forwarded-for", b"forwarded"})
+"""Lists, to which every proxy adds a member."""
+_SAID: Final = frozenset({*_ADDED_TO, b"x-forwarded-proto", b"x-forwarded-host"})
+"""What the app gets from us in any case."""
 _WEBSOCKET: Final = b"websocket"
 _HOST: Final = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 _ELEMENT: Final = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+')
@@ -42,14 +44,18 @@ class Gate:
         routes: where they go.
         scheme: that of the listener, ``http`` or ``https``.
         trusted_hops: how many proxies in front of us tell the truth; the nearest of them is our peer.
+        trusted_headers: which headers (in lower case) that one always writes itself, so that they may be believed.
     """
 
-    __slots__ = ("_hops", "_routes", "_scheme")
+    __slots__ = ("_believed", "_hops", "_routes", "_scheme")
 
-    def __init__(self, routes: Routes, *, scheme: str, trusted_hops: int) -> None:
+    def __init__(
+        self, routes: Routes, *, scheme: str, trusted_hops: int, trusted_headers: Iterable[str] = ()
+    ) -> None:
         self._routes = routes
         self._scheme = scheme.encode()
         self._hops = trusted_hops
+        self._believed = frozenset(name.encode() for name in trusted_headers) if trusted_hops else frozenset()
 
     def admit(self, request: RequestIn, peer: str) -> RequestIn:
         """Give a request with nothing in it that a stranger may not say, and with what we know ourselves.
@@ -60,7 +66,7 @@ class Gate:
         """
         return evolve(
             request,
-            headers=self._headers(request, peer),
+            headers=self._headers(request, authority_in(request.target) or request.host, peer),
             # Whatever else might be spoken, no rule for requests would be asked about it.
             upgrade=request.upgrade if request.upgrade.lower() == _WEBSOCKET else b"",
         )
@@ -77,30 +83,33 @@ class Gate:
         service = self._routes.find(named.host, named.target)
         return Named(service, named.target, named.host or service.encode())
 
-    def _headers(self, request: RequestIn, peer: str) -> Headers:
-        hops = self._hops
+    def _headers(self, request: RequestIn, host: bytes | None, peer: str) -> Headers:
+        hops, believed = self._hops, self._believed
         kept: list[tuple[bytes, bytes]] = []
         said: dict[bytes, list[bytes]] = {}
-        for header in request.headers:
+        # What Connection names goes now: later it would take what we add.
+        for header in strip_connection(request.headers):
             name = canonical(header[0])
-            if name in FORWARDED or name == b"forwarded":
-                # Underscores for hyphens are nobody's we trust: the one header would stand in for the other.
-                if header[0].lower() == name:
-                    said.setdefault(name, []).append(header[1])
-            elif hops or not (name.startswith(_PREFIX) or name in _OTHERS or name == b"x-request-id"):
+            if not is_claim(name):
+                kept.append(header)
+            elif header[0].lower() != name:
+                continue  # Underscores for hyphens are nobody's we trust: one header would stand in for the other.
+            elif name in _SAID:
+                said.setdefault(name, []).append(header[1])
+            elif name in believed or (hops and name == b"x-request-id"):
                 kept.append(header)
         before = _last(b",".join(said.get(b"x-forwarded-for", ())).split(b","), hops)
-        host = _one(said.get(b"x-forwarded-host"), hops) or request.host or b""
         scheme = _one(said.get(b"x-forwarded-proto"), hops).lower()
         scheme = scheme if scheme in (b"http", b"https") else self._scheme
+        told = (_one(said.get(b"x-forwarded-host"), hops) if b"x-forwarded-host" in believed else b"") or host
         if before:
             kept.append((b"X-Forwarded-For", b", ".join(before)))
         kept.append((b"X-Forwarded-Proto", scheme))
-        if host:
-            kept.append((b"X-Forwarded-Host", host))
+        if told:
+            kept.append((b"X-Forwarded-Host", told))
         forwarded = b",".join(said.get(b"forwarded", ()))
         elements = _last(_ELEMENT.findall(forwarded) if _ELEMENTS.fullmatch(forwarded) else [], hops)
-        elements.append(self._element(peer, request.host))
+        elements.append(self._element(peer, host))
         kept.append((b"Forwarded", b", ".join(elements)))
         return tuple(kept)
 

@@ -42,10 +42,27 @@ FRAMING: Final = frozenset(
 )
 """Names that frame or route a message; another spelling of one is refused."""
 FORWARDED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+CLAIMS_PREFIX: Final = b"x-forwarded-"
+CLAIMS: Final = frozenset(
+    {
+        b"forwarded",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"true-client-ip",
+        b"x-original-url",
+        b"x-original-host",
+        b"x-rewrite-url",
+        b"x-request-id",
+        b"proxy",  # To a CGI program, Proxy: is the variable HTTP_PROXY (CVE-2016-5385 and others).
+    }
+)
+"""Beside what begins with :data:`CLAIMS_PREFIX`: where a request came from, or what it is for, as apps believe it of
+whoever is in front of them."""
 NOT_IN_TRAILERS: Final = (
     FRAMING
     | HOP_BY_HOP
-    | FORWARDED
+    | CLAIMS
     | frozenset(
         {
             # RFC 9110, section 6.5.1: routing, authentication, request modifiers, response control, content format.
@@ -119,6 +136,11 @@ def canonical(name: bytes) -> bytes:
     stand in the app for one that we check.
     """
     return _ODD.sub(b"-", name.lower())
+
+
+def is_claim(name: bytes) -> bool:
+    """Tell whether a canonical name is one of :data:`CLAIMS`, or begins as they may."""
+    return name in CLAIMS or name.startswith(CLAIMS_PREFIX)
 
 
 class Rule:

@@ -202,6 +202,12 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     return (rest if rest.startswith(b"/") else b"/" + rest), authority
 
 
+def authority_in(target: bytes) -> bytes | None:
+    """Give the authority of an absolute target, which counts in the place of Host (RFC 9112, section 3.2.2)."""
+    absolute = None if target.startswith(b"/") else _ABSOLUTE.fullmatch(target)
+    return None if absolute is None else absolute[2]
+
+
 def service_of_authority(authority: bytes) -> str:
     """Give the service that a valid ``HOST[:PORT]`` names.
 

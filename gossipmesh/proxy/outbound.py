@@ -60,6 +60,7 @@ class Outbound:
         self._ending = False
         self._watch = ports.reactor.alarm(self._look)
         self._watching = False
+        self._accepting: list[Accepting] = []
 
     def _one_more(self) -> None:
         """Count a request."""
@@ -93,11 +94,23 @@ class Outbound:
             if isinstance(each, CallerConnection):
                 each.end_with_next()
 
+    def stop_accepting(self) -> None:
+        """Take no more connections: whoever comes is told so by the system, before it has sent anything."""
+        accepting, self._accepting = self._accepting, []
+        for each in accepting:
+            each.close()
+
     async def wait_idle(self) -> None:
-        """Wait until no request is in flight; new ones are still taken meanwhile."""
+        """Wait until no request is in flight; new ones are still taken meanwhile, on the connections that there are."""
         while self._in_flight:
             self._idle = trio.Event()
             await self._idle.wait()
+
+    def end_idle(self) -> None:
+        """Close the connections that carry no request."""
+        for each in tuple(self._connections):
+            if isinstance(each, CallerConnection) and each.waiting:
+                each.abort()
 
     @property
     def connections(self) -> int:
@@ -138,9 +151,11 @@ class Outbound:
                 self._ports.reactor,
                 socket.socket(fileno=listener.socket.detach()),
                 partial(self._accepted, service),
+                exhausted=self._ports.exhausted,
             )
             for listener in listeners
         ]
+        self._accepting += accepting
         try:
             task_status.started(Address(bound[0], bound[1]))
             await trio.sleep_forever()

@@ -59,6 +59,8 @@ class OutboundPorts:
     """What becomes of names outside the mesh."""
     dialler: Dialler | None = None
     """Makes connections to them; None where they are refused."""
+    exhausted: Callable[[], None] = lambda: None
+    """Is told when the system has no file descriptor left for a connection."""
 
 
 @frozen

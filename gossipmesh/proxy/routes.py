@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from gossipmesh.errors import RequestError
 from gossipmesh.model import value
@@ -19,9 +20,10 @@ MAX_ROUTES: Final = 1_024
 ANY_HOST: Final = "*"
 ROOT: Final = "/"
 
-_ODD: Final = re.compile(rb"//|\\|%(?:25)*(?:2f|5c|00)", re.IGNORECASE)
-_DOT: Final = re.compile(rb"%(?:25)*2e", re.IGNORECASE)
-_PARAMETERS: Final = re.compile(rb";|%(?:25)*3b", re.IGNORECASE)
+_UNCLEAR: Final = re.compile(rb"//|[\\\0\xc0\xc1]|;.*/\Z")
+_BLANKS: Final = bytes(range(33))
+MAX_DECODED: Final = 3
+"""How often a path is decoded before nobody can be expected to read it so."""
 _PORT: Final = re.compile(rb":[0-9]*\Z")
 
 
@@ -91,11 +93,19 @@ def _leads(prefix: bytes, path: bytes) -> bool:
 
 
 def is_clear(path: bytes) -> bool:
-    """Tell whether everybody reads the same segments in a path."""
-    if _ODD.search(path):
-        return False
-    segments = (_PARAMETERS.split(segment, 1)[0] for segment in _DOT.sub(b".", path).split(b"/"))
-    return not any(segment in (b".", b"..") for segment in segments)
+    """Tell whether everybody reads the same segments in a path, however often they decode it."""
+    slashes = path.count(b"/")
+    for _ in range(MAX_DECODED):
+        # 0xC0 and 0xC1 begin no UTF-8, but spellings of ASCII that careless decoders take for it.
+        if _UNCLEAR.search(path) or path.count(b"/") != slashes:
+            return False
+        segments = (segment.partition(b";")[0].translate(None, _BLANKS) for segment in path.split(b"/"))
+        if any(segment in (b".", b"..") for segment in segments):
+            return False
+        before, path = path, unquote_to_bytes(path)
+        if path == before:
+            return True
+    return False
 
 
 def _check_clear(path: bytes) -> None:

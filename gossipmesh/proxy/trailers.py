@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gossipmesh.channel.hop_messages import Headers
-from gossipmesh.proxy.kinds import NOT_IN_TRAILERS, OURS, canonical
+from gossipmesh.proxy.kinds import CLAIMS_PREFIX, NOT_IN_TRAILERS, OURS, canonical
 
 
 def filter_trailers(trailers: Headers) -> Headers:
-    """Give the trailers that may be passed on: none that frames, routes, authenticates or speaks for the mesh.
+    """Give the trailers that may be passed on: none that frames, routes, authenticates or tells whence a message is.
 
     A recipient may merge trailers into the headers (RFC 9110, section 6.5.1), long after they were checked.
     """
@@ -17,5 +17,5 @@ def filter_trailers(trailers: Headers) -> Headers:
     return tuple(
         header
         for name, header in zip(names, trailers, strict=True)
-        if name not in NOT_IN_TRAILERS and not name.startswith(OURS)
+        if name not in NOT_IN_TRAILERS and not name.startswith((OURS, CLAIMS_PREFIX))
     )

@@ -143,7 +143,11 @@ class Accepting:
             self._accepted(sock)
 
     def close(self) -> None:
-        """Accept no more."""
+        """Take what has come until now, and no more; once is enough."""
+        if self._sock.fileno() == -1:
+            return
+        self._retry.drop()
+        self._ready(select.EPOLLIN)
         self._retry.drop()
         self._reactor.forget(self._sock.fileno())
         self._sock.close()

@@ -29,6 +29,7 @@ def test_a_gateway_is_read_and_shown_again(tmp_path: Path) -> None:
     [[gateway]]
     listen = 8443
     trusted_hops = 1
+    trusted_headers = ["X-Real-IP"]
     tls = { cert = "/tls/tls.crt", key = "/tls/tls.key" }
     routes = [
         { host = "WWW.Example.com.", path = "/shop/", service = "shop" },
@@ -46,6 +47,8 @@ def test_a_gateway_is_read_and_shown_again(tmp_path: Path) -> None:
             ],
             "tls": {"cert": "/tls/tls.crt", "key": "/tls/tls.key"},
             "trusted_hops": 1,
+            "trusted_headers": ["x-real-ip"],
+            "drain_delay": "3s",
         }
     ]
 
@@ -75,6 +78,10 @@ def test_little_need_be_said(tmp_path: Path) -> None:
             "there is no key hosts; did you mean host?",
         ),
         ('listen = 80\nroutes = [{ service = "a", host = "b:80" }]', "without a port"),
+        (f'listen = 80\n{ROUTE}\ntrusted_headers = ["cookie"]', "'cookie' reaches services as it is"),
+        (f'listen = 80\n{ROUTE}\ntrusted_headers = ["x_real_ip"]', "none that can be believed"),
+        (f'listen = 80\n{ROUTE}\ntrusted_headers = "x-real-ip"', "an array of header names"),
+        (f"listen = 80\n{ROUTE}\ndrain_delay = 3", "unit"),
         ('listen = 80\nroutes = [{ service = "a", host = "a b" }]', 'host: "a b" is not a host'),
         ('listen = 80\nroutes = [{ service = "a", path = "b" }]', 'path: "b" is not a path'),
         ('listen = 80\nroutes = [{ service = "a", path = "/b/../c" }]', "no dot segments"),

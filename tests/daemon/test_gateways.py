@@ -93,9 +93,11 @@ async def answered(port: int, cafile: Path | None = None) -> bytes:
         return received
 
 
-async def test_each_listens_and_ends_its_connections_when_the_node_does(hops: ModuleType) -> None:
+async def test_each_listens_and_ends_its_connections_and_then_listens_no_more_when_the_node_ends(
+    hops: ModuleType,
+) -> None:
     said: Any = Said()
-    configs = [GatewayConfig(Address("127.0.0.1", 0), ROUTES) for _ in range(2)]
+    configs = [GatewayConfig(Address("127.0.0.1", 0), ROUTES, drain_delay_s=0.1) for _ in range(2)]
     async with hops.reactor() as reactor, trio.open_nursery() as nursery:
         gateways = Gateways(configs, ports(reactor), said)
         await gateways.start(nursery)
@@ -107,7 +109,14 @@ async def test_each_listens_and_ends_its_connections_when_the_node_does(hops: Mo
         gateways.end_connections()
         assert b"connection: close" in (await answered(listening[0])).lower()
         assert gateways.in_flight == 0
-        await gateways.wait_idle()
+        idle = await trio.open_tcp_stream("127.0.0.1", listening[1])
+        await gateways.finish()
+        for port in listening:
+            with pytest.raises(OSError, match="all attempts to connect"):
+                await trio.open_tcp_stream("127.0.0.1", port)
+        gateways.end_idle()
+        async with idle:
+            assert await idle.receive_some(1) == b""
         nursery.cancel_scope.cancel()
 
 

@@ -84,6 +84,8 @@ async def test_what_a_stranger_says_of_itself_does_not_reach_the_app(lab: Module
         b"Forwarded: for=6.6.6.6",
         b"X-Real-IP: 6.6.6.6",
         b"X-Original-URL: /evil",
+        b"X_Real_IP: 6.6.6.6",
+        b"Proxy: evil",
         b"X-Request-Id: evil",
         b"x-gossipmesh-source: evil",
         b"X_Gossipmesh_Node: evil",
@@ -133,6 +135,43 @@ async def test_an_absolute_target_is_taken_at_its_word_and_still_goes_by_the_map
         head = b"GET http://WWW.example.com./hello HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n"
         assert (await lab.ask(front, head)).startswith(b"HTTP/1.1 200 OK\r\n")
     assert seen[0].startswith(b"GET /hello HTTP/1.1\r\nHost: WWW.example.com.\r\n")
+    # Host is overruled (RFC 9112, section 3.2.2): nothing that the app is told comes from it.
+    assert b"other" not in seen[0]
+    assert b"\r\nX-Forwarded-Host: WWW.example.com.\r\n" in seen[0]
+
+
+async def test_connection_takes_away_nothing_that_we_say(lab: ModuleType) -> None:
+    seen: list[bytes] = []
+    named = b"Connection: close, Forwarded, X-Forwarded-For, X-Request-Id, X-Own"
+    async with gateway(lab, lab.answering(OK, seen=seen)) as (front, _):
+        head = GET.replace(b"Connection: close", named + b"\r\nX-Own: gone")
+        assert (await lab.ask(front, head)).startswith(b"HTTP/1.1 200 OK\r\n")
+    (request,) = seen
+    names = {line.partition(b":")[0].lower() for line in request.split(b"\r\n")}
+    assert names >= {b"forwarded", b"x-forwarded-for", b"x-request-id"}
+    assert b"x-own" not in names
+
+
+async def test_trailers_carry_nothing_that_headers_may_not(lab: ModuleType) -> None:
+    seen: list[bytes] = []
+
+    async def app(stream: trio.SocketStream) -> None:
+        data = b""
+        while b"\r\n0\r\n" not in data or not data.endswith(b"\r\n\r\n"):
+            data += await stream.receive_some()
+        seen.append(data)
+        await stream.send_all(OK)
+
+    said = b"Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Port: 66\r\nX-Original-URL: /66\r\n"
+    said += b"Fine: yes\r\n"
+    head = b"POST /hello HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close, TE\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    async with gateway(lab, app) as (front, _):
+        answer = await lab.ask(front, head + b"2\r\nab\r\n0\r\n" + said + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    trailers = seen[0].partition(b"\r\n0\r\n")[2].lower()
+    assert b"fine: yes" in trailers
+    assert b"66" not in trailers
 
 
 async def test_a_request_without_a_host_goes_by_its_path(lab: ModuleType) -> None:
@@ -256,11 +295,31 @@ def test_as_many_proxies_are_believed_as_are_trusted_counted_from_us() -> None:
     # The outbound side adds our peer behind it, as it does for everybody.
     assert once[b"x-forwarded-for"] == b"2.2.2.2"
     assert once[b"x-forwarded-proto"] == b"https"
-    assert once[b"x-forwarded-host"] == b"www.example.com"
+    assert once[b"x-forwarded-host"] == b"a"
     assert once[b"forwarded"] == b'for=1.1.1.1;host="a,b", for=10.0.0.9;host="a";proto=http'
     assert once[b"x-request-id"] == b"kept"
     twice = admitted(Gate(ROUTES, scheme="http", trusted_hops=2), *said)
     assert twice[b"x-forwarded-for"] == b"1.1.1.1, 2.2.2.2"
+
+
+def test_of_other_headers_those_are_believed_that_the_proxy_in_front_always_writes() -> None:
+    said = (
+        (b"X-Forwarded-Host", b"www.example.com"),
+        (b"X-Real-IP", b"1.1.1.1"),
+        (b"X_Real_IP", b"6.6.6.6"),
+        (b"X-Original-URL", b"/evil"),
+        (b"X-Forwarded-Prefix", b"/evil"),
+    )
+    trusted = ("x-forwarded-host", "x-real-ip")
+    told = admitted(Gate(ROUTES, scheme="http", trusted_hops=1, trusted_headers=trusted), *said)
+    assert told[b"x-forwarded-host"] == b"www.example.com"
+    assert told[b"x-real-ip"] == b"1.1.1.1"
+    assert not any(b"evil" in value or b"6.6.6.6" in value for value in told.values())
+    for gate in (
+        Gate(ROUTES, scheme="http", trusted_hops=1),
+        Gate(ROUTES, scheme="http", trusted_hops=0, trusted_headers=trusted),
+    ):
+        assert set(admitted(gate, *said)) == {b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"}
 
 
 @pytest.mark.parametrize(
