@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 
 import pytest
 
@@ -66,39 +65,3 @@ def test_a_volume_of_somebody_elses_is_one_line(host: lab.Host) -> None:
     lines = [line for line in (out + err).splitlines() if line.startswith("gossipmesh: ")]
     assert len(lines) == 1
     assert "give it to the daemon's user" in lines[0]
-
-
-def test_app_and_daemon_in_one_container_find_each_other_and_end_in_good_order(
-    host: lab.Host, token: str
-) -> None:
-    host.network()
-    secret = host.home / "token"
-    secret.write_text(token)
-    secret.chmod(0o644)
-    names = ("hello-1", "hello-2")
-    for name in names:
-        variables = {
-            "APP": "hello",
-            "GOSSIPMESH_SERVICE": "hello=8080,health=/healthz",
-            "GOSSIPMESH_JOIN": "tasks.hello:7946",
-            "GOSSIPMESH_TOKEN_FILE": "/run/secrets/mesh-token",
-        }
-        options = [f"--env={key}={value}" for key, value in variables.items()]
-        options += [f"--volume={secret}:/run/secrets/mesh-token:ro", "--tmpfs=/var/lib/gossipmesh"]
-        network = f"--network={lab.NAMESPACE}:alias=tasks.hello"
-        host.container(name, lab.TOGETHER, network, f"--hostname={name}", *options)
-
-    seen: set[str] = set()
-
-    def both_answered() -> bool:
-        for name in names:
-            with suppress(AssertionError):  # It begins only now.
-                ask = ["curl", "-s", "-x", "127.0.0.1:4140", "http://hello/hello"]
-                seen.add(host.podman("exec", name, *ask))
-        return seen >= {f"hello from {name}" for name in names}
-
-    eventually(both_answered, within_s=60)
-    host.podman("stop", "-t", "25", "hello-1")
-    assert host.podman("inspect", "-f", "{{.State.ExitCode}}", "hello-1") == "0"
-    members = json.loads(host.gossipmesh("hello-2", "members", "--json"))["members"]
-    assert [member["state"] for member in members if member["name"] == "hello-1"] == ["left"]
