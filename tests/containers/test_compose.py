@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +149,41 @@ def test_containers_come_and_go_and_no_request_fails(compose: lab.Host) -> None:
             host.answers(HELLO if service == "hello" else WORLD, f"{service} from {node}")
     assert result["failed"] == {}
     lab.FIGURES["requests while three were restarted"] = sum(n for n, _, _ in result["answers"].values())
+
+
+def crash(host: lab.Host, container: str) -> None:
+    """Kill a container's first process, as a fault of its own would; the container runs again when this returns."""
+    pid = int(host.podman("inspect", "-f", "{{.State.Pid}}", container))
+    os.kill(pid, signal.SIGKILL)
+
+    def runs_again() -> bool:
+        state, now = host.podman("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", container).split()
+        if state == "exited":
+            # Docker sees to `restart` in any case; podman does so where its own clean-up is run.
+            host.podman("start", container)
+        return state == "running" and int(now) != pid
+
+    eventually(runs_again)
+
+
+def test_an_app_or_a_daemon_that_crashes_comes_back_alone_and_serves_again(compose: lab.Host) -> None:
+    host = compose
+    app, mesh, namespace = name_of("hello-1"), name_of("hello-1-mesh"), name_of("hello-1-net")
+    for crashed, other in ((app, mesh), (mesh, app)):
+        began = started_at(host, other)
+        with load(host, HELLO) as result:
+            crash(host, crashed)
+            host.answers(HELLO, "hello from hello-1")
+        assert result["failed"] == {}
+        assert started_at(host, other) == began
+
+    # What only holds the namespace goes as soon as it is told.
+    host.podman("stop", "-t", "25", mesh)
+    host.podman("stop", "-t", "5", app)
+    before = time.monotonic()
+    host.podman("stop", "-t", "25", namespace)
+    assert time.monotonic() - before < 5
+    assert host.podman("inspect", "-f", "{{.State.ExitCode}}", namespace) == "0"
 
 
 def states_seen(host: lab.Host, name: str) -> set[str]:
