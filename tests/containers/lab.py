@@ -41,6 +41,7 @@ NAMESPACE: Final = "gm-containers"
 VOLUMES: Final = "gm-containers-"
 """How the names of podman's volumes begin that are made here."""
 LABEL: Final = "gossipmesh-lab=1"
+REMOVALS: Final = 5
 COMMAND_S: Final = 60.0
 BUILD_S: Final = 600.0
 NOISE: Final = ("healthcheck", "cgroup", "syslog", "pids limit")
@@ -209,9 +210,12 @@ class Host:
 
     def _remove(self) -> None:
         """Take down all that was made here, also by a run that was broken off."""
-        names = self.podman("ps", "-a", "-q", "--filter", f"label={LABEL}").split()
-        names += self.podman("ps", "-a", "-q", "--filter", f"network={NAMESPACE}").split()
-        if names:
+        # podman 4.3 removes only some of those that depend on each other, and says that all went well.
+        for _ in range(REMOVALS):
+            names = self.podman("ps", "-a", "-q", "--filter", f"label={LABEL}").split()
+            names += self.podman("ps", "-a", "-q", "--filter", f"network={NAMESPACE}").split()
+            if not names:
+                break
             self.podman("rm", "-f", "-t", "0", "--depend", *dict.fromkeys(names))
         pods = self.podman("pod", "ps", "-q", "--filter", f"network={NAMESPACE}").split()
         if pods:
