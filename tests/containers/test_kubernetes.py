@@ -19,6 +19,9 @@ FILES = sorted((lab.EXAMPLES / "kubernetes").glob("*.yaml"))
 RELEASES = ("1.29", "1.33")
 """The first with native sidecars on by default, and a later one."""
 TOKEN = f"{lab.VOLUMES}token"
+DRAIN_S = 15
+"""What requests in flight are given when a daemon drains: ``[proxy] drain_timeout``."""
+MONITORING = "monitoring"
 PODS = ("hello-pod-0", "hello-pod-1", "world-pod-0", "world-pod-1", "gateway-pod-0")
 
 
@@ -54,14 +57,80 @@ def test_every_pod_has_longer_to_end_than_its_daemon_drains() -> None:
         assert template["spec"]["terminationGracePeriodSeconds"] >= 40
 
 
+def test_a_namespace_stands_before_what_is_in_it() -> None:
+    """``kubectl apply`` goes from top to bottom; mesh.yaml is applied before all others, but for the DaemonSet."""
+    for file in FILES:
+        made = set() if file.name in ("mesh.yaml", "daemonset.yaml") else {"hello-world"}
+        for document in yaml.safe_load_all(file.read_text()):
+            if document["kind"] == "Namespace":
+                made.add(document["metadata"]["name"])
+            else:
+                assert document["metadata"]["namespace"] in made
+
+
+def test_pod_security_allows_the_network_that_the_pods_ask_for() -> None:
+    enforce = "pod-security.kubernetes.io/enforce"
+    levels = {
+        each["metadata"]["name"]: each["metadata"]["labels"][enforce]
+        for each in documents()
+        if each["kind"] == "Namespace"
+    }
+    for document in documents():
+        if document["kind"] in ("Deployment", "DaemonSet"):
+            on_the_machine = document["spec"]["template"]["spec"].get("hostNetwork", False)
+            level = levels[document["metadata"]["namespace"]]
+            assert level == ("privileged" if on_the_machine else "restricted")
+
+
 def test_the_daemon_is_drained_before_its_app_is_told_to_stop() -> None:
     """A sidecar hears of the end only after all others; its preStop is run when the end begins (KEP-753)."""
     for name in ("hello", "world"):
-        (sidecar,) = templates()[name]["spec"]["initContainers"]
+        spec = templates()[name]["spec"]
+        (sidecar,) = spec["initContainers"]
         assert sidecar["restartPolicy"] == "Always"
         assert sidecar["lifecycle"]["preStop"]["exec"]["command"] == ["gossipmesh", "drain"]
+        (app,) = spec["containers"]
+        program, seconds = app["lifecycle"]["preStop"]["exec"]["command"]
+        assert program == "sleep"
+        assert int(seconds) > DRAIN_S
+        assert int(seconds) + DRAIN_S < spec["terminationGracePeriodSeconds"]
+
+
+def test_whether_a_new_pod_serves_is_asked_of_its_app() -> None:
+    for name in ("hello", "world"):
         (app,) = templates()[name]["spec"]["containers"]
-        assert "preStop" in app["lifecycle"]
+        # An app on loopback is out of the reach of httpGet and tcpSocket.
+        assert app["readinessProbe"].keys() >= {"exec"}
+        assert '"127.0.0.1", 8080' in app["readinessProbe"]["exec"]["command"][-1]
+
+
+def let_in(labels: dict[str, str]) -> set[tuple[str, int, str]]:
+    """Give whom the policies let in to a pod with these labels: peer, port and protocol."""
+    found = set()
+    for document in documents():
+        if document["kind"] != "NetworkPolicy":
+            continue
+        if not document["spec"]["podSelector"]["matchLabels"].items() <= labels.items():
+            continue
+        for rule in document["spec"]["ingress"]:
+            for peer in rule.get("from", [{}]):
+                for port in rule["ports"]:
+                    (who,) = [*(selected(each) for each in peer.values())] or ["everybody"]
+                    found.add((who, port["port"], port["protocol"]))
+    return found
+
+
+def selected(peer: dict[str, Any]) -> str:
+    (label,) = peer["matchLabels"].values()
+    return str(label)
+
+
+def test_policies_let_in_members_monitoring_and_the_gateways_callers_and_nobody_else() -> None:
+    members = {("member", 7946, "TCP"), ("member", 7946, "UDP"), (MONITORING, 4191, "TCP")}
+    callers = {"gateway": {("everybody", 8080, "TCP")}}
+    for name in ("hello", "world", "gateway"):
+        labels = templates()[name]["metadata"]["labels"]
+        assert let_in(labels) == members | callers.get(name, set())
 
 
 def playable(token: str, home: Path) -> Path:
@@ -114,6 +183,10 @@ def test_podman_plays_them_and_curl_gets_both_of_both(host: lab.Host, token: str
     gateway = f"http://{host.address('gateway-pod-0-gossipmesh')}:8080"
     for service in ("hello", "world"):
         host.answers(f"{gateway}/{service}", *(f"{service} from {service}-pod-{n}" for n in (0, 1)))
+    # What the kubelet would ask each app.
+    for name in ("hello", "world"):
+        (app,) = templates()[name]["spec"]["containers"]
+        host.podman("exec", f"{name}-pod-0-app", *app["readinessProbe"]["exec"]["command"])
     answer = eventually(lambda: host.ask(f"{gateway}/hello/world"), within_s=30)
     assert re.fullmatch(r"hello from hello-pod-[01], and world from world-pod-[01]", answer)
     told = json.loads(host.gossipmesh("hello-pod-0-gossipmesh", "status", "--json"))
