@@ -20,8 +20,10 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="gossipmesh" org.opencontainers.image.licenses="Apache-2.0"
 # The daemon makes its state directory, closed to others, in a folder open to all: a tmpfs that is mounted there belongs to
 # root, and takes no more than its mode from here.
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gossipmesh \
-    && install --directory --mode=1777 /var/lib/gossipmesh
+# The user is two lines, since Debian's commands for it and Alpine's have nothing in common.
+RUN echo 'gossipmesh:x:10001:' >>/etc/group \
+    && echo 'gossipmesh:x:10001:10001::/nonexistent:/sbin/nologin' >>/etc/passwd \
+    && install -d -m 1777 /var/lib/gossipmesh
 COPY --from=build /opt/gossipmesh /opt/gossipmesh
 ENV PATH=/opt/gossipmesh/bin:$PATH GOSSIPMESH_STATE=/var/lib/gossipmesh/node PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
