@@ -29,7 +29,9 @@ def test_it_is_small_and_holds_neither_a_compiler_nor_root(host: lab.Host, image
     assert found["Config"]["User"] == "10001:10001"
     assert found["Config"]["Entrypoint"] == ["gossipmesh"]
     assert "gossipmesh" in found["Healthcheck"]["Test"]
-    script = f"id -u; id -un; for each in {' '.join(UNWANTED)}; do command -v $each; done; ls /opt /src 2>&1; true"
+    script = (
+        f"id -u; id -un; for each in {' '.join(UNWANTED)}; do command -v $each; done; ls /opt /src 2>&1; true"
+    )
     said = host.podman("run", "--rm", "--no-healthcheck", "--entrypoint", "sh", lab.DAEMON, "-c", script)
     assert said.splitlines() == [
         "10001",
