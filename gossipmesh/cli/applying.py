@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,10 @@ from gossipmesh.cli.linting import policy_of_file
 from gossipmesh.cli.mixed import warn_of
 from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
+from gossipmesh.cli.root import ROOT
 from gossipmesh.daemon.disk.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
-from gossipmesh.identity.authority import check_authority, sign_as_authority
+from gossipmesh.identity.authority import Signer, check_authority, sign_as_authority
 from gossipmesh.identity.grants import Capability
 from gossipmesh.policy.document import (
     MAX_HOLD_S,
@@ -43,6 +45,11 @@ _root = click.option(
     help="What `gossipmesh init` made, or a file with a token that has the capability policy.",
 )
 _force = click.option("--force", is_flag=True, help="Even while the newest policy is being rolled out.")
+_force_anew = click.option(
+    "--force",
+    is_flag=True,
+    help="Even while the newest policy is being rolled out; and sign again what is in force already.",
+)
 _no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until every member has it.")
 _timeout = click.option(
     "--timeout", "timeout_s", type=duration, default="30s", metavar="DURATION", help="For how long to wait."
@@ -69,6 +76,20 @@ def read_stage(text: str) -> Stage:
     return Stage(round(percent * PERCENT), round(hold_s))
 
 
+def read_stages(texts: Sequence[str]) -> tuple[Stage, ...]:
+    """Take stages in their order.
+
+    Raises:
+        ConfigError: one is none, or has not more nodes than the one before it.
+    """
+    stages = tuple(read_stage(text) for text in texts)
+    for before, after in pairwise(stages):
+        if after.share <= before.share:
+            text = f"a stage of {after.share / PERCENT:g}% after one of {before.share / PERCENT:g}%"
+            raise ConfigError("config.value", f"{text}: shares have to rise from stage to stage")
+    return stages
+
+
 @click.command(short_help="Sign a policy and put it in force in the whole mesh.")
 @click.argument("file", type=click.Path(path_type=Path))
 @_root
@@ -79,7 +100,7 @@ def read_stage(text: str) -> Stage:
     metavar="SHARE%,HOLD",
     help="Try it at a share of the nodes first, e.g. 10%,5m; again for the next stage.",
 )
-@_force
+@_force_anew
 @_no_wait
 @_timeout
 @with_state
@@ -99,15 +120,18 @@ def apply(
 ) -> None:
     """Sign the policy in FILE with the next version, hand it to the mesh, and wait until every member has it.
 
-    Where the policy in force says FILE's text already, nothing is signed; --force signs it again. Members of an older
-    release have no policies; they are named, and not waited for. Exit status 1: not every other member has it in time
-    (they still get it), or the mesh refuses it; 2: it is not valid.
+    Where the policy in force says FILE's text already, and the same key signed it, nothing is signed; --force signs it
+    again. Members of an older release have no policies; they are named, and not waited for.
+
+    Exit status 1: not every other member has it in time (they still get it), or the mesh refuses it; 2: it is not
+    valid.
     """
     text = policy_of_file(file).text
-    read = tuple(read_stage(stage) for stage in stages)
     limit_s = None if no_wait else timeout_s
     places = {"authority": authority, "state": state}
-    _apply(ctx, text, read, **places, force=force, anew=force, timeout_s=limit_s, as_json=as_json)
+    _apply(
+        ctx, text, read_stages(stages), **places, force=force, anew=force, timeout_s=limit_s, as_json=as_json
+    )
 
 
 @click.command(short_help="Put an earlier policy in force again, as a new version.")
@@ -157,8 +181,8 @@ def _apply(
     mesh = client.document("/v1/status")["mesh"]
     if mesh != trust.mesh_id.hex():
         raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
-    check_authority(signer, trust, Capability.POLICY, wall=wall)
-    settled = None if anew else _said_already(client, text)
+    by = check_authority(signer, trust, Capability.POLICY, wall=wall)
+    settled = None if anew else _said_already(client, text, by)
     document = settled or _next(client, text, stages, force=force, wall=wall)
     if settled is None:
         raw = sign_as_authority(POLICY_LABEL, document.body, signer, trust.mesh_id)
@@ -183,13 +207,18 @@ def _apply(
     if as_json:
         fields: dict[str, object] = {"version": document.version, "hash": document.hash.hex()}
         fields["unchanged"] = settled is not None
+        fields["stages_ignored"] = bool(stages) and settled is not None
         put(json.dumps({**fields, "nodes": nodes, "have": have, "seconds": took_s, "old": old}))
     else:
         already = "" if settled is None else " says this already"
         put(
             f"policy version {document.version}{already}: {have} of {nodes} nodes have it, after {took_s:.1f} s"
         )
-        if stages and settled is None:
+        if stages and settled is not None:
+            put(
+                "It is in force everywhere, so its stages are not gone through; --force signs it again, with them."
+            )
+        elif stages:
             first = f"{stages[0].share / PERCENT:g} % of them for {stages[0].hold_s} s"
             put(f"It is tried at {first} first; `gossipmesh policy show --nodes` says how it goes.")
         _say_missing(shown, document)
@@ -198,13 +227,22 @@ def _apply(
         ctx.exit(1)
 
 
-def _said_already(client: AdminClient, text: str) -> PolicyDocument | None:
-    """Give the newest document, if it is in force everywhere and says ``text``: to sign that again changes nothing."""
+def _said_already(client: AdminClient, text: str, by: Signer) -> PolicyDocument | None:
+    """Give the newest document, if it is in force everywhere, says ``text``, and is signed ``by`` the same.
+
+    To sign that again changes nothing. Under another key it does: a policy falls with its signer.
+    """
     shown = client.document("/v1/policy")
-    if not shown["policy"] or shown["text"] != text:
+    if not shown["policy"] or shown["text"] != text or not signed_by(shown["policy"], by):
         return None
     newest = decode_document_untrusted(bytes.fromhex(shown["body"]))
     return newest if not newest.stages or shown["verdict"] == "done" else None
+
+
+def signed_by(policy: Mapping[str, Any], by: Signer) -> bool:
+    """Tell whether a policy, as ``/v1/policy`` shows it, falls with the same revocations as what ``by`` signs."""
+    names = {name.hex() for name in (*by.token_ids, *by.issuers)}
+    return (policy["signer"] == ROOT) == by.is_root and names == set(policy["signer_names"])
 
 
 def _next(

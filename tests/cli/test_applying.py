@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 import pytest
 
-from gossipmesh.cli.applying import in_force, read_stage
+from gossipmesh.cli.applying import in_force, read_stage, read_stages, signed_by
 from gossipmesh.errors import ConfigError, MeshError
+from gossipmesh.identity.authority import Signer
+from gossipmesh.identity.grants import Grants
 from gossipmesh.policy.document import NO_DOCUMENT, Stage, new_document
+
+GRANTS = Grants((), (), frozenset(), frozenset(), 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,23 @@ def test_what_is_no_stage_says_what_would_be_one(text: str) -> None:
 def test_what_is_no_time_says_so(text: str) -> None:
     with pytest.raises(click.BadParameter):
         read_stage(text)
+
+
+@pytest.mark.parametrize("texts", [["50%,2s", "20%,2s"], ["10%,1s", "10%,1s"], ["100%,1s", "100%,2s"]])
+def test_stages_that_do_not_rise_say_that_they_have_to(texts: list[str]) -> None:
+    with pytest.raises(ConfigError, match="shares have to rise"):
+        read_stages(texts)
+
+
+def test_a_policy_has_the_same_signer_if_the_same_revocations_take_it() -> None:
+    root, token = Signer(b"r" * 32), Signer(b"t" * 32, grants=GRANTS, token_ids=(b"\x01" * 8, b"\x02" * 8))
+    by_root: dict[str, object] = {"signer": "root", "signer_names": []}
+    by_token: dict[str, object] = {"signer": "token " + "02" * 8, "signer_names": ["01" * 8, "02" * 8]}
+    assert signed_by(by_root, root)
+    assert signed_by(by_token, token)
+    assert not signed_by(by_token, root)
+    assert not signed_by(by_root, token)
+    assert not signed_by(by_token | {"signer_names": ["01" * 8]}, token)
 
 
 FIRST = new_document(1, "first", signed_at=1)

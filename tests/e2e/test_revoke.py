@@ -121,3 +121,30 @@ def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
     third = own_mesh.node("guest-3", "--token-file", str(guest_token), token=False, join=ops).start()
     eventually(lambda: "join." in third.log() or third.process.poll() is not None)  # type: ignore[union-attr]
     assert set(ops.members()) == {"ops", "guest-2"}
+
+
+def test_a_policy_is_signed_again_under_another_key_before_its_signer_is_revoked(
+    own_mesh: Mesh, root: Path
+) -> None:
+    ops = own_mesh.node("ops").start().ready()
+    token = said("token", "new", "--root", str(root), "--can", "policy")
+    signer = str(own_mesh.write("policy.token", token))
+    text = str(own_mesh.write("policy.toml", 'default = "allow"\n'))
+    (token_id,) = json.loads(said("token", "show", signer, "--json"))["token_ids"]
+
+    def apply(by: str, *more: str) -> dict[str, object]:
+        done = ops.command("policy", "apply", text, "--root", by, "--json", *more)
+        assert done.returncode == 0, done.stderr
+        shown: dict[str, object] = json.loads(done.stdout)
+        return {key: shown[key] for key in ("version", "unchanged", "stages_ignored")}
+
+    assert apply(signer) == {"version": 1, "unchanged": False, "stages_ignored": False}
+    assert apply(signer) == {"version": 1, "unchanged": True, "stages_ignored": False}
+    assert "--force" in ops.command("revoke", token_id, "--root", str(root)).stderr
+    assert apply(str(root)) == {"version": 2, "unchanged": False, "stages_ignored": False}
+    assert apply(str(root), "--stage", "50%,1s") == {"version": 2, "unchanged": True, "stages_ignored": True}
+    staged = ops.command("policy", "apply", text, "--root", str(root), "--stage", "50%,1s")
+    assert "its stages are not gone through" in staged.stdout
+    done = ops.command("revoke", token_id, "--root", str(root))
+    assert done.returncode == 0, done.stderr
+    assert ops.ask("status")["policy_version"] == 2
