@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import click
@@ -23,6 +23,9 @@ from gossipmesh.model import NodeId, Protocol
 from gossipmesh.policy.document import MAX_TEXT
 from gossipmesh.policy.lint import Known
 from gossipmesh.policy.lint import lint as check
+
+LIVING: Final = ("alive", "suspect")
+"""States of members that offer what their records say."""
 
 
 def policy_of_file(file: Path) -> PolicyText:
@@ -104,24 +107,27 @@ def _known(state: Path) -> Known:
     identities = client.document("/v1/identities")["identities"]
     speaks_as = client.document("/v1/config").get("proxy.as", {}).get("value")
     own = client.document("/v1/status")["id"]
-    offered = {name for member in members for name in member["services"]}
+    living = [member for member in members if member["state"] in LIVING]
+    offered = {name for member in living for name in member["services"]}
     return Known(
         nodes=frozenset(member["id"] for member in members),
-        services=_protocols(client, offered),
+        services=_protocols(client, own, offered),
         groups=frozenset(group for each in identities for group in each["groups"]),
         # Only this node's own configuration is known here; the others' records do not say it.
         nameless={
             member["name"]: frozenset(member["services"])
-            for member in members
+            for member in living
             if len(member["services"]) > 1 and not (member["id"] == own and speaks_as)
         },
     )
 
 
-def _protocols(client: AdminClient, names: set[str]) -> dict[str, Protocol]:
+def _protocols(client: AdminClient, own: str, names: set[str]) -> dict[str, Protocol]:
     found = {}
-    for name in names:
-        answer = client.document(f"/v1/can?{urlencode({'source': f'service:{name}', 'service': name})}")
+    for name in sorted(names):
+        # This node, speaking as nothing, is the one source that is always there: others may leave meanwhile.
+        fields = {"source": own, "as": "", "service": name}
+        answer = client.document(f"/v1/can?{urlencode(fields)}")
         found[name] = Protocol(answer["protocol"])
     return found
 

@@ -103,6 +103,8 @@ class Node:
         return {"proxy.as": {"value": "web", "origin": "flag"}}
 
     def can(self, source: str, service: str, method: str, target: str, *, speaks_as: str | None) -> Any:
+        # Whoever else is asked about may have left by now.
+        assert (source, speaks_as) == ("ab", "")
         return {"protocol": "tcp" if service == "db" else "http"}
 
     async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
@@ -192,13 +194,15 @@ async def test_lint_knows_services_groups_nodes_and_who_speaks_as_nothing(tmp_pa
     file = tmp_path / "policy.toml"
     rule = "[[rule]]\naction = 'allow'\n"
     file.write_text(
-        f"{TEXT}{rule}from = ['service:web', 'group:ops', 'group:opps', 'node:{'ee' * 32}']\nto = ['db', 'dbb']\n"
+        f"{TEXT}{rule}from = ['service:web', 'group:ops', 'group:opps', 'node:{'ee' * 32}', 'node:{'ff' * 32}']\n"
+        "to = ['db', 'dbb']\n"
         f"{rule}from = ['service:cron']\nto = ['db']\nmethods = ['GET']\n"
     )
     async with daemon(tmp_path) as (node, ask):
         node.found = [
-            {"name": "us", "id": "ab", "services": ["web", "db"]},
-            {"name": "box", "id": "cd", "services": ["cron", "mail"]},
+            {"name": "us", "id": "ab", "state": "alive", "services": ["web", "db"]},
+            {"name": "box", "id": "cd", "state": "suspect", "services": ["cron", "mail"]},
+            {"name": "gone", "id": "ee" * 32, "state": "dead", "services": ["dbb", "cron"]},
         ]
         document = json.loads((await ask("lint", str(file), "--json")).stdout)
         assert {(each["code"], each["rule"]) for each in document["findings"]} == {
@@ -209,5 +213,8 @@ async def test_lint_knows_services_groups_nodes_and_who_speaks_as_nothing(tmp_pa
             ("nameless-caller", "rule 2"),
         }
         said = (await ask("lint", str(file))).stdout
+        # One that is dead is a member still, and offers nothing.
+        assert "rule 1: nobody offers dbb" in said
+        assert f"rule 1: no member has the id {'ff' * 32}\n" in said
         assert "warning: rule 1: no member is in group opps" in said
         assert "warning: rule 2: it allows box only with [proxy] as" in said

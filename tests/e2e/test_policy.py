@@ -183,6 +183,13 @@ def test_a_rollback_is_a_new_version_and_lint_tells_what_was_really_asked_for(de
     assert (plain.returncode, "lacks the capability policy" in plain.stderr) == (2, True)
     assert denying.outcome("web", "/echo") == (200, "")
 
+    # A file is looked at although a service's only node is gone.
+    nodes["web"].terminate()
+    eventually(lambda: nodes["ops"].members()["web"] in ("left", "dead"))
+    assert nodes["ops"].command("policy", "lint", candidate).returncode == 0
+    done = nodes["ops"].command("policy", "lint", denying.write(ONLY_WEB))
+    assert "nobody offers web, so nobody speaks as it" in done.stdout, done
+
 
 def test_a_client_that_hammers_sees_whole_documents_only(denying: Denying) -> None:
     texts = [ONE_OF_TWO.format(name) for name in ("echo", "line")]
