@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +12,9 @@ from urllib.parse import urlencode
 import click
 
 from gossipmesh.cli.client import AdminClient
+from gossipmesh.cli.mixed import MAX_NAMED
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
-from gossipmesh.cli.render import put, show_table, span
+from gossipmesh.cli.render import printable, put, show_table, span
 from gossipmesh.config.policy_text import PolicyText, read_policy
 from gossipmesh.daemon.disk.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
@@ -24,6 +26,12 @@ from gossipmesh.policy.document import MAX_TEXT
 from gossipmesh.policy.lint import Known
 from gossipmesh.policy.lint import lint as check
 
+NO_FILE: Final = "config.no-file"
+"""The code where a file cannot be read: nothing is known of the policy then, and the usage is wrong."""
+BUSY: Final = "trial.busy"
+"""With this a member refuses who asks it too soon again, or while another asks."""
+BUSY_PAUSE_S: Final = 2.5
+"""Members answer one asker every two seconds."""
 LIVING: Final = ("alive", "suspect")
 """States of members that offer what their records say."""
 
@@ -38,9 +46,8 @@ def policy_of_file(file: Path) -> PolicyText:
         with file.open("rb") as stream:
             data = stream.read(MAX_TEXT + 1)
     except OSError as error:
-        raise ConfigError(
-            "config.file", f"{file}: {error.strerror}; name the file with the policy's text"
-        ) from None
+        text = f"{file}: {error.strerror}; name the file with the policy's text"
+        raise ConfigError(NO_FILE, text) from None
     if len(data) > MAX_TEXT:
         raise ConfigError("config.file", f"{file}:1: a policy has at most {MAX_TEXT} bytes")
     try:
@@ -70,13 +77,16 @@ def lint(
 ) -> None:
     """Say what is wrong or odd about the policy in FILE; with --seen also what it would have denied.
 
-    Exit status 1: no node would take it, or it would have denied requests that were allowed.
+    Exit status 1: no node would take it, it would have denied requests that were allowed, or not every member that was
+    asked said what it would; 2: there is no such file.
     """
     if authority is not None and not seen:
         raise click.UsageError("--root goes with --seen")
     try:
         found = policy_of_file(file)
     except ConfigError as error:
+        if error.code == NO_FILE:
+            raise
         if as_json:
             put(json.dumps({"valid": False, "error": str(error), "findings": [], "seen": None}))
         click.echo(f"gossipmesh: {error}", err=True)
@@ -93,7 +103,7 @@ def lint(
             put(f"{each.level}: {f'{each.rule}: ' if each.rule else ''}{each.text}")
         if tried is not None:
             _show(tried)
-    if tried is not None and tried["denied"]:
+    if tried is not None and (_say_silent(tried) or tried["denied"]):
         ctx.exit(1)
 
 
@@ -140,14 +150,32 @@ def _try_on(client: AdminClient, text: str, authority: Path | None) -> dict[str,
     check_authority(signer, trust, Capability.POLICY, wall=wall)
     asker = NodeId(bytes.fromhex(client.document("/v1/status")["id"]))
     body = encode_question(Question(int(wall), asker, text))
-    return client.try_policy(sign_as_authority(LABEL, body, signer, trust.mesh_id), signed=True)
+    raw = sign_as_authority(LABEL, body, signer, trust.mesh_id)
+    tried = client.try_policy(raw, signed=True)
+    if any(BUSY in each["why"] for each in tried["nodes"]):
+        # Once: whoever asked a moment ago is this command's own last run, most often.
+        time.sleep(BUSY_PAUSE_S)
+        tried = client.try_policy(raw, signed=True)
+    return tried
+
+
+def _say_silent(tried: Mapping[str, Any]) -> bool:
+    """Say on standard error who did not answer, if anybody: what they would say is no part of the sums."""
+    silent = [each["node"] for each in tried["nodes"] if not each["answered"]]
+    if silent:
+        more = f" and {len(silent) - MAX_NAMED} more" if len(silent) > MAX_NAMED else ""
+        text = (
+            f"this is not the whole mesh: no answer from {', '.join(silent[:MAX_NAMED])}{more}; run it again"
+        )
+        click.echo(f"gossipmesh: {printable(text)}", err=True)
+    return bool(silent)
 
 
 def _show(tried: Mapping[str, Any]) -> None:
     nodes = [each for each in tried["nodes"] if each["answered"]]
     put(
         f"would have denied {tried['denied']} of {tried['requests']} requests in the last hour, "
-        f"and allowed {tried['allowed']} that were denied ({len(nodes)} nodes)"
+        f"and allowed {tried['allowed']} that were denied ({len(nodes)} of {len(tried['nodes'])} nodes answered)"
     )
     if tried["unknown"]:
         put(f"of {tried['unknown']} requests too little is kept to tell")

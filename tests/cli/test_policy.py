@@ -78,6 +78,7 @@ class Node:
 
     def __init__(self) -> None:
         self.shown = SHOWN
+        self.trial = TRIED
         self.tried: list[tuple[bytes, bool]] = []
         self.news = News(lambda: NOTHING, first=1, rng=Random(1))
         self.found: list[dict[str, Any]] = []
@@ -110,7 +111,7 @@ class Node:
     async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
         await trio.lowlevel.checkpoint()
         self.tried.append((body, signed))
-        return cast("TrialShown", TRIED)
+        return cast("TrialShown", self.trial)
 
 
 @asynccontextmanager
@@ -168,7 +169,9 @@ async def test_a_file_that_no_node_would_take_is_told_with_its_line(tmp_path: Pa
             assert words in refused.stderr
         found = json.loads((await ask("lint", str(file), "--json")).stdout)
         assert (found["valid"], found["seen"]) == (False, None)
-        assert (await ask("lint", str(tmp_path / "missing"))).exit_code == 1
+        for flags in ((), ("--json",)):
+            missing = await ask("lint", str(tmp_path / "missing"), *flags)
+            assert (missing.exit_code, missing.stdout, missing.stderr.count("\n")) == (2, "", 1)
         assert (await ask("apply", str(file), "--root", str(tmp_path))).exit_code == 2
 
 
@@ -181,13 +184,21 @@ async def test_lint_says_what_would_have_been_denied_and_who_did_not_answer(tmp_
         result = await ask("lint", str(file), "--seen")
         assert (result.exit_code, node.tried) == (1, [(TEXT.encode(), False)])
         assert "would have denied 14 of 100 requests in the last hour" in result.stdout
+        assert "(1 of 2 nodes answered)" in result.stdout
         assert "no answer from web: no answer in time" in result.stdout
+        assert "not the whole mesh: no answer from web; run it again" in result.stderr
         assert "of 2 requests too little is kept to tell" in result.stdout
         assert "/x" in result.stdout
         assert "\x1b" not in result.stdout
         document = json.loads((await ask("lint", str(file), "--seen", "--json")).stdout)
         assert (document["valid"], document["seen"]) == (True, TRIED)
         assert (await ask("lint", str(file), "--root", str(tmp_path))).exit_code == 2
+        # Nothing denied is no yes, where somebody was not heard.
+        node.trial = TRIED | {"denied": 0, "findings": []}
+        assert (await ask("lint", str(file), "--seen")).exit_code == 1
+        node.trial["nodes"] = TRIED["nodes"][:1]
+        alright = await ask("lint", str(file), "--seen")
+        assert (alright.exit_code, alright.stderr) == (0, "")
 
 
 async def test_lint_knows_services_groups_nodes_and_who_speaks_as_nothing(tmp_path: Path) -> None:

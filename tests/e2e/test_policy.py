@@ -176,6 +176,9 @@ def test_a_rollback_is_a_new_version_and_lint_tells_what_was_really_asked_for(de
     assert done.returncode == 1
     assert everywhere["denied"] == here["denied"] > 0
     assert {node["node"]: node["answered"] for node in everywhere["nodes"]} == dict.fromkeys(nodes, True)
+    # Who asks again at once is not told that nothing would be denied because the members are tired of it.
+    again = nodes["ops"].command(*lint, "--root", str(signer))
+    assert (again.returncode, json.loads(again.stdout)["seen"]["denied"]) == (1, everywhere["denied"])
     assert ("web", "GET", "/echo") in {(f["source"], f["method"], f["path"]) for f in everywhere["findings"]}
     plain = nodes["ops"].command(
         "policy", "apply", denying.write(ONLY_WEB), "--root", str(denying.mesh.token_file)
