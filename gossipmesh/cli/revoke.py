@@ -16,6 +16,7 @@ from gossipmesh.cli.minting import YEAR_S
 from gossipmesh.cli.mixed import old_members, warn_of
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
+from gossipmesh.cli.root import ROOT
 from gossipmesh.daemon.disk.root import ROOT_KEY, load_authority
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 from gossipmesh.identity.authority import check_authority
@@ -42,6 +43,11 @@ class Target:
     name: str
     token: str = ""
 
+    @property
+    def is_mint(self) -> bool:
+        """Whether it takes all that was made by it, but for those who are spared."""
+        return self.kind is not RevocationKind.NODE
+
 
 @click.command(short_help="Revoke a node, a token or an issuer, mesh-wide.")
 @click.argument("target", metavar="TARGET")
@@ -65,7 +71,8 @@ class Target:
 @click.option(
     "--force",
     is_flag=True,
-    help="Although TARGET signed the policy in force, which falls with it, or this host's own node ends.",
+    help="Although TARGET signed the policy in force, which falls with it, this host's own node ends, or it is revoked "
+    "already (the new root signs again what the old one had).",
 )
 @with_state
 def revoke(
@@ -85,26 +92,29 @@ def revoke(
     The mesh ends every channel with it within seconds, and takes it in no more. A token's revocation takes all nodes
     that joined with it, but for those that --spare names.
     """
-    if of_token and issuer:
-        raise click.UsageError("name --token or --issuer, not both.")
-    if spare and not (of_token or issuer or _is_token_id(target)):
-        raise click.UsageError(
-            "--spare goes with a token or --issuer: a node's revocation takes that node only."
-        )
+    _check_usage(target, spare, of_token=of_token, issuer=issuer)
     client, wall = AdminClient(state), wall_now()
     authority, trust = load_authority(place)
     if void and authority.chain:
         raise ConfigError("revoke.void", "only a root can void what another signed: name the root's DIR")
-    check_authority(authority, trust, Capability.REVOKE, wall=wall)
+    signer = check_authority(authority, trust, Capability.REVOKE, wall=wall)
     known: list[dict[str, Any]] = client.document("/v1/identities")["identities"]
-    targets = _targets(target, known, of_token=of_token, issuer=issuer, wall=wall)
+    entries: list[dict[str, Any]] = client.document("/v1/revocations")["revocations"]
+    targets = _targets(target, known, entries, of_token=of_token, issuer=issuer, wall=wall)
     spared = [NodeId(bytes.fromhex(_node(text, known)["id"])) for text in spare]
     own: str = client.document("/v1/status")["id"]
     taken = [member for member in known if falls(member, targets, spared)]
     if not force:
-        _check_own_stays(own, taken, state)
+        _check_own_stays(own, taken, targets, state)
         _check_policy_stays(client, targets, spared)
-    for each in targets:
+    # All that is asked is asked before: where this host's own node falls, nobody answers afterwards.
+    old = [name for name in old_members(client) if name not in {member["name"] for member in taken}]
+    own_falls = any(member["id"] == own for member in taken)
+    for each in sorted(targets, key=lambda each: own_falls and each.key.hex() == own and not each.is_mint):
+        named = f"{each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else "")
+        if not force and is_revoked(each, entries, spared, voids=void, by=str(signer)):
+            put(f"already revoked {named}")
+            continue
         raw = sign_revocation(
             each.kind,
             each.key,
@@ -113,39 +123,91 @@ def revoke(
             reason=reason,
             revoked_at=int(wall),
             expires_at=each.expires_at,
-            spared=() if each.kind is RevocationKind.NODE else sorted(spared),
+            spared=sorted(spared) if each.is_mint else (),
             voids=void,
         )
-        try:
-            word = "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
-        except UnreachableError:
-            # It answered a moment ago. The entry hits the very node that was to spread it, which ended at once.
-            text = "this host's own node is revoked by that and has ended; it told the members that it knew"
-            hint = "see `gossipmesh revocations` at another one, and revoke there what is not listed"
-            raise MeshError("revoke.own", f"{text}: {hint}") from None
-        put(f"{word} {each.kind.word} {each.key.hex()}" + (f" ({each.name})" if each.name else ""))
-    _say_taken(targets, taken)
-    warn_of(old_members(client), "revocations")
+        put(f"{_offer(client, raw, own_falls=own_falls)} {named}")
+    _say_taken(targets, taken, [member["name"] for member in known if falls(member, targets, [])])
+    warn_of(old, "revocations")
     if targets[0].token and not of_token:
-        spell = f"gossipmesh revoke {targets[0].token} --root {place}"
-        click.echo(
-            f"A copy of its token {targets[0].token} would let it in again under another key; revoke that too, "
-            f"sparing whom you name: {spell} [--spare NODE]...",
-            err=True,
+        _say_copies(targets[0].token, place, state if own_falls else None)
+
+
+def _check_usage(target: str, spare: Sequence[str], *, of_token: bool, issuer: bool) -> None:
+    if of_token and issuer:
+        raise click.UsageError("name --token or --issuer, not both.")
+    if spare and not (of_token or issuer or _is_token_id(target)):
+        raise click.UsageError(
+            "--spare goes with a token or --issuer: a node's revocation takes that node only."
         )
+
+
+def _offer(client: AdminClient, raw: bytes, *, own_falls: bool) -> str:
+    """Hand a signed entry in, and give the word for what came of it.
+
+    Raises:
+        UnreachableError: ``revoke.unknown``: nobody said whether it was taken.
+        MeshError: ``revoke.own``: nor did anybody where this host's own node ends by it; and with why it is refused.
+    """
+    try:
+        return "already revoked" if client.offer("revocation", raw) == "stale" else "revoked"
+    except UnreachableError as error:
+        if not own_falls:
+            text = f"{error}; it is not known whether the revocation was taken: see `gossipmesh revocations`"
+            raise UnreachableError("revoke.unknown", text) from None
+        # It answered a moment ago. The entry hits the very node that was to spread it, which ended at once.
+        text = "this host's own node is revoked by that and has ended; it told the members that it knew"
+        hint = "see `gossipmesh revocations` at another one, and revoke there what is not listed"
+        raise MeshError("revoke.own", f"{text}: {hint}") from None
+
+
+def _say_copies(token: str, place: Path, ended: Path | None) -> None:
+    """Say that a revoked node's token lets in whoever has it, and where to go if the own daemon has ``ended``."""
+    spell = f"gossipmesh revoke {token} --root {place}"
+    where = "" if ended is None else f" at another member's host, for the node at {ended} has ended"
+    click.echo(
+        f"A copy of its token {token} would let it in again under another key; revoke that too{where}, "
+        f"sparing whom you name: {spell} [--spare NODE]...",
+        err=True,
+    )
+
+
+def is_revoked(
+    target: Target, entries: Sequence[Mapping[str, Any]], spared: Sequence[NodeId], *, voids: bool, by: str
+) -> bool:
+    """Tell whether an entry of ``/v1/revocations`` says this already, by a root or by the very signer ``by``.
+
+    Another's entry may reach less far than this signer's would, or lose its effect.
+    """
+    kept = {node.hex() for node in spared} if target.is_mint else set()
+    return any(
+        (each["kind"], each["target"]) == (target.kind.word, target.key.hex())
+        and (set(each["spared"]), each["voids"]) == (kept, voids)
+        and each["signer"] in (ROOT, by)
+        and not is_voided(each, entries)
+        for each in entries
+    )
+
+
+def is_voided(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a root took the effect from an entry, as far as its signer is shown: by the token that signed it."""
+    voiding = {f"token {each['target']}" for each in entries if each["voids"] and each["kind"] == "token"}
+    return entry["signer"] in voiding
 
 
 def falls(member: Mapping[str, Any], targets: Sequence[Target], spared: Sequence[NodeId]) -> bool:
     """Tell whether a member, as ``/v1/identities`` shows it, is one no longer when these are revoked."""
-    named = {each.key.hex() for each in targets if each.kind is RevocationKind.NODE}
-    through = {each.key.hex() for each in targets if each.kind is not RevocationKind.NODE}
+    named = {each.key.hex() for each in targets if not each.is_mint}
+    through = {each.key.hex() for each in targets if each.is_mint}
     kept = member["id"] in {node.hex() for node in spared}
     return member["id"] in named or (
         not kept and not through.isdisjoint((*member["token_ids"], *member["issuers"]))
     )
 
 
-def _check_own_stays(own: str, taken: Sequence[Mapping[str, Any]], state: Path) -> None:
+def _check_own_stays(
+    own: str, taken: Sequence[Mapping[str, Any]], targets: Sequence[Target], state: Path
+) -> None:
     """Check that the node that is asked to tell the others is not itself among those who are ``taken``.
 
     Raises:
@@ -156,18 +218,25 @@ def _check_own_stays(own: str, taken: Sequence[Mapping[str, Any]], state: Path) 
             text = f"that takes {member['name']} too, this host's own node, which would end at once"
             if (state / ROOT_KEY).exists():
                 text += f", and {state} keeps the root key of the mesh: copy it away first"
-            hint = "revoke it at another member's host, spare it with --spare, or --force"
+            # Nobody is spared what names the node itself.
+            named = any(each.key.hex() == own and not each.is_mint for each in targets)
+            spare = "" if named else f"spare it with --spare {member['name']}, "
+            hint = f"revoke it at another member's host, {spare}or --force"
             raise MeshError("revoke.own", f"{text}; {hint}")
 
 
-def _say_taken(targets: Sequence[Target], taken: Sequence[Mapping[str, Any]]) -> None:
-    """Say whom a token's or an issuer's revocation hits: its words name no node."""
-    if all(each.kind is RevocationKind.NODE for each in targets):
+def _say_taken(targets: Sequence[Target], taken: Sequence[Mapping[str, Any]], through: Sequence[str]) -> None:
+    """Say whom a token's or an issuer's revocation hits, of those who are there ``through`` it: it names no node."""
+    if not any(each.is_mint for each in targets):
         return
-    names = ", ".join(sorted(member["name"] for member in taken)[:MAX_NAMED])
-    more = f" and {len(taken) - MAX_NAMED} more" if len(taken) > MAX_NAMED else ""
-    nobody = "no member that this node knows joined by it; from now on nobody can"
-    click.echo(f"out of the mesh: {names}{more}" if taken else nobody, err=True)
+    if taken:
+        names = ", ".join(sorted(member["name"] for member in taken)[:MAX_NAMED])
+        more = f" and {len(taken) - MAX_NAMED} more" if len(taken) > MAX_NAMED else ""
+        click.echo(f"out of the mesh: {names}{more}", err=True)
+    elif through:
+        click.echo(f"nobody is out: {', '.join(sorted(through)[:MAX_NAMED])} spared", err=True)
+    else:
+        click.echo("no member that this node knows joined by it; from now on nobody can", err=True)
 
 
 def _check_policy_stays(client: AdminClient, targets: Sequence[Target], spared: Sequence[NodeId]) -> None:
@@ -186,26 +255,34 @@ def _check_policy_stays(client: AdminClient, targets: Sequence[Target], spared: 
 def falls_with(policy: Mapping[str, Any], targets: Sequence[Target], spared: Sequence[NodeId]) -> bool:
     """Tell whether a policy document, as ``/v1/policy`` shows it, falls when these are revoked: one of them signed."""
     kept = policy["signer_id"] in {node.hex() for node in spared}
-    return any(
-        each.key.hex() in policy["signer_names"] and (each.kind is RevocationKind.NODE or not kept)
-        for each in targets
-    )
+    return any(each.key.hex() in policy["signer_names"] and not (each.is_mint and kept) for each in targets)
 
 
 @click.command(short_help="Who is revoked, and why.")
 @with_state
 @with_json
 def revocations(state: Path, as_json: bool) -> None:
-    """Show who is revoked in this mesh, by whom, and why."""
+    """Show who is revoked in this mesh, by whom, and why.
+
+    VOID: an entry voids what its target signed, or is voided, and has no effect.
+    """
     document = AdminClient(state).document("/v1/revocations")
     if as_json:
         put(json.dumps(document))
         return
+    entries = document["revocations"]
     rows = [
-        (each["kind"], each["target"][:16], each["signer"], day(each["revoked_at"]), each["reason"])
-        for each in document["revocations"]
+        (
+            each["kind"],
+            each["target"][:16],
+            each["signer"],
+            day(each["revoked_at"]),
+            "voids" if each["voids"] else "voided" if is_voided(each, entries) else "",
+            each["reason"],
+        )
+        for each in entries
     ]
-    show_table(("KIND", "TARGET", "BY", "SINCE", "REASON"), rows)
+    show_table(("KIND", "TARGET", "BY", "SINCE", "VOID", "REASON"), rows)
 
 
 def _is_token_id(text: str) -> bool:
@@ -213,7 +290,13 @@ def _is_token_id(text: str) -> bool:
 
 
 def _targets(
-    text: str, known: Sequence[dict[str, Any]], *, of_token: bool, issuer: bool, wall: float
+    text: str,
+    known: Sequence[dict[str, Any]],
+    entries: Sequence[Mapping[str, Any]] = (),
+    *,
+    of_token: bool,
+    issuer: bool,
+    wall: float,
 ) -> list[Target]:
     found = _matching(text, known)
     if not found and _is_token_id(text) and not issuer:
@@ -222,6 +305,8 @@ def _targets(
         # Gone from here, perhaps for a while only; what its chain allows is not known.
         node = Target(RevocationKind.NODE, bytes.fromhex(text), FOR_EVER, "")
     else:
+        if not found:
+            _check_not_gone(text, entries)
         member = _node(text, known)
         token = member["token_ids"][-1] if member["token_ids"] else ""
         if of_token:
@@ -234,6 +319,18 @@ def _targets(
     if not issuer:
         return [node]
     return [node, Target(RevocationKind.ISSUER, node.key, FOR_EVER, f"all that {node.name or text} issued")]
+
+
+def _check_not_gone(text: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Check that ``text`` is not the beginning of the id of a node that is revoked already; names are not kept of them.
+
+    Raises:
+        ConfigError: ``revoke.gone``: it is.
+    """
+    for each in entries:
+        if len(text) >= LEAST_PREFIX and each["kind"] == "node" and each["target"].startswith(text):
+            hint = "see `gossipmesh revocations`; to revoke it otherwise, name it by its whole id"
+            raise ConfigError("revoke.gone", f"node {each['target']} is revoked already; {hint}")
 
 
 def _matching(text: str, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -251,5 +348,8 @@ def _node(text: str, known: Sequence[dict[str, Any]]) -> dict[str, Any]:
         raise ConfigError(
             "revoke.ambiguous", f"{len(found)} members' ids begin with {text}: write more of it"
         )
-    hint = "see `gossipmesh members`; one that is gone is named by its whole id, a token by its 16 hex digits"
+    hint = (
+        "see `gossipmesh members`, and `gossipmesh revocations` for who is revoked already; one that is gone is named "
+        "by its whole id, a token by its 16 hex digits"
+    )
     raise ConfigError("revoke.unknown", f"no member is called {text!a}, and no member's id begins so; {hint}")

@@ -88,12 +88,16 @@ def test_a_node_of_its_own_mesh_is_ready_alone_and_serves_itself(mesh: Mesh) -> 
 
 def test_a_node_does_not_revoke_itself_unasked_nor_lose_the_root_key_with_it(mesh: Mesh) -> None:
     node = mesh.node("alone", token=False).start().ready()
+    own = node.id
     refused = node.command("revoke", "alone", "--root", str(node.state))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "this host's own node" in refused.stderr
     assert "keeps the root key of the mesh" in refused.stderr
     assert node.is_ready()
-    node.command("revoke", "alone", "--root", str(node.state), "--force")
+    assert "--spare" not in refused.stderr
+    done = node.command("revoke", "alone", "--root", str(node.state), "--force")
+    assert (done.returncode, done.stdout) == (0, f"revoked node {own} (alone)\n"), done.stderr
+    assert "would let it in again" in done.stderr
     assert node.process is not None
     assert node.process.wait(20.0) == 1
     assert (node.state / "root.key").exists()
