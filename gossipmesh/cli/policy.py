@@ -33,24 +33,45 @@ policy.add_command(apply)
 policy.add_command(rollback)
 
 
-@policy.command(short_help="Show how a file differs from the policy of the mesh.")
+@policy.command(short_help="Show how a file differs from the policy in force.")
 @click.argument("file", type=click.Path(path_type=Path))
 @with_state
 @with_json
 @click.pass_context
 def diff(ctx: click.Context, *, file: Path, state: Path, as_json: bool) -> None:
-    """Show what FILE says otherwise than the newest policy document, a line for each. Exit status 1: it does."""
+    """Show what FILE says otherwise than the policy in force at this node, a line for each. Exit status 1: it does.
+
+    That is not the newest document, where that was returned or is still being rolled out.
+    """
     found = policy_of_file(file)
-    document = AdminClient(state).document("/v1/policy")
-    version = document["policy"]["version"] if document["policy"] else 0
-    default = f'default = "{document["default"]}"'
-    lines = differences(read_policy(document["text"] or default, version=version), found)
+    client = AdminClient(state)
+    shown = client.document("/v1/policy")
+    version, newest = shown["enforced"], shown["policy"]["version"] if shown["policy"] else 0
+    lines = differences(read_policy(_enforced_text(client, shown), version=version), found)
     if as_json:
-        put(json.dumps({"version": version, "differs": bool(lines), "diff": lines}))
+        put(json.dumps({"version": version, "newest": newest, "differs": bool(lines), "diff": lines}))
     elif lines:
-        put("\n".join(lines))
+        what = f"version {version}" if version else "the mesh's default, for there is no policy"
+        put("\n".join([f"# against {what}, in force at this node", *lines]))
+    if version != newest:
+        text = f"version {newest} is the newest, and not in force at this node ({shown['verdict']})"
+        click.echo(f"gossipmesh: {text}; see `gossipmesh policy show --nodes`", err=True)
     if lines:
         ctx.exit(1)
+
+
+def _enforced_text(client: AdminClient, shown: Mapping[str, Any]) -> str:
+    """Give the text by which the node decides, where ``shown`` is what it says of the newest document.
+
+    Raises:
+        MeshError: it is another document than the newest, and not remembered.
+    """
+    version: int = shown["enforced"]
+    if not version:
+        return f'default = "{shown["default"]}"'
+    newest = shown["policy"] is not None and shown["policy"]["version"] == version
+    text: str = (shown if newest else client.document(f"/v1/policy/{version}"))["text"]
+    return text
 
 
 @policy.command(short_help="Show the policy's text, and where it is in force.")

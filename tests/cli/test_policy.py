@@ -86,7 +86,7 @@ class Node:
     def policy(self, version: int | None) -> PolicyShown:
         if version not in (None, 3):
             raise MeshError("policy.unknown", f"no policy version {version} is remembered here (known: 3)")
-        return cast("PolicyShown", self.shown)
+        return cast("PolicyShown", self.shown if version is None else SHOWN)
 
     def policy_history(self) -> list[PolicyEntry]:
         return [cast("PolicyEntry", ENTRY)]
@@ -145,15 +145,26 @@ async def test_versions_are_listed(tmp_path: Path) -> None:
 
 async def test_what_a_file_says_otherwise_is_a_line_each_and_exit_status_one(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
-    async with daemon(tmp_path) as (_, ask):
+    async with daemon(tmp_path) as (node, ask):
         file.write_text("# the same, in other words\ndefault = 'deny'\n")
         same = await ask("diff", str(file))
         assert (same.exit_code, same.stdout) == (0, "")
         file.write_text("default = 'allow'\n")
         other = await ask("diff", str(file))
-        assert (other.exit_code, other.stdout) == (1, "default: deny -> allow\n")
+        head = "# against version 3, in force at this node"
+        assert (other.exit_code, other.stdout) == (1, f"{head}\ndefault: deny -> allow\n")
         document = json.loads((await ask("diff", str(file), "--json")).stdout)
-        assert document == {"version": 3, "differs": True, "diff": ["default: deny -> allow"]}
+        assert document == {"version": 3, "newest": 3, "differs": True, "diff": ["default: deny -> allow"]}
+
+        # What is in force counts, not what was returned or is on its way.
+        returned = ENTRY | {"version": 4}
+        node.shown = SHOWN | {"policy": returned, "text": "default = 'allow'\n", "verdict": "returned"}
+        file.write_text(TEXT)
+        same = await ask("diff", str(file))
+        assert (same.exit_code, same.stdout) == (0, "")
+        assert "version 4 is the newest, and not in force at this node (returned)" in same.stderr
+        node.shown |= {"enforced": 0}
+        assert (await ask("diff", str(file))).stdout.startswith("# against the mesh's default")
 
 
 async def test_a_file_that_no_node_would_take_is_told_with_its_line(tmp_path: Path) -> None:
