@@ -22,6 +22,8 @@ NONE: Final = 1 << 30
 """The index of no rule: above all others."""
 BELOW: Final = b"/*"
 """At the end of a rule's path: whatever is below it."""
+SERVER: Final = b"*"
+"""The target of ``OPTIONS *``, which is about the server and no path of it (RFC 9110, section 9.3.7)."""
 
 _Pair: TypeAlias = tuple[int, int]
 """The index of a rule that denies, and that of one that allows."""
@@ -64,7 +66,7 @@ def ambiguous_path(target: bytes) -> str | None:
     if _PLAIN.fullmatch(path) is not None and path:
         return None
     if not path.startswith(b"/"):
-        return None if path == b"*" else "it does not begin with a slash"
+        return None if path == SERVER else "it does not begin with a slash"
     if (found := _RAW.search(path)) is not None and found.lastindex is not None:
         return f"it has {_RAW_REASONS[found.lastindex - 1]}"
     if (found := _READINGS.search(path)) is not None and found.lastindex is not None:
@@ -134,8 +136,11 @@ class PathIndex:
             self._below[base] = _first_of(pair, self._below.get(base, _NEITHER))
         if not below or not allows or not base:
             # To a router that ignores a last slash, `/admin` is `/admin/`, which is below `/admin`.
-            base = base or b"/"
-            self._exact[base] = _first_of(pair, self._exact.get(base, _NEITHER))
+            exact = [base or b"/"]
+            # Who denies every path means this one too; no rule that allows names it.
+            exact += [SERVER] if below and not base and not allows else []
+            for each in exact:
+                self._exact[each] = _first_of(pair, self._exact.get(each, _NEITHER))
 
     def first(self, path: bytes) -> int:
         """Give the least index of a rule that denies and has ``path`` or what is above it; else of one that allows.

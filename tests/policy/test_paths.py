@@ -196,6 +196,13 @@ def test_everything_is_below_the_root(kind: str) -> None:
     assert PathIndex(**{kind: [(b"/", 3)]}).first(b"/a") == NONE
 
 
+def test_what_asks_the_server_is_denied_with_every_path_and_allowed_with_none() -> None:
+    assert PathIndex(deny=[(b"/*", 3)]).first(b"*") == 3
+    assert PathIndex(allow=[(b"/*", 3)]).first(b"*") == NONE
+    for path in (b"/", b"/a", b"/a/*", b"/%2a"):
+        assert PathIndex(deny=[(path, 3)]).first(b"*") == NONE
+
+
 def test_the_first_of_all_rules_that_match_is_found() -> None:
     paths = [(b"/a/b/c", 5), (b"/a/*", 4), (b"/a/b/*", 2), (b"/*", 3), (b"/a/b/c", 6)]
     index = PathIndex(allow=paths)

@@ -109,7 +109,7 @@ def names(rule: bytes, path: bytes, allow: bool) -> bool:
         return under if below else path == base
     path = folded(path)
     if not base:
-        return path.startswith(b"/")
+        return path.startswith(b"/") or path == b"*"
     base = folded(base)
     return path == base or (below and path.startswith(base + b"/"))
 

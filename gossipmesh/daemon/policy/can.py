@@ -15,6 +15,8 @@ from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.admission import judge
 
 SERVICE: Final = "service:"
+SERVER: Final = "*"
+"""The target of OPTIONS that is no path."""
 MIN_ID: Final = 8
 """Hex digits of an id that name a member, as commands show them."""
 MAX_CALLERS: Final = 256
@@ -51,8 +53,11 @@ class Judge:
         tcp = any(each.service.protocol is Protocol.TCP for each in found)
         if not is_name(service):
             raise _wrong(f"{service!a} is not a service's name: 1 to 63 of a-z, 0-9 and -")
-        if not target.startswith("/") or not target.isascii() or not target.isprintable() or " " in target:
-            raise _wrong(f"{target!a} is not a path; write one such as /v1/orders")
+        of_server = target == SERVER and method == "OPTIONS"
+        if not (target.startswith("/") or of_server):
+            raise _wrong(f"{target!a} is not a path; write one such as /v1/orders, or OPTIONS *")
+        if not target.isascii() or not target.isprintable() or " " in target:
+            raise _wrong(f"{target!a} is not a path; percent-encode what is not printable ASCII, and spaces")
         if "#" in target:
             raise _wrong(f"{target!a}: no request has a #, and one that does is always refused (400)")
         if method == "CONNECT" and not tcp:

@@ -40,6 +40,12 @@ def test_a_member_speaks_as_its_only_service_and_the_rule_is_named(judge: Judge)
     assert ask(judge, "web-1", "hello", "GET", "/v1/../x") == ("deny", "ambiguous-path")
 
 
+def test_what_asks_the_server_is_a_question_too_for_options_alone(judge: Judge) -> None:
+    assert ask(judge, "web-1", "hello", "OPTIONS", "*") == ("deny", "default")
+    with pytest.raises(ConfigError, match=r"'\*' is not a path; write one such as /v1/orders, or OPTIONS \*"):
+        ask(judge, "web-1", "hello", "GET", "*")
+
+
 def test_one_with_two_services_speaks_as_none_unless_it_is_said(judge: Judge) -> None:
     # A rule that denies by service counts any of its services; one that allows, only the one that it speaks as.
     assert ask(judge, "web-2", "hello", "GET", "/v1/x") == ("deny", "no-cron")
