@@ -58,6 +58,7 @@ def lint(policy: Policy, known: Known = NOTHING) -> list[Finding]:
         findings.extend(_names(rule, known))
         findings.extend(_protocols(rule, known))
         findings.extend(_callers(rule, known))
+        findings.extend(_escapes(rule))
         findings.extend(_requests(rule))
     findings.extend(_whole(policy))
     return findings
@@ -140,6 +141,17 @@ def _callers(rule: Rule, known: Known) -> Iterator[Finding]:
     elif nodes:
         text = f"it denies all that {_list(nodes)} asks for, whichever of its services does"
         yield Finding("note", "nameless-caller", rule.label, text)
+
+
+def _escapes(rule: Rule) -> Iterator[Finding]:
+    """Find rules that deny whom anybody may cease to be: groups are a token's, and a token may be narrowed."""
+    groups = [each.name for each in rule.sources if each.kind is Kind.GROUP]
+    if groups and not rule.allow:
+        text = (
+            f"whoever joins with a token narrowed to other groups is not in {_list(groups)} and passes it; deny by "
+            "default, and name groups in rules that allow"
+        )
+        yield Finding("warning", "group-denied", rule.label, text)
 
 
 def _requests(rule: Rule) -> Iterator[Finding]:

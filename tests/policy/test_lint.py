@@ -31,7 +31,7 @@ def deny(label: str = "d", **more: object) -> Rule:
 
 
 def test_there_is_nothing_odd_about_a_plain_policy() -> None:
-    policy = Policy((allow(sources=WEB), deny(sources=OPS, methods=(b"PUT",))))
+    policy = Policy((allow(sources=WEB), deny(sources=WEB, methods=(b"PUT",))))
     assert found(policy) == []
     assert found(policy, Known()) == []
 
@@ -54,6 +54,7 @@ def test_there_is_nothing_odd_about_a_plain_policy() -> None:
         (Policy((allow(services=(EVERY,), methods=(b"PUT",)),)), ("note", "tcp-never-allowed", "a")),
         (Policy((deny(services=("db",), methods=(b"PUT",)),), True), ("warning", "tcp-refused", "d")),
         (Policy((deny(services=(EVERY,), methods=(b"PUT",)),), True), ("warning", "tcp-refused", "d")),
+        (Policy((deny(sources=OPS),), True), ("warning", "group-denied", "d")),
         (Policy((deny(methods=(b"GET",)),), True), ("warning", "get-without-head", "d")),
         (Policy((), True, "audit"), ("note", "audit", "")),
         (Policy((allow(paths=(b"/a",)),)), ("note", "ambiguous-paths", "")),
