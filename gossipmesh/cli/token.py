@@ -22,7 +22,7 @@ from gossipmesh.cli.options import SomePath, token_of_argument, wall_now, with_j
 from gossipmesh.cli.render import put
 from gossipmesh.daemon.disk.root import load_root, token_of_text
 from gossipmesh.identity.block import MAX_BLOCKS
-from gossipmesh.identity.describe import describe, describe_block, describe_validity
+from gossipmesh.identity.describe import can_meet, describe, describe_block, describe_validity
 from gossipmesh.identity.grants import Capability, Grants, Restrictions
 from gossipmesh.identity.token import Token, narrow
 
@@ -113,15 +113,15 @@ def narrow_(
 def in_vain(
     wide: Grants, *, services: Sequence[str], names: Sequence[str], groups: Sequence[str], caps: Sequence[str]
 ) -> Iterator[str]:
-    """Give what somebody asks a narrower token to allow, and ``wide`` does not; globs may mean what it does."""
+    """Give what somebody asks a narrower token to allow, and ``wide`` does not; of globs, those that can meet nothing."""
     kinds: tuple[tuple[str, Sequence[str], Callable[[str], bool]], ...] = (
-        ("service", services, wide.allows_service),
-        ("name", names, wide.allows_name),
+        ("service", services, lambda glob: can_meet([(glob,), *wide.services])),
+        ("name", names, lambda glob: can_meet([(glob,), *wide.names])),
         ("group", groups, lambda group: group in wide.groups),
         ("capability", caps, lambda cap: wide.allows(Capability(cap))),
     )
     for what, asked, allows in kinds:
-        yield from (f"{what} {each}" for each in asked if "*" not in each and not allows(each))
+        yield from (f"{what} {each}" for each in asked if not allows(each))
 
 
 @token.command(short_help="Show what a token allows, or the line that adds a node.")

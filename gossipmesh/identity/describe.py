@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations, product
 from typing import Final
 
-from gossipmesh.identity.grants import Capability, Globs, Grants, Restrictions
+from gossipmesh.identity.grants import Capability, Globs, Grants, Restrictions, matches_all, matches_glob
 from gossipmesh.model import day
 
 _CAPABILITIES: Final = {
@@ -67,7 +68,40 @@ def _span(seconds: float) -> str:
 
 
 def globs_in_words(lists: Sequence[Globs]) -> str:
-    """Give what one list of globs for each block that restricts something leaves allowed: ``web-* and also *-1``."""
+    """Give what one list of globs for each block that restricts something leaves allowed.
+
+    ``web-* and at the same time *-1``; or, where no name satisfies them all, ``(nothing)``.
+    """
     if not lists:
         return "any"
-    return ", and also ".join(" or ".join(globs) or "none" for globs in lists)
+    if not can_meet(lists):
+        return "(nothing)"
+    if len(lists) == 1:
+        return " or ".join(lists[0])
+    return " and at the same time ".join(
+        f"({' or '.join(globs)})" if len(globs) > 1 else globs[0] for globs in lists
+    )
+
+
+def can_meet(lists: Sequence[Globs]) -> bool:
+    """Tell whether some name may match a glob of every list; True also where it is not easily seen that none does.
+
+    Looked at are names without a ``*``, and what globs say of a name's beginning and end.
+    """
+    if not all(lists):
+        return False
+    for globs in lists:
+        if not any("*" in glob for glob in globs):
+            return any(matches_all(name, lists) for name in globs)
+    return all(any(_may_meet(*pair) for pair in product(*two)) for two in combinations(lists, 2))
+
+
+def _may_meet(one: str, other: str) -> bool:
+    if "*" not in one:
+        return matches_glob(one, other)
+    if "*" not in other:
+        return matches_glob(other, one)
+    (mine, *_), (theirs, *_) = one.split("*"), other.split("*")
+    begins = mine.startswith(theirs) or theirs.startswith(mine)
+    (*_, mine), (*_, theirs) = one.split("*"), other.split("*")
+    return begins and (mine.endswith(theirs) or theirs.endswith(mine))

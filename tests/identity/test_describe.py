@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gossipmesh.identity.describe import describe, describe_block, describe_validity
-from gossipmesh.identity.grants import Capability, Grants, Restrictions
+from gossipmesh.identity.describe import can_meet, describe, describe_block, describe_validity, globs_in_words
+from gossipmesh.identity.grants import Capability, Grants, Restrictions, matches_all
 
 
 def test_a_plain_token_in_words() -> None:
@@ -30,8 +32,8 @@ def test_a_narrowed_token_in_words() -> None:
     )
     lines = describe(grants, [b"\1" * 8])
     assert lines[0] == "may: let nodes join, sign policy (policy)"
-    assert lines[1] == "node names: a*, and also none"
-    assert lines[2] == "services: web-* or db, and also *-1"
+    assert lines[1] == "node names: (nothing)"
+    assert lines[2] == "services: (web-* or db) and at the same time *-1"
     assert lines[3] == "groups: dev, ops"
     assert lines[5] == "token ids: 0101010101010101"
 
@@ -84,3 +86,31 @@ def test_one_block_says_what_it_states_and_nothing_that_it_leaves_as_it_was() ->
 def test_how_long_it_is_good_for_in_words(wall: float, said: str) -> None:
     grants = Grants((), (), frozenset(), frozenset(), 10**6, 2 * 10**6)
     assert describe_validity(grants, wall) == said
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ([("web*",)], "web*"),
+        ([("web*",), ("foo",)], "(nothing)"),
+        ([("web*",), ("foo", "web-1")], "web* and at the same time (foo or web-1)"),
+        ([("*",), ("web*",), ("db*",)], "(nothing)"),
+        ([("*-1",), ("*-2",)], "(nothing)"),
+        (
+            [("web*",), ("web-*", "db*"), ("*-1",)],
+            "web* and at the same time (web-* or db*) and at the same time *-1",
+        ),
+    ],
+)
+def test_several_lists_are_what_a_name_has_to_satisfy_at_once(
+    lists: list[tuple[str, ...]], words: str
+) -> None:
+    assert globs_in_words(lists) == words
+
+
+GLOBS = st.lists(st.text("ab*", min_size=1, max_size=3), min_size=1, max_size=3).map(tuple)
+
+
+@given(st.lists(GLOBS, min_size=1, max_size=3), st.text("ab", max_size=4))
+def test_what_a_name_satisfies_is_never_called_nothing(lists: list[tuple[str, ...]], name: str) -> None:
+    assert can_meet(lists) or not matches_all(name, lists)
