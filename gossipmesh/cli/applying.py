@@ -17,7 +17,7 @@ from gossipmesh.cli.linting import policy_of_file
 from gossipmesh.cli.mixed import warn_of
 from gossipmesh.cli.options import SomePath, duration, wall_now, with_json, with_state
 from gossipmesh.cli.render import put
-from gossipmesh.cli.root import ROOT
+from gossipmesh.cli.root import ROOT, check_told
 from gossipmesh.daemon.disk.root import load_authority
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.authority import Signer, check_authority, sign_as_authority
@@ -178,9 +178,11 @@ def _apply(
 ) -> None:
     client, wall = AdminClient(state), wall_now()
     signer, trust = load_authority(authority)
-    mesh = client.document("/v1/status")["mesh"]
+    status = client.document("/v1/status")
+    mesh = status["mesh"]
     if mesh != trust.mesh_id.hex():
         raise MeshError("policy.mesh", f"{authority} is of another mesh than the node at {state}: {mesh[:8]}")
+    check_told(status, trust, authority)
     by = check_authority(signer, trust, Capability.POLICY, wall=wall)
     settled = None if anew else _said_already(client, text, by)
     document = settled or _next(client, text, stages, force=force, wall=wall)

@@ -16,7 +16,7 @@ from gossipmesh.cli.minting import YEAR_S
 from gossipmesh.cli.mixed import old_members, warn_of
 from gossipmesh.cli.options import SomePath, wall_now, with_json, with_state
 from gossipmesh.cli.render import put, show_table
-from gossipmesh.cli.root import ROOT
+from gossipmesh.cli.root import ROOT, check_told
 from gossipmesh.daemon.disk.root import ROOT_KEY, load_authority
 from gossipmesh.errors import ConfigError, MeshError, UnreachableError
 from gossipmesh.identity.authority import check_authority
@@ -102,7 +102,9 @@ def revoke(
     entries: list[dict[str, Any]] = client.document("/v1/revocations")["revocations"]
     targets = _targets(target, known, entries, of_token=of_token, issuer=issuer, wall=wall)
     spared = [NodeId(bytes.fromhex(_node(text, known)["id"])) for text in spare]
-    own: str = client.document("/v1/status")["id"]
+    status = client.document("/v1/status")
+    check_told(status, trust, place)
+    own: str = status["id"]
     taken = [member for member in known if falls(member, targets, spared)]
     if not force:
         _check_own_stays(own, taken, targets, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from gossipmesh.config.places import admin_socket
 from gossipmesh.daemon.disk.root import MeshRoot, drop_root, load_root, rotate_root
 from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.identity.authority import Authority, sign_as_authority
+from gossipmesh.identity.bundle import TrustStore
+from gossipmesh.identity.grants import Capability
 from gossipmesh.policy.document import POLICY_LABEL
 
 SHORT: Final = 8
@@ -78,10 +81,14 @@ def rotate(directory: Path, state: Path) -> None:
     held = rotate_root(directory, os.urandom)
     put(f"trust bundle {held.trust.n} lists the new root {_short(held)} beside the old one")
     _tell_if_possible(state, directory, held)
+    needs = _needs(_node_of(state, directory))
+    flags = "--can join --can issue [--can CAP]... [--group G]..." if needs is None else needs
     for line in (
         "What to do next:",
         "  1. give each issuer a new token, and start it again with it:",
-        f"       gossipmesh token new --root {directory} --can join --can issue > TOKEN",
+        f"       gossipmesh token new --root {directory} {flags} > TOKEN",
+        "     with every group and capability of whom the issuer renews: a renewed chain has no more than its issuer's",
+        f"     ({'name them all' if needs is None else 'the line above has those of all present members'})",
         "       gossipmesh up --token-file TOKEN   (in its present state directory: it stays the same node)",
         "     the node that keeps the root key moves by itself",
         "     a mesh without issuers: so each node, or one new node with such a token",
@@ -98,7 +105,9 @@ def rotate(directory: Path, state: Path) -> None:
 @with_state
 def tell(directory: Path, state: Path) -> None:
     """Tell the mesh, by the node of this host, of the roots that DIR lists: where a rotation found no node to do it."""
-    _tell(_node_of(state, directory), load_root(directory))
+    held = load_root(directory)
+    if not _tell(_node_of(state, directory), held):
+        put(f"there is nothing to tell: the mesh has trust bundle {held.trust.n} already")
 
 
 @root.command(short_help="End every root but the present one.")
@@ -120,6 +129,41 @@ def drop(directory: Path, state: Path, force: bool) -> None:
     _tell_if_possible(state, directory, dropped)
 
 
+def _needs(client: AdminClient) -> str | None:
+    """Give the flags of a token that has whatever some member has; None where no daemon tells."""
+    try:
+        members = client.document("/v1/identities")["identities"]
+    except MeshError:
+        return None
+    caps = {
+        Capability.JOIN.value,
+        Capability.ISSUE.value,
+        *(cap for each in members for cap in each["capabilities"]),
+    }
+    groups = sorted({group for each in members for group in each["groups"]})
+    ordered = [each.value for each in Capability if each.value in caps]
+    return " ".join([*(f"--can {cap}" for cap in ordered), *(f"--group {group}" for group in groups)])
+
+
+def check_told(status: Mapping[str, Any], trust: TrustStore, place: Path) -> None:
+    """Check that a node knows of the roots by which something is to be signed, before it refuses it.
+
+    Args:
+        status: what the node says of itself at ``/v1/status``.
+        trust: what ``place`` has; of another mesh, it is for others to say.
+        place: a root's directory, or a token's file.
+
+    Raises:
+        MeshError: ``root.untold``.
+    """
+    if status["mesh"] == trust.mesh_id.hex() and status["bundle"] < trust.n:
+        text = (
+            f"{place} has trust bundle {trust.n}, and the node {status['name']} knows of {status['bundle']}"
+        )
+        tell = f"gossipmesh root tell --root {place if place.is_dir() else 'DIR'}"
+        raise MeshError("root.untold", f"{text}; tell it first: {tell}")
+
+
 def _node_of(state: Path, directory: Path) -> AdminClient:
     """Give the daemon to speak to: that of ``directory``, if it is a node's own state, else that of ``state``."""
     return AdminClient(directory if admin_socket(directory).exists() else state)
@@ -137,8 +181,8 @@ def _tell_if_possible(state: Path, directory: Path, held: MeshRoot) -> None:
         click.echo(f"gossipmesh: {text}; {hint}", err=True)
 
 
-def _tell(client: AdminClient, held: MeshRoot) -> None:
-    """Hand in the bundles that the daemon lacks; what it takes it tells the mesh.
+def _tell(client: AdminClient, held: MeshRoot) -> bool:
+    """Hand in the bundles that the daemon lacks, and tell whether there were any; what it takes it tells the mesh.
 
     Raises:
         UnreachableError: no daemon answers.
@@ -156,6 +200,7 @@ def _tell(client: AdminClient, held: MeshRoot) -> None:
     if lacking:
         alive = document["members"]["alive"]
         put(f"told the node {document['name']}, and by it the mesh ({alive} members)")
+    return bool(lacking)
 
 
 def _sign_policy_again(client: AdminClient, held: MeshRoot) -> None:

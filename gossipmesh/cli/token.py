@@ -113,7 +113,7 @@ def narrow_(
 def in_vain(
     wide: Grants, *, services: Sequence[str], names: Sequence[str], groups: Sequence[str], caps: Sequence[str]
 ) -> Iterator[str]:
-    """Give what somebody asks a narrower token to allow, and ``wide`` does not; of globs, those that can meet nothing."""
+    """Give what somebody asks a narrower token to allow, and ``wide`` does not; globs, if nothing can meet both."""
     kinds: tuple[tuple[str, Sequence[str], Callable[[str], bool]], ...] = (
         ("service", services, lambda glob: can_meet([(glob,), *wide.services])),
         ("name", names, lambda glob: can_meet([(glob,), *wide.names])),

@@ -191,7 +191,7 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         self._answer()
-        return {"id": "ab" * 32}
+        return {"id": "ab" * 32, "mesh": "", "bundle": 0}
 
     def members(self) -> dict[str, Any]:
         self._answer()

@@ -16,7 +16,7 @@ from gossipmesh.errors import RemoteProtocolError, StateError, TrustError
 PRIVATE: Final = 0o600
 PRIVATE_DIRECTORY: Final = 0o700
 TEMPORARY: Final = ".tmp"
-RESTORE: Final = "restore it, or start with another --state"
+RESTORE: Final = "restore it, or name another directory (--state or --root)"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
