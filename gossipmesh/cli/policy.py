@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,8 +16,14 @@ from gossipmesh.cli.options import with_json, with_state
 from gossipmesh.cli.render import put, show_table
 from gossipmesh.config.policy_diff import differences
 from gossipmesh.config.policy_text import read_policy
+from gossipmesh.model import NodeId
+from gossipmesh.policy.document import NO_DOCUMENT, PolicyDocument, decode_document_untrusted
+from gossipmesh.policy.rollout import takes_part
 
-SHORT_HASH = 8
+SHORT_HASH: Final = 8
+DEFAULT: Final = "default"
+"""Stands for the version where there is no document: the decision of the mesh's first trust bundle."""
+UNKNOWN: Final = "?"
 
 
 @click.group(short_help="Show, try and apply the mesh's policy.", no_args_is_help=False)
@@ -81,25 +87,57 @@ def _enforced_text(client: AdminClient, shown: Mapping[str, Any]) -> str:
 @with_json
 def show(*, version: int | None, nodes: bool, state: Path, as_json: bool) -> None:
     """Show the newest policy, as its author wrote it, behind comments that say where it is in force."""
-    document = AdminClient(state).document("/v1/policy" if version is None else f"/v1/policy/{version}")
+    client = AdminClient(state)
+    document = client.document("/v1/policy" if version is None else f"/v1/policy/{version}")
     if as_json:
         put(json.dumps(document))
     elif nodes:
-        show_table(
-            ("NODE", "VERSION", "STATE", "HASH", "ID"),
-            [
-                (
-                    each["node"],
-                    str(each["version"]),
-                    _standing(each),
-                    each["hash"][:SHORT_HASH],
-                    each["id"][:8],
-                )
-                for each in document["nodes"]
-            ],
-        )
+        newest = document if version is None else client.document("/v1/policy")
+        by = _goes_by(client, newest)
+        rows = [
+            (
+                each["node"],
+                str(each["version"]),
+                _standing(each),
+                by(each),
+                each["hash"][:SHORT_HASH],
+                each["id"][:8],
+            )
+            for each in document["nodes"]
+        ]
+        show_table(("NODE", "VERSION", "STATE", "GOES BY", "HASH", "ID"), rows)
     else:
         put("\n".join([*_comments(document), document["text"].rstrip("\n")]).rstrip("\n"))
+
+
+def _goes_by(client: AdminClient, newest: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
+    """Give what says by which version a member decides, of which its record has only what it knows and how it does."""
+    entry = newest["policy"]
+    if entry is None:
+        return lambda _: DEFAULT
+    document = decode_document_untrusted(bytes.fromhex(newest["body"]))
+    kept = client.document("/v1/policy/history")["policies"] if document.stages else []
+    versions = {each["hash"]: str(each["version"]) for each in kept} | {NO_DOCUMENT.hex(): DEFAULT}
+    before = versions.get(document.return_to.hex(), UNKNOWN)
+
+    def by(node: Mapping[str, Any]) -> str:
+        if not node["version"]:
+            return DEFAULT if node["enforces"] else ""
+        if node["verdict"] == "done":
+            return str(node["version"])
+        if not entry["hash"].startswith(node["hash"]):
+            return UNKNOWN  # It is in the middle of another document, of which the stages are not known here.
+        return str(document.version) if is_tried(node, document) else before
+
+    return by
+
+
+def is_tried(node: Mapping[str, Any], document: PolicyDocument) -> bool:
+    """Tell whether a member that reports on a document in stages goes by it, and not by the one before."""
+    if node["verdict"] == "returned":
+        return False
+    share = document.stages[min(node["stage"], len(document.stages) - 1)].share
+    return takes_part(NodeId(bytes.fromhex(node["id"])), document.version, share)
 
 
 def _comments(document: Mapping[str, Any]) -> list[str]:

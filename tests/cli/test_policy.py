@@ -16,6 +16,9 @@ from adminlab import NOTHING, asking
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import PolicyEntry, PolicyShown, TrialShown
 from gossipmesh.errors import MeshError
+from gossipmesh.model import NodeId
+from gossipmesh.policy.document import Stage, new_document
+from gossipmesh.policy.rollout import takes_part
 
 TEXT = 'default = "deny"\n'
 ENTRY: dict[str, Any] = {
@@ -33,7 +36,7 @@ NODES = [
 SHOWN: dict[str, Any] = {
     "policy": ENTRY,
     "text": TEXT,
-    "body": "",
+    "body": new_document(3, TEXT, signed_at=0).body.hex(),
     "default": "allow",
     "enforced": 3,
     "verdict": "done",
@@ -79,6 +82,7 @@ class Node:
     def __init__(self) -> None:
         self.shown = SHOWN
         self.trial = TRIED
+        self.kept = [ENTRY]
         self.tried: list[tuple[bytes, bool]] = []
         self.news = News(lambda: NOTHING, first=1, rng=Random(1))
         self.found: list[dict[str, Any]] = []
@@ -89,7 +93,7 @@ class Node:
         return cast("PolicyShown", self.shown if version is None else SHOWN)
 
     def policy_history(self) -> list[PolicyEntry]:
-        return [cast("PolicyEntry", ENTRY)]
+        return [cast("PolicyEntry", entry) for entry in self.kept]
 
     def members(self) -> dict[str, Any]:
         return {"members": self.found}
@@ -129,11 +133,54 @@ async def test_the_text_is_shown_behind_comments_that_say_where_it_holds(tmp_pat
         assert "# known to 1 of 2 nodes; this one goes by version 3" in shown
         assert json.loads((await ask("show", "--json")).stdout) == SHOWN
         rows = [line.split() for line in (await ask("show", "--nodes")).stdout.splitlines()]
-        assert ["web", "2", "done", "abababab", "cdcdcdcd"] in rows
+        assert ["web", "2", "done", "2", "abababab", "cdcdcdcd"] in rows
         node.shown = SHOWN | {"policy": None, "text": ""}
         assert (await ask("show")).stdout.startswith("# There is no policy document; what holds is")
         unknown = await ask("show", "--version", "2")
         assert (unknown.exit_code, "known: 3" in unknown.stderr) == (1, True)
+
+
+async def test_while_a_policy_is_tried_it_is_shown_who_goes_by_which_version(tmp_path: Path) -> None:
+    first = new_document(1, TEXT, signed_at=0)
+    staged = new_document(
+        2, TEXT, signed_at=0, stages=[Stage(500, 60), Stage(1000, 60)], return_to=first.hash
+    )
+    ids = [NodeId(bytes([number]) * 32) for number in range(8)]
+    tries = next(each for each in ids if takes_part(each, 2, 500))
+    waits = next(each for each in ids if not takes_part(each, 2, 500))
+    tag = staged.hash.hex()[:16]
+
+    def row(node: str, id_: NodeId, verdict: str, stage: int = 0, **more: object) -> dict[str, object]:
+        said = {"node": node, "id": id_.hex(), "version": 2, "hash": tag, "verdict": verdict, "stage": stage}
+        return said | {"enforces": True} | more
+
+    nodes = [
+        row("tries", tries, "watching"),
+        row("failed", tries, "failed"),
+        row("waits", waits, "watching"),
+        row("later", waits, "watching", 1),
+        row("back", tries, "returned"),
+        row("late", tries, "done", version=1, hash=first.hash.hex()[:16]),
+        row("new", tries, "", version=0, hash=""),
+        row("old", tries, "", version=0, hash="", enforces=False),
+    ]
+    async with daemon(tmp_path) as (node, ask):
+        entry = ENTRY | {"version": 2, "hash": staged.hash.hex()}
+        node.shown = SHOWN | {"policy": entry, "body": staged.body.hex(), "nodes": nodes}
+        node.kept = [entry, ENTRY | {"version": 1, "hash": first.hash.hex()}]
+        lines = (await ask("show", "--nodes")).stdout.splitlines()
+        place = lines[0].index("GOES BY")
+        by = {line.split()[0]: line[place:].split()[0] for line in lines[1:]}
+    assert by == {
+        "tries": "2",
+        "failed": "2",
+        "waits": "1",
+        "later": "2",
+        "back": "1",
+        "late": "1",
+        "new": "default",
+        "old": "-",
+    }
 
 
 async def test_versions_are_listed(tmp_path: Path) -> None:
