@@ -12,7 +12,7 @@ import click
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import with_json, with_state
-from gossipmesh.cli.render import printable, put, show_table
+from gossipmesh.cli.render import printable, put, rule_in_words, show_table
 
 
 @click.command(short_help="Show whether policy allows a request, and which rule says so.")
@@ -59,7 +59,7 @@ def _show(document: Mapping[str, Any]) -> None:
     denied = document["verdict"] == "deny"
     what = f"{document['method']} {document['path']} of " if document["protocol"] == "http" else ""
     word = "may not ask" if denied else "may ask"
-    by = f"rule {document['rule']} of policy version {document['version']}"
+    by = f"{rule_in_words(document['rule'])} of policy version {document['version']}"
     put(printable(f"{document['source']} {word} for {what}{document['service']}: {by}"))
     if denied and document["mode"] == "audit":
         put("The policy is in audit mode: what it denies is let through, counted and logged.")

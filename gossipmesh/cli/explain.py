@@ -12,7 +12,7 @@ import click
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import with_json, with_state
-from gossipmesh.cli.render import printable, put, show_pairs, show_table
+from gossipmesh.cli.render import printable, put, rule_in_words, show_pairs, show_table
 
 TWO: Final = 2
 _DECISIONS: Final = {
@@ -113,7 +113,7 @@ def _past(past: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     policy, state = document["policy"], document["state"]
     audit = " (audit mode: let through)" if policy["mode"] == "audit" and policy["verdict"] == "deny" else ""
-    verdict = f"{policy['verdict']}, by rule {policy['rule']} of version {policy['version']}{audit}"
+    verdict = f"{policy['verdict']}, by {rule_in_words(policy['rule'])} of version {policy['version']}{audit}"
     pairs = [("policy", verdict)]
     if state is not None:
         pairs += [("settings", _FROM[state["traffic"]]), ("balancer", state["balancer"])]

@@ -71,6 +71,9 @@ def token_of_file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_TOKEN_TEXT + 1)
+    except IsADirectoryError:
+        text = f"{path} is a directory; name the file that holds the token"
+        raise ConfigError("config.token", text) from None
     except OSError as error:
         text = (
             f"{path}: {error.strerror}; write the token there, e.g. gossipmesh token new --root DIR > {path}"

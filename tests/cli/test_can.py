@@ -82,6 +82,11 @@ async def test_the_answer_names_the_rule_and_the_version(tmp_path: Path) -> None
         assert json.loads((await ask("web-1", "orders", "--json")).stdout) == ALLOWED
 
 
+async def test_a_rule_without_a_name_is_called_by_its_number_once(tmp_path: Path) -> None:
+    async with daemon(tmp_path, rule="rule 2") as (_, ask):
+        assert (await ask("web-1", "orders")).stdout.endswith("of orders: rule 2 of policy version 3\n")
+
+
 async def test_no_is_exit_status_one_and_audit_mode_is_said(tmp_path: Path) -> None:
     async with daemon(tmp_path, verdict="deny", rule="default", mode="audit") as (_, ask):
         result = await ask("web-1", "orders")

@@ -24,6 +24,8 @@ def test_a_token_file_that_is_missing_empty_or_huge_is_named(tmp_path: Path) -> 
             token_of_file(tmp_path / name)
     with pytest.raises(ConfigError, match="none: No such file"):
         token_of_file(tmp_path / "none")
+    with pytest.raises(ConfigError, match="is a directory; name the file that holds the token"):
+        token_of_file(tmp_path)
 
 
 def test_the_state_is_the_flags_then_the_variables_then_the_users_own() -> None:
