@@ -131,7 +131,8 @@ def revoke(
         put(f"{_offer(client, raw, own_falls=own_falls)} {named}")
     _say_taken(targets, taken, [member["name"] for member in known if falls(member, targets, [])])
     warn_of(old, "revocations")
-    if targets[0].token and not of_token:
+    gone = {each["target"] for each in entries if each["kind"] == RevocationKind.TOKEN.word}
+    if targets[0].token and not of_token and targets[0].token not in gone:
         _say_copies(targets[0].token, place, state if own_falls else None)
 
 

@@ -35,6 +35,16 @@ from = ["service:web"]
 to = ["hello"]
 paths = ["/drip"]
 """
+NO_PATH_FOR_WEB = """\
+default = "allow"
+
+[[rule]]
+name = "no-path"
+action = "deny"
+from = ["service:web"]
+to = ["hello"]
+paths = ["/*"]
+"""
 ONE_OF_TWO = """\
 default = "deny"
 
@@ -136,6 +146,14 @@ def test_only_what_a_policy_allows_gets_through_and_what_it_denies_ends(denying:
     assert hello.ask("status")["policy_version"] == 3
     eventually(lambda: nodes["web"].healthy("hello") == 1)
     eventually(lambda: denying.outcome("web", "/echo") == (200, ""))
+
+    # Every path is denied, and so is what names none; who is not meant reaches the app with both.
+    assert denying.apply(NO_PATH_FOR_WEB) == 4
+    for source, refused in (("web", True), ("other", False)):
+        server = request(nodes[source].listen("proxy"), "*", method="OPTIONS", host="hello")
+        assert (server.status == 403, server.error == "AZ") == (refused, refused), server
+        assert nodes["ops"].command("can", source, "hello", "OPTIONS", "*").returncode == int(refused)
+        assert (denying.outcome(source, "/echo")[0] == 403) is refused
 
 
 def test_a_rollback_is_a_new_version_and_lint_tells_what_was_really_asked_for(denying: Denying) -> None:

@@ -118,6 +118,17 @@ def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
     assert guests[0].process.wait(20.0) == 1
     eventually(lambda: set(ops.members()) == {"ops", "guest-2"}, within_s=SOON_S)
     assert guests[1].is_ready()
+    # The same again is no second entry, and says who is spared in place of nobody.
+    (token_id,) = json.loads(said("token", "show", str(guest_token), "--json"))["token_ids"]
+    entries = ops.command("revocations", "--json").stdout
+    again = ops.command("revoke", token_id, "--root", str(revoker), "--spare", "guest-2")
+    assert (again.returncode, again.stdout) == (0, f"already revoked token {token_id}\n"), again.stderr
+    assert "nobody is out: guest-2 spared" in again.stderr
+    assert ops.command("revocations", "--json").stdout == entries
+    # A directory whose roots the mesh has not heard of is to be told first.
+    rotated = own_mesh.node("nobody")
+    gossipmesh("root", "rotate", "--root", str(root), "--state", str(rotated.state))
+    assert f"gossipmesh root tell --root {root}" in refused("guest-2", "--root", str(root), status=1)
     third = own_mesh.node("guest-3", "--token-file", str(guest_token), token=False, join=ops).start()
     eventually(lambda: "join." in third.log() or third.process.poll() is not None)  # type: ignore[union-attr]
     assert set(ops.members()) == {"ops", "guest-2"}
