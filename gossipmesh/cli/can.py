@@ -12,7 +12,8 @@ import click
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import with_json, with_state
-from gossipmesh.cli.render import printable, put, rule_in_words, show_table
+from gossipmesh.cli.render import printable, put, show_table
+from gossipmesh.policy.decision import rule_in_words
 
 
 @click.command(short_help="Show whether policy allows a request, and which rule says so.")

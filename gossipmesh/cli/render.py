@@ -101,11 +101,6 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def rule_in_words(label: str) -> str:
-    """Give a policy's rule for a sentence: one without a name is called ``rule 2`` already."""
-    return label if label.startswith("rule ") else f"rule {label}"
-
-
 def printable(text: str) -> str:
     """Give ``text`` with a ``?`` for whatever could move a cursor or colour a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

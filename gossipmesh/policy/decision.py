@@ -31,3 +31,8 @@ class Decision:
 
     allow: bool
     rule: str
+
+
+def rule_in_words(label: str) -> str:
+    """Give a policy's rule for a sentence: one without a name is called ``rule 2`` already."""
+    return label if label.startswith("rule ") else f"rule {label}"

@@ -10,7 +10,7 @@ from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.errors import RemoteProtocolError, RequestError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId, Protocol, Service
-from gossipmesh.policy.decision import Decision, Source
+from gossipmesh.policy.decision import Decision, Source, rule_in_words
 from gossipmesh.policy.paths import ambiguous_path
 from gossipmesh.policy.rules import Policy
 from gossipmesh.proxy.headers import check_framing_untrusted, values_of
@@ -68,7 +68,7 @@ def authorize(ports: InboundPorts, request: RequestHead, peer: Peer, service: Se
             why = ambiguous_path(request.target)
             text = f"rules on paths are about {service.name}, and apps may differ about this one: {why}"
             raise RequestError("AZ", 400, text)
-        raise refusal("AZ", f"policy does not allow this: rule {decision.rule}")
+        raise refusal("AZ", f"policy does not allow this: {rule_in_words(decision.rule)}")
 
 
 def judge(
