@@ -44,10 +44,21 @@ class Asked:
         return next((value.decode("latin-1") for each, value in self.request.headers if each == name), "")
 
 
+@frozen
+class NoRequest:
+    """What came is no request, or none that is read to its end: it has an answer, and its connection ends.
+
+    ``to_head``: it had said that it is a HEAD, so the answer goes without its body.
+    """
+
+    answer: Answer
+    to_head: bool
+
+
 async def receive_request(
     stream: trio.SocketStream, connection: h11.Connection, *, refused: Callable[[h11.Request], bool]
-) -> Asked | Answer | None:
-    """Give the next request, the answer to what is none, or None at the end of the connection.
+) -> Asked | NoRequest | None:
+    """Give the next request, what to say to something that is none, or None at the end of the connection.
 
     Args:
         stream: to read from.
@@ -63,7 +74,7 @@ async def receive_request(
             status = HTTPStatus(error.error_status_hint)
             large = status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             text = f"a request's head has at most {MAX_HEAD} bytes here" if large else "this is not a request"
-            return Answer.of_error(status, text)
+            return _refused(request, status, text)
         match event:
             case h11.NEED_DATA:
                 if connection.they_are_waiting_for_100_continue:
@@ -87,7 +98,7 @@ async def receive_request(
                         if allowed
                         else "such requests have no body"
                     )
-                    return Answer.of_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+                    return _refused(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
             case _:
                 return None
 
@@ -99,11 +110,16 @@ def _allowed(request: h11.Request) -> int:
     return MAX_BODY if request.method in WITH_BODY else 0
 
 
-def _refusal_of_form(request: h11.Request) -> Answer | None:
+def _refused(request: h11.Request | None, status: HTTPStatus, text: str) -> NoRequest:
+    to_head = request is not None and request.method == b"HEAD"
+    return NoRequest(Answer.of_error(status, text), to_head)
+
+
+def _refusal_of_form(request: h11.Request) -> NoRequest | None:
     """Give the answer to a request that h11 takes and that a server should not (RFC 9110, 15.6.6; RFC 9112, 6.1)."""
     if not request.http_version.startswith(b"1."):
-        return Answer.of_error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this listener speaks HTTP/1.1")
+        return _refused(request, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this listener speaks HTTP/1.1")
     if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
         text = "content-length beside transfer-encoding: where this request ends is anybody's guess"
-        return Answer.of_error(HTTPStatus.BAD_REQUEST, text)
+        return _refused(request, HTTPStatus.BAD_REQUEST, text)
     return None

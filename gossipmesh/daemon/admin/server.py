@@ -28,7 +28,7 @@ from gossipmesh.daemon.admin.desk import answered, wanted
 from gossipmesh.daemon.admin.event_stream import CONTENT_TYPE as STREAM_TYPE
 from gossipmesh.daemon.admin.event_stream import parts_of
 from gossipmesh.daemon.admin.places import MAX_WAITING, Places
-from gossipmesh.daemon.admin.receiving import CHUNK, MAX_HEAD, Asked, receive_request
+from gossipmesh.daemon.admin.receiving import CHUNK, MAX_HEAD, Asked, NoRequest, receive_request
 from gossipmesh.daemon.admin.registering import refused
 from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.daemon.admin.watching import Follow, Wait, topic_of
@@ -219,18 +219,19 @@ async def _answer_one(
     stream: trio.SocketStream,
     connection: h11.Connection,
     door: Door,
-    asked: Asked | Answer,
+    asked: Asked | NoRequest,
     *,
     places: Places,
 ) -> bool:
     """Answer one request, or refuse what was none; tell whether the connection can take another."""
-    if isinstance(asked, Answer):
+    if isinstance(asked, NoRequest):
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            await _send(stream, connection, asked, last=True)
+            await _send(stream, connection, asked.answer, to_head=asked.to_head, last=True)
         return False
     found = door.refusal(asked.request) or wanted(asked)
     if isinstance(found, Follow) and asked.method == "HEAD":
-        found = Answer(HTTPStatus.OK, b"", STREAM_TYPE)
+        await stream.send_all(_stream_head(connection) + (connection.send(h11.EndOfMessage()) or b""))
+        return False
     if isinstance(found, Wait | Follow):
         with places.waiting() as may:
             if not may:
@@ -278,8 +279,7 @@ async def _stream(
     view: NodeView, stream: trio.SocketStream, connection: h11.Connection, follow: Follow
 ) -> None:
     """Send what changes until the client goes, or takes nothing for ``WRITE_TIMEOUT_S``."""
-    headers = [("content-type", STREAM_TYPE), *_ALWAYS, ("connection", "close")]
-    await stream.send_all(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
+    await stream.send_all(_stream_head(connection))
     async with trio.open_nursery() as nursery, aclosing(parts_of(view.news, follow)) as parts:
         nursery.start_soon(_until_gone, stream, connection, nursery.cancel_scope)
         async for part in parts:
@@ -290,6 +290,12 @@ async def _stream(
             if not taken:
                 break
         nursery.cancel_scope.cancel()
+
+
+def _stream_head(connection: h11.Connection) -> bytes:
+    """Give the head that goes before events: nothing in it says how long they are."""
+    headers = [("content-type", STREAM_TYPE), *_ALWAYS, ("connection", "close")]
+    return connection.send(h11.Response(status_code=200, headers=headers)) or b""
 
 
 async def _until_gone(stream: trio.SocketStream, connection: h11.Connection, scope: trio.CancelScope) -> None:
@@ -309,7 +315,7 @@ async def _send(
     connection: h11.Connection,
     found: Answer,
     *,
-    to_head: bool = False,
+    to_head: bool,
     last: bool = False,
 ) -> None:
     """Send an answer, without its body if it is one to HEAD (RFC 9110, section 9.3.2)."""

@@ -151,6 +151,41 @@ async def test_a_head_request_is_answered_without_a_body() -> None:
         assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (get("/healthz", "localhost", method="HEAD", more="Content-Length: 2\r\n") + b"{}", 413),
+        (get("/v1/events", "localhost", method="HEAD", more="Content-Length: 2\r\n") + b"{}", 413),
+        (b"HEAD /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n", 505),
+        (
+            get("/", "localhost", method="HEAD", more="Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")
+            + b"0\r\n\r\n",
+            400,
+        ),
+        (get("/", "localhost", method="HEAD", more="Transfer-Encoding: chunked\r\n") + b"no chunk\r\n", 400),
+    ],
+)
+async def test_a_head_request_that_is_refused_before_its_end_has_no_body_either(
+    raw: bytes, status: int
+) -> None:
+    async with over_tcp(Node()) as address:
+        answer = await said(await trio.open_tcp_stream(address.host, address.port), raw)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert answer.endswith(b"\r\n\r\n")
+        assert (await asked(address, get("/healthz", str(address))))[0] == 200
+
+
+async def test_a_head_request_for_events_has_the_head_of_a_stream() -> None:
+    """Which has no length, though HEAD ends at once (RFC 9110, section 8.6)."""
+    async with over_tcp(Node()) as address:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        answer = await said(stream, get("/v1/events", str(address), method="HEAD"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"content-type: text/event-stream\r\n" in answer
+        assert b"content-length" not in answer
+        assert answer.endswith(b"\r\n\r\n")
+
+
 async def test_a_connection_takes_several_requests() -> None:
     async with over_tcp(Node()) as address:
         stream = await trio.open_tcp_stream(address.host, address.port)
