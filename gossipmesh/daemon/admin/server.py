@@ -196,22 +196,25 @@ async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | No
             if door is None:
                 # The address that this connection came to: with 0.0.0.0 bound, the bound one says nothing.
                 door = door_of(Address(*stream.socket.getsockname()[:2]))
-            connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-            limit_s = FIRST_REQUEST_TIMEOUT_S
-            while True:
-                asked = None
-                with places.idle(limit_s):
-                    asked = await receive_request(stream, connection, refused=door.refuses)
-                if asked is None or not await _answer_one(
-                    view, stream, connection, door, asked, places=places
-                ):
-                    return
-                connection.start_next_cycle()
-                limit_s = REQUEST_TIMEOUT_S
-    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-        return
+            await _answer_all(view, stream, door, places)
+    except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        # Of a wait or a stream it comes in a group, for a task beside it watches whether the client goes.
+        pass
     finally:
         places.give_back()
+
+
+async def _answer_all(view: NodeView, stream: trio.SocketStream, door: Door, places: Places) -> None:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+    limit_s = FIRST_REQUEST_TIMEOUT_S
+    while True:
+        asked = None
+        with places.idle(limit_s):
+            asked = await receive_request(stream, connection, refused=door.refuses)
+        if asked is None or not await _answer_one(view, stream, connection, door, asked, places=places):
+            return
+        connection.start_next_cycle()
+        limit_s = REQUEST_TIMEOUT_S
 
 
 async def _answer_one(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -194,6 +196,30 @@ async def test_changes_are_followed_and_found_again_after_a_break(
         async with client_of(address) as client:
             await client.ask("/v1/events?types=services", "Last-Event-ID: 11")
             assert b"event: reset" in await client.until(b"}\n\n")
+
+
+@pytest.mark.parametrize("more", [b"", b"\n"])
+async def test_a_follower_that_breaks_off_in_the_middle_ends_nothing_but_its_stream(
+    tmp_path: Path, more: bytes
+) -> None:
+    node = Node()
+    async with running(node, tmp_path) as address:
+        for _ in range(MAX_WAITING + 1):
+            client = Client(await trio.open_tcp_stream(address.host, address.port))
+            await client.ask("/v1/events?types=services")
+            await client.until(b"}\n\n")
+            await client.stream.send_all(more)
+            await wait_all_tasks_blocked()
+            node.change(hello=node.known["hello"] + 1)
+            # Without waiting for what is still to come: its end is a reset.
+            client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await client.stream.aclose()
+            await wait_all_tasks_blocked()
+            node.change(hello=node.known["hello"] + 1)
+            await wait_all_tasks_blocked()
+        async with client_of(address) as client:
+            await client.ask("/v1/services?index=0")
+            assert (await client.answer())[0] == 200
 
 
 async def test_a_follower_that_reads_nothing_is_let_go_of(
