@@ -13,6 +13,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
+from gossipmesh.daemon.admin.bugs import Bugs
 from gossipmesh.daemon.admin.changes import Picture
 from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.identities import Identities, Revocations
@@ -106,18 +107,23 @@ class Node:
 
 
 @asynccontextmanager
-async def over_tcp(node: Node) -> AsyncIterator[Address]:
+async def over_tcp(node: Node, bugs: Bugs | None = None) -> AsyncIterator[Address]:
+    """Serve ``node``; a bug fails the test that meets it, if it has no ``bugs`` of its own."""
+    found = Bugs() if bugs is None else bugs
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(partial(serve_tcp, node, Address("127.0.0.1", 0)))
+        yield await nursery.start(partial(serve_tcp, node, Address("127.0.0.1", 0), found))
         nursery.cancel_scope.cancel()
+    assert bugs is not None or not found.count
 
 
 @asynccontextmanager
 async def over_unix(node: Node, path: Path) -> AsyncIterator[None]:
+    bugs = Bugs()
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_unix, node, path))
+        await nursery.start(partial(serve_unix, node, path, bugs))
         yield
         nursery.cancel_scope.cancel()
+    assert not bugs.count
 
 
 async def said(stream: trio.SocketStream, raw: bytes) -> bytes:

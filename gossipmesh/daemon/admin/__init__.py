@@ -3,6 +3,7 @@
 ===================  ==================================================================================================
 ``server.py``       the admin API: HTTP/1.1 over a read-only TCP listener and a unix socket
 ``places.py``       its connections' places, and the share of them that may wait for changes
+``bugs.py``         what ends a connection and nothing else: its client's going, and bugs, which are counted
 ``receiving.py``    one request, with its body
 ``desk.py``         where a request goes: to one of the next four
 ``answers.py``      what it answers, from memory

@@ -6,7 +6,7 @@ state directory, mode 0600, and also takes what changes something.
 
 Law: an answer is made at once from memory (:mod:`.desk`); only the loop around it waits, for requests, for changes that
 somebody wants to hear of, and for readers. Every wait, size and number of connections has a limit, and those who wait
-for changes never have all of the places.
+for changes never have all of the places. No connection ends more than itself (:mod:`.bugs`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import trio
 from attrs import frozen
 
 from gossipmesh.daemon.admin.answers import READING, Answer
+from gossipmesh.daemon.admin.bugs import Boundary, Bugs
 from gossipmesh.daemon.admin.desk import answered, wanted
 from gossipmesh.daemon.admin.event_stream import CONTENT_TYPE as STREAM_TYPE
 from gossipmesh.daemon.admin.event_stream import parts_of
@@ -111,10 +112,17 @@ OWNER: Final = Door(hosts=None, mutations=True)
 async def serve_tcp(
     view: NodeView,
     listen: Address,
+    bugs: Bugs | None = None,
     *,
     task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the read-only API until cancelled; ``started`` gives the address that was bound.
+
+    Args:
+        view: the node.
+        listen: where.
+        bugs: is told of what a connection raises, and none should.
+        task_status: trio's.
 
     Raises:
         OSError: the address cannot be bound.
@@ -122,15 +130,23 @@ async def serve_tcp(
     (listener,) = await trio.open_tcp_listeners(listen.port, host=listen.host, backlog=BACKLOG)
     host, port = listener.socket.getsockname()[:2]
     task_status.started(Address(host, port))
-    await _serve(view, listener, None)
+    await _serve(view, listener, None, bugs or Bugs())
 
 
 async def serve_unix(
-    view: NodeView, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    view: NodeView,
+    path: Path,
+    bugs: Bugs | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the whole API on the unix socket ``path`` until cancelled.
 
-    The state directory's lock says that no other daemon uses ``path``, so a socket found there was left behind.
+    Args:
+        view: the node.
+        path: the state directory's lock says that no other daemon uses it, so a socket found there was left behind.
+        bugs: is told of what a connection raises, and none should.
+        task_status: trio's.
 
     Raises:
         StateError: ``state.socket``, where the socket cannot be made.
@@ -143,7 +159,8 @@ async def serve_unix(
         raise StateError("state.socket", f"{text}; {hint}") from None
     try:
         task_status.started()
-        await _serve(view, trio.SocketListener(trio.socket.from_stdlib_socket(listening)), OWNER)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        await _serve(view, listener, OWNER, bugs or Bugs())
     finally:
         listening.close()
         with suppress(OSError):  # The next start sees what is left there, and can say so.
@@ -169,7 +186,7 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | None) -> None:
+async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | None, bugs: Bugs) -> None:
     places = Places()
     async with listener, trio.open_nursery() as nursery:
         while True:
@@ -186,20 +203,20 @@ async def _serve(view: NodeView, listener: trio.SocketListener, door: Door | Non
             except trio.Cancelled:
                 stream.socket.close()
                 raise
-            nursery.start_soon(_connection, view, stream, door, places)
+            nursery.start_soon(_connection, view, stream, door, places, bugs)
 
 
-async def _connection(view: NodeView, stream: trio.SocketStream, door: Door | None, places: Places) -> None:
+async def _connection(
+    view: NodeView, stream: trio.SocketStream, door: Door | None, places: Places, bugs: Bugs
+) -> None:
     """Answer the requests of one connection, one after the other."""
     try:
-        async with stream:
-            if door is None:
-                # The address that this connection came to: with 0.0.0.0 bound, the bound one says nothing.
-                door = door_of(Address(*stream.socket.getsockname()[:2]))
-            await _answer_all(view, stream, door, places)
-    except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-        # Of a wait or a stream it comes in a group, for a task beside it watches whether the client goes.
-        pass
+        with Boundary(bugs):
+            async with stream:
+                if door is None:
+                    # The address that this connection came to: with 0.0.0.0 bound, the bound one says nothing.
+                    door = door_of(Address(*stream.socket.getsockname()[:2]))
+                await _answer_all(view, stream, door, places)
     finally:
         places.give_back()
 

@@ -17,6 +17,7 @@ import trio
 import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
+from gossipmesh.daemon.admin.bugs import Bugs
 from gossipmesh.daemon.admin.changes import MAX_EVENTS, Picture
 from gossipmesh.daemon.admin.event_stream import KEEP_ALIVE, KEEP_ALIVE_S
 from gossipmesh.daemon.admin.news import News
@@ -61,11 +62,13 @@ class Node:
 
 @asynccontextmanager
 async def running(node: Node, path: Path) -> AsyncIterator[Address]:
+    bugs = Bugs()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.news.run)
-        await nursery.start(partial(serve_unix, node, path / "admin.sock"))
-        yield await nursery.start(partial(serve_tcp, node, Address("127.0.0.1", 0)))
+        await nursery.start(partial(serve_unix, node, path / "admin.sock", bugs))
+        yield await nursery.start(partial(serve_tcp, node, Address("127.0.0.1", 0), bugs))
         nursery.cancel_scope.cancel()
+    assert not bugs.count
 
 
 class Client:
