@@ -250,7 +250,7 @@ async def _answer_one(
         return False
     found = door.refusal(asked.request) or wanted(asked)
     if isinstance(found, Follow) and asked.method == "HEAD":
-        await stream.send_all(_stream_head(connection) + (connection.send(h11.EndOfMessage()) or b""))
+        await _taken(stream, _stream_head(connection) + (connection.send(h11.EndOfMessage()) or b""))
         return False
     if isinstance(found, Wait | Follow):
         with places.waiting() as may:
@@ -265,7 +265,8 @@ async def _answer_one(
                 return False
     if not isinstance(found, Answer):
         found = await _found(view, asked)
-    await _send(stream, connection, found, to_head=asked.method == "HEAD")
+    if not await _send(stream, connection, found, to_head=asked.method == "HEAD"):
+        return False
     return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
 
@@ -299,15 +300,12 @@ async def _stream(
     view: NodeView, stream: trio.SocketStream, connection: h11.Connection, follow: Follow
 ) -> None:
     """Send what changes until the client goes, or takes nothing for ``WRITE_TIMEOUT_S``."""
-    await stream.send_all(_stream_head(connection))
+    if not await _taken(stream, _stream_head(connection)):
+        return
     async with trio.open_nursery() as nursery, aclosing(parts_of(view.news, follow)) as parts:
         nursery.start_soon(_until_gone, stream, connection, nursery.cancel_scope)
         async for part in parts:
-            taken = False
-            with trio.move_on_after(WRITE_TIMEOUT_S):
-                await stream.send_all(connection.send(h11.Data(data=part)) or b"")
-                taken = True
-            if not taken:
+            if not await _taken(stream, connection.send(h11.Data(data=part)) or b""):
                 break
         nursery.cancel_scope.cancel()
 
@@ -337,8 +335,8 @@ async def _send(
     *,
     to_head: bool,
     last: bool = False,
-) -> None:
-    """Send an answer, without its body if it is one to HEAD (RFC 9110, section 9.3.2)."""
+) -> bool:
+    """Send an answer, without its body if it is one to HEAD (RFC 9110, section 9.3.2); tell whether all was taken."""
     headers = [
         ("content-type", found.content_type),
         ("content-length", str(len(found.body))),
@@ -355,5 +353,11 @@ async def _send(
         parts.append(connection.send(h11.Data(data=found.body)))
     parts.append(connection.send(h11.EndOfMessage()))
     # Shielded, because the answer to `leave` is sent while the daemon is already being taken down.
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + WRITE_TIMEOUT_S):
-        await stream.send_all(b"".join(part for part in parts if part))
+    return await _taken(stream, b"".join(part for part in parts if part), shield=True)
+
+
+async def _taken(stream: trio.SocketStream, data: bytes, *, shield: bool = False) -> bool:
+    """Send; tell whether all of it was taken in time. If not, nobody knows how much, and nothing may follow it."""
+    with trio.move_on_after(WRITE_TIMEOUT_S, shield=shield) as patience:
+        await stream.send_all(data)
+    return not patience.cancelled_caught

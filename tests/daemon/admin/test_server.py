@@ -13,6 +13,7 @@ from gossipmesh.daemon.admin.receiving import MAX_HEAD
 from gossipmesh.daemon.admin.server import (
     FIRST_REQUEST_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
+    WRITE_TIMEOUT_S,
 )
 
 
@@ -192,6 +193,39 @@ async def test_a_connection_takes_several_requests() -> None:
         two = get("/healthz", str(address), more="") + get("/readyz", str(address))
         answer = await said(stream, two)
         assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+@pytest.mark.parametrize("behind", ["/healthz", "/v1/events"])
+async def test_nothing_follows_an_answer_that_was_not_taken_in_time(
+    behind: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Who reads on would take what follows for a part of the body before it."""
+
+    class Large(Node):
+        def metrics_text(self) -> bytes:
+            return b"#" * 2**24
+
+    async with over_tcp(Large()) as address, await trio.open_tcp_stream(address.host, address.port) as stream:
+        await stream.send_all(
+            get("/metrics", str(address), more="") + get(behind, str(address)) + get("/healthz", str(address))
+        )
+        await trio.sleep(WRITE_TIMEOUT_S + 1)
+        answer = b"".join([part async for part in stream])
+        assert len(answer) < 2**24
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_follower_that_does_not_even_take_the_head_is_let_go_of(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with over_tcp(Node()) as address, await trio.open_tcp_stream(address.host, address.port) as stream:
+        began = trio.current_time()
+        # Answers that are not read, until one of them does not fit between the two any more.
+        asked = get("/metrics", str(address), more="") * 400 + get("/v1/events", str(address), more="") * 400
+        with pytest.raises(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(asked)
+        assert trio.current_time() - began < 3 * WRITE_TIMEOUT_S
 
 
 async def test_a_body_is_refused_and_ends_the_connection() -> None:
