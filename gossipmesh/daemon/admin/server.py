@@ -42,6 +42,8 @@ FIRST_REQUEST_TIMEOUT_S: Final = 3.0
 REQUEST_TIMEOUT_S: Final = 15.0
 """From an answer to the end of the next request."""
 WRITE_TIMEOUT_S: Final = 10.0
+MAX_AHEAD: Final = 16 * 1024
+"""Bytes of next requests while one waits."""
 ACCEPT_PAUSE_S: Final = 0.1
 OWNERS_ONLY: Final = frozenset({"/v1/trace"})
 """Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
@@ -317,15 +319,17 @@ def _stream_head(connection: h11.Connection) -> bytes:
 
 
 async def _until_gone(stream: trio.SocketStream, connection: h11.Connection, scope: trio.CancelScope) -> None:
-    """Cancel a wait when its client goes. The beginning of a next request is kept for later, and ends the watch."""
-    try:
-        data = await stream.receive_some(CHUNK)
-    except trio.BrokenResourceError:
-        data = b""
-    if data:
+    """Cancel a wait when its client goes. Next requests that come meanwhile are kept, up to ``MAX_AHEAD`` bytes."""
+    # Only who reads sees that a client goes, so one that sends more than is kept has to go itself.
+    while len(connection.trailing_data[0]) < MAX_AHEAD:
+        try:
+            data = await stream.receive_some(CHUNK)
+        except trio.BrokenResourceError:
+            break
+        if not data:
+            break
         connection.receive_data(data)
-    else:
-        scope.cancel()
+    scope.cancel()
 
 
 async def _send(

@@ -161,6 +161,29 @@ async def test_whoever_waits_keeps_nobody_out_and_frees_its_place_when_it_goes(t
             assert (await other.answer())[:2] == (200, 11)
 
 
+@pytest.mark.parametrize("target", ["/v1/services?index=10&wait=10m", "/v1/events"])
+async def test_whoever_asked_for_more_before_it_went_frees_its_place_too(tmp_path: Path, target: str) -> None:
+    async with running(Node(), tmp_path) as address:
+        for _ in range(2 * MAX_WAITING):
+            async with client_of(address) as client:
+                await client.ask(target)
+                await wait_all_tasks_blocked()
+                await client.ask("/healthz")
+                await wait_all_tasks_blocked()
+            await wait_all_tasks_blocked()
+        async with client_of(address) as client:
+            await client.ask("/v1/services?index=10&wait=1ms")
+            assert (await client.answer())[0] == 200
+
+
+async def test_whoever_sends_without_end_while_it_waits_is_hung_up_on(tmp_path: Path) -> None:
+    async with running(Node(), tmp_path) as address, client_of(address) as client:
+        await client.ask("/v1/services?index=10&wait=10m")
+        with pytest.raises(trio.BrokenResourceError):
+            while True:
+                await client.ask("/healthz")
+
+
 async def test_a_next_request_may_already_be_there_while_one_waits(tmp_path: Path) -> None:
     node = Node()
     async with running(node, tmp_path) as address, client_of(address) as client:
