@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -76,6 +76,12 @@ class Answer:
         """Give an error that says in words what is wrong."""
         return cls.of_json({"error": text}, status)
 
+    @classmethod
+    def of_other_methods(cls, allowed: Sequence[str], text: str) -> Answer:
+        """Give the answer to a method that is none of ``allowed``, which it names (RFC 9110, section 15.5.6)."""
+        found = cls.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
+        return found.with_header("allow", ", ".join(allowed))
+
     def with_header(self, name: str, value: str) -> Answer:
         """Give this with one header more."""
         return evolve(self, more=(*self.more, (name, value)))
@@ -101,7 +107,8 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             HTTPStatus.NOT_FOUND, "only /v1/drain, leave, charter/KIND and policy/seen take POST"
         )
     if method not in READING:
-        return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
+        allowed = ("POST",) if _takes_post(path) else READING
+        return Answer.of_other_methods(allowed, f"use {' or '.join(allowed)} here")
     match path.split("/")[1:]:
         case [""]:
             return Answer(HTTPStatus.OK, PATHS.encode())
@@ -144,6 +151,10 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_json(endpoints)
         case _:
             return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
+
+
+def _takes_post(path: str) -> bool:
+    return path in ("/v1/drain", "/v1/leave", TRIALS, f"{TRIALS}/mesh") or path.startswith(CHARTER)
 
 
 async def _try_on(view: NodeView, body: bytes, *, signed: bool) -> Mapping[str, object]:

@@ -36,7 +36,9 @@ def register(book: ServiceBook, method: str, path: str, body: bytes) -> Answer |
     match path.removeprefix(ROOT).split("/"):
         case [""]:
             if method not in READING:
-                return _not_allowed("use GET here; PUT, PATCH and DELETE go to /v1/own-services/NAME")
+                return Answer.of_other_methods(
+                    READING, "use GET here; PUT, PATCH and DELETE go to /v1/own-services/NAME"
+                )
             return Answer.of_json(book.listing())
         case ["", name, *rest] if is_name(name) and rest in ([], ["renew"]):
             try:
@@ -54,7 +56,7 @@ def _of_one(book: ServiceBook, method: str, name: str, renew: bool, body: bytes)
     """Raise MeshError for what the body, or the book, has against it."""
     if renew:
         if method != "POST":
-            return _not_allowed("use POST to renew")
+            return Answer.of_other_methods(("POST",), "use POST to renew")
         return _then_shown(book, name, lambda: book.renew(name))
     if method in READING:
         return Answer.of_json(_entry(book, name))
@@ -69,7 +71,7 @@ def _of_one(book: ServiceBook, method: str, name: str, renew: bool, body: bytes)
         fields = document_of_untrusted(body)
         ttl_s = _ttl_s(fields.pop("ttl", None))
         return _then_shown(book, name, lambda: book.add(name, fields, ttl_s=ttl_s))
-    return _not_allowed("use GET, PUT, PATCH or DELETE")
+    return Answer.of_other_methods((*READING, "PUT", "PATCH", "DELETE"), "use GET, PUT, PATCH or DELETE")
 
 
 def _then_shown(book: ServiceBook, name: str, act: Callable[[], Awaitable[None]]) -> Mutation:
@@ -99,10 +101,6 @@ def refused(error: MeshError) -> Answer:
     """Give the answer that says ``error``."""
     default = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else HTTPStatus.CONFLICT
     return Answer.of_error(_STATUS.get(error.code, default), str(error))
-
-
-def _not_allowed(text: str) -> Answer:
-    return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
 
 
 def document_of_untrusted(body: bytes) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Door:
                 return Answer.of_error(HTTPStatus.FORBIDDEN, text)
         if not self.mutations and request.method.decode("ascii") not in READING:
             text = "this listener is for reading; changes go through the unix socket, as `gossipmesh` does"
-            return Answer.of_error(HTTPStatus.METHOD_NOT_ALLOWED, text)
+            return Answer.of_other_methods(READING, text)
         if not self.mutations and request.target.decode("ascii").partition("?")[0] in OWNERS_ONLY:
             text = "only this daemon's owner may have that; ask at the unix socket, as `gossipmesh` does"
             return Answer.of_error(HTTPStatus.FORBIDDEN, text)
@@ -349,8 +349,6 @@ async def _send(
     ]
     if last:
         headers.append(("connection", "close"))
-    if found.status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append(("allow", ", ".join(READING)))
     head = h11.Response(status_code=found.status, headers=headers, reason=found.status.phrase)
     parts = [connection.send(head)]
     if not to_head:

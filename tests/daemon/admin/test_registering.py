@@ -95,6 +95,20 @@ def test_what_is_no_change_says_what_would_be_one(method: str, path: str, status
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "", "GET, HEAD"),
+        ("GET", "/web/renew", "POST"),
+        ("POST", "/web", "GET, HEAD, PUT, PATCH, DELETE"),
+    ],
+)
+def test_a_method_that_is_not_taken_is_told_those_that_are(method: str, path: str, allowed: str) -> None:
+    found = register(Book(), method, f"/v1/own-services{path}", b"")
+    assert isinstance(found, Answer)
+    assert found.more == (("allow", allowed),)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

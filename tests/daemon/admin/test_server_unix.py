@@ -25,6 +25,10 @@ async def test_the_unix_socket_is_the_owners_and_takes_changes(tmp_path: Path) -
         assert node.left
         answer = await said(await trio.open_unix_socket(path), get("/v1/leave", "localhost", method="PUT"))
         assert answer.startswith(b"HTTP/1.1 405 ")
+        assert b"\r\nallow: POST\r\n" in answer
+        answer = await said(await trio.open_unix_socket(path), get("/v1/status", "localhost", method="PUT"))
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert b"\r\nallow: GET, HEAD\r\n" in answer
     assert not path.exists()
 
 
