@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -117,11 +118,20 @@ def _arguments(raw: object) -> tuple[str, ...]:
     if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_ARGUMENTS:
         raise wrong(raw, f'an array of a program and its arguments, {MAX_ARGUMENTS} at most: ["/bin/check"]')
     for one in raw:
-        if not isinstance(one, str) or "\0" in one or len(one) > MAX_ARGUMENT:
-            raise wrong(one, "a string")
+        if not isinstance(one, str) or len(one) > MAX_ARGUMENT or not _can_be_passed(one):
+            raise wrong(one, f"a string that a program can be given, of at most {MAX_ARGUMENT} characters")
     if not raw[0]:
         raise wrong(raw, "a program and its arguments: the program is empty")
     return tuple(raw)
+
+
+def _can_be_passed(argument: str) -> bool:
+    """Tell whether a program can be given ``argument``, and a person shown it: JSON may have half a character."""
+    try:
+        argument.encode()
+        return b"\0" not in os.fsencode(argument)
+    except UnicodeEncodeError:
+        return False
 
 
 def _interval(raw: object) -> float:

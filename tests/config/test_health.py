@@ -110,12 +110,23 @@ def test_what_is_wrong_in_a_flag_is_said_with_what_to_write(option: str, complai
         ("{ command = [] }", "command: [] is not an array of a program and its arguments"),
         ('{ command = [""] }', 'command: [""] is not a program and its arguments: the program is empty'),
         ('{ command = ["x", 1] }', "command: 1 is not a string"),
+        (
+            '{ command = ["x", "a\\u0000b"] }',
+            'command: "a\\u0000b" is not a string that a program can be given',
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, health: str, complaint: str) -> None:
     with pytest.raises(ConfigError) as info:
         loaded(tmp_path, health)
     assert str(info.value).startswith(f"{tmp_path / 'mesh.toml'}: service[0].health: {complaint}")
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udc80"])
+def test_half_a_character_which_json_may_have_is_nothing_that_a_program_can_be_given(half: str) -> None:
+    for command in ([half], ["/bin/true", half]):
+        with pytest.raises(ConfigError, match="is not a string that a program can be given"):
+            read_health({"command": command})
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ async def check_app(service: str, port: int, check: HealthCheck) -> Outcome:
         except OSError as error:
             result = Result.UNKNOWN if error.errno in OURS else Result.FAILED
             return Outcome(result, f"{method}: {error.strerror or error}")
+        except ValueError as error:
+            # Of a program or argument that no system call takes; configuration should have refused it.
+            return Outcome(
+                Result.FAILED, f"{method}: {_shown(str(error).encode('ascii', 'backslashreplace'))}"
+            )
         except trio.BrokenResourceError:
             return Outcome(Result.FAILED, f"{method}: the app broke the connection off")
     return Outcome(Result.FAILED, f"{method}: no end after {format_duration(check.timeout_s)}")

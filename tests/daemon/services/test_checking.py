@@ -163,6 +163,14 @@ async def test_a_program_that_is_not_there_fails() -> None:
     assert outcome == Outcome(Result.FAILED, "command /nowhere/check: No such file or directory")
 
 
+@pytest.mark.parametrize("argument", ["\ud800", "a\0b"])
+async def test_what_no_program_can_be_given_is_a_failure_too(argument: str) -> None:
+    outcome = await checked(CommandCheck(("/bin/true", argument)))
+    assert outcome.result is Result.FAILED
+    assert outcome.why.startswith("command /bin/true: ")
+    assert outcome.why.isascii()
+
+
 async def test_there_is_no_shell() -> None:
     code = "import sys; sys.exit(sys.argv[1] != '$HOME; x')"
     assert await checked(CommandCheck((sys.executable, "-c", code, "$HOME; x"))) == PASSED
