@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from math import inf
 from typing import Any, Final, NoReturn
@@ -25,6 +25,8 @@ from gossipmesh.errors import ConfigError, MeshError
 from gossipmesh.model import is_name
 
 ROOT: Final = "/v1/own-services"
+MAX_DEPTH: Final = 8
+"""Objects and arrays of a body within each other; a service needs three."""
 _STATUS: Final = {
     "service.unknown": HTTPStatus.NOT_FOUND,
     "service.not-allowed": HTTPStatus.FORBIDDEN,
@@ -115,9 +117,21 @@ def document_of_untrusted(body: bytes) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not _is_flat(document):
         raise ConfigError("config.value", 'the body is not a JSON object, such as {"port": 8080}')
     return document
+
+
+def _is_flat(document: dict[str, Any]) -> bool:
+    """Tell whether a document is no deeper than ``MAX_DEPTH``: whoever shows a part of it in an error goes as deep."""
+    level: list[object] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [part for each in level if isinstance(each, dict | list) for part in _parts(each)]
+    return not any(isinstance(each, dict | list) for each in level)
+
+
+def _parts(each: dict[str, object] | list[object]) -> Iterable[object]:
+    return each.values() if isinstance(each, dict) else each
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

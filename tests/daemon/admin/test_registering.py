@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gossipmesh.daemon.admin.answers import Answer
 from gossipmesh.daemon.admin.receiving import MAX_BODY
-from gossipmesh.daemon.admin.registering import document_of_untrusted, refused, register
+from gossipmesh.daemon.admin.registering import MAX_DEPTH, document_of_untrusted, refused, register
 from gossipmesh.daemon.admin.services_view import OwnServices
 from gossipmesh.errors import ConfigError, MeshError
 
@@ -130,6 +130,17 @@ def test_a_body_that_is_none_is_refused(body: bytes) -> None:
     status, document = answered("PUT", "/web", body)
     assert status == 400
     assert set(document) == {"error"}
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, *range(900, 1_000, 5), *range(980, 1_000)])
+def test_a_body_is_not_so_deep_that_an_error_about_it_could_not_show_it(depth: int) -> None:
+    body = b'{"port": 80, "weight": ' + b"[" * depth + b"]" * depth + b"}"
+    assert answered("PUT", "/web", body)[0] == 400
+
+
+async def test_a_body_may_be_as_deep_as_a_service_is() -> None:
+    body = b'{"port": 80, "health": {"http": "/", "expect": [200]}, "tags": ["v1"]}'
+    assert await done(Book(), "PUT", "/web", body) == {"name": "web", "port": 80}
 
 
 def test_a_time_to_live_cannot_be_changed_alone() -> None:
