@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Final, assert_never
 
 import h11
@@ -37,7 +37,64 @@ OURS: Final = frozenset(
 PASSED: Final = Outcome(Result.PASSED)
 
 
-async def check_app(service: str, port: int, check: HealthCheck) -> Outcome:
+class Programs:
+    """The programs that checks run.
+
+    One that could not be ended, having become another user's (``sudo``), is not run again before it has ended: else
+    each check would leave one more of them.
+
+    Args:
+        kill: sends a signal to a group of processes.
+    """
+
+    def __init__(self, *, kill: Callable[[int, int], None] = os.killpg) -> None:
+        self._kill = kill
+        self._left: dict[str, trio.Process] = {}
+
+    async def run(self, service: str, method: CommandCheck) -> Outcome:
+        """Run the program of a check of ``service`` to its end; when cancelled, kill it with all that it started."""
+        self._left = {name: each for name, each in self._left.items() if each.poll() is None}
+        if service in self._left:
+            text = f"{method}: it still runs from an earlier check, and this user may not kill it"
+            return Outcome(Result.FAILED, text)
+        process = await trio.lowlevel.open_process(
+            method.arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A group of its own, so that what it started can be ended with it.
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != "GOSSIPMESH_TOKEN"},
+        )
+        output = bytearray()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_read_output, process, output)
+                status = await process.wait()
+                nursery.cancel_scope.deadline = trio.current_time() + OUTPUT_S
+        finally:
+            if process.returncode is None:
+                await self._end(service, process)
+        if status == 0:
+            return PASSED
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        first = _shown(bytes(output.strip().partition(b"\n")[0]))
+        return Outcome(Result.FAILED, f"{method}: {how}" + (f": {first}" if first else ""))
+
+    async def _end(self, service: str, process: trio.Process) -> None:
+        try:
+            # Not reaped yet, so the number is still its own.
+            self._kill(process.pid, signal.SIGKILL)
+        except PermissionError:
+            self._left[service] = process
+            return
+        except ProcessLookupError:
+            pass
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def check_app(service: str, port: int, check: HealthCheck, programs: Programs) -> Outcome:
     """Check the app of ``service``, which listens on ``port`` of loopback, once."""
     method = check.method
     with trio.move_on_after(check.timeout_s):
@@ -50,7 +107,7 @@ async def check_app(service: str, port: int, check: HealthCheck) -> Outcome:
                         await sock.connect((LOOPBACK, port))
                     return PASSED
                 case CommandCheck():
-                    return await _run(method)
+                    return await programs.run(service, method)
                 case _:
                     assert_never(method)
         except ConnectionRefusedError:
@@ -106,36 +163,6 @@ def _judge(method: HttpCheck, response: h11.Response) -> Outcome:
         why += f" to {_shown(to)}" if to else ""
         why += "; redirects are not followed: check that path, or list the status in expect"
     return Outcome(Result.FAILED, why)
-
-
-async def _run(method: CommandCheck) -> Outcome:
-    process = await trio.lowlevel.open_process(
-        method.arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # A group of its own, so that what it started can be ended with it.
-        start_new_session=True,
-        env={name: value for name, value in os.environ.items() if name != "GOSSIPMESH_TOKEN"},
-    )
-    output = bytearray()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read_output, process, output)
-            status = await process.wait()
-            nursery.cancel_scope.deadline = trio.current_time() + OUTPUT_S
-    finally:
-        # Not reaped yet, so the number is still its own.
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with trio.CancelScope(shield=True):
-                await process.wait()
-    if status == 0:
-        return PASSED
-    how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    first = _shown(bytes(output.strip().partition(b"\n")[0]))
-    return Outcome(Result.FAILED, f"{method}: {how}" + (f": {first}" if first else ""))
 
 
 async def _read_output(process: trio.Process, output: bytearray) -> None:

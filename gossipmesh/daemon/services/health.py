@@ -15,7 +15,7 @@ import trio
 
 from gossipmesh.config.model import ServiceConfig
 from gossipmesh.daemon.admin.services_view import OwnService
-from gossipmesh.daemon.services.checking import check_app
+from gossipmesh.daemon.services.checking import Programs, check_app
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.model import Service
@@ -45,6 +45,7 @@ class HealthChecks:
         self._machine: Final = Health(checks, rng=rng, now=trio.current_time())
         self._services = {each.name: each for each in services}
         self._running: Final[dict[str, trio.CancelScope]] = {}
+        self._programs: Final = Programs()
         self._metrics: Final = metrics
         self._log: Final = log
         self._wake: Final = Parking()
@@ -138,7 +139,7 @@ class HealthChecks:
     async def _check(self, service: ServiceConfig, check: HealthCheck, scope: trio.CancelScope) -> None:
         name = service.name
         with scope:
-            outcome = await check_app(name, service.port, check)
+            outcome = await check_app(name, service.port, check, self._programs)
         # One that ended just when it was called off speaks of what is not offered any more.
         if self._running.get(name) is not scope:
             return

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 import gossipmesh
-from gossipmesh.daemon.services.checking import MAX_READ, MAX_SHOWN, check_app
+from gossipmesh.daemon.services.checking import MAX_READ, MAX_SHOWN, Programs, check_app
 from gossipmesh.routing.checks import CheckMethod, CommandCheck, HealthCheck, HttpCheck, TcpCheck
 from gossipmesh.routing.health import Outcome, Result
 
@@ -47,7 +47,7 @@ def saying(answer: bytes, asked: list[bytes] | None = None) -> Handler:
 
 
 async def checked(method: CheckMethod, port: int = 1, *, timeout_s: float = PATIENT_S) -> Outcome:
-    return await check_app("hello", port, HealthCheck(method, timeout_s=timeout_s))
+    return await check_app("hello", port, HealthCheck(method, timeout_s=timeout_s), Programs())
 
 
 async def test_a_check_is_a_request_that_says_who_asks_and_for_which_service() -> None:
@@ -204,3 +204,28 @@ async def test_what_a_program_leaves_in_the_background_holds_nobody_up(tmp_path:
     # It keeps the program's output open until somebody opens the pipe's other end.
     assert await checked(CommandCheck(("/bin/sh", "-c", f'cat "{fifo}" & exit 0'))) == PASSED
     os.close(os.open(fifo, os.O_RDWR))
+
+
+async def test_a_program_that_may_not_be_killed_holds_nobody_up_and_is_not_run_twice_at_once(
+    tmp_path: Path,
+) -> None:
+    def refuse(_group: int, _signal: int) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as for one that became another user's
+
+    fifo, begun = tmp_path / "fifo", tmp_path / "begun"
+    os.mkfifo(fifo)
+    # The first run ends when somebody opens the pipe's other end, and any other at once.
+    command = CommandCheck(("/bin/sh", "-c", f'[ -e "{begun}" ] && exit 0; : >"{begun}"; cat "{fifo}"'))
+    programs = Programs(kill=refuse)
+    outcome = await check_app("hello", 1, HealthCheck(command, timeout_s=0.1), programs)
+    assert outcome == Outcome(Result.FAILED, "command /bin/sh: no end after 100ms")
+    patient = HealthCheck(command, timeout_s=PATIENT_S)
+    still = Outcome(
+        Result.FAILED, "command /bin/sh: it still runs from an earlier check, and this user may not kill it"
+    )
+    assert await check_app("hello", 1, patient, programs) == still
+    assert await check_app("other", 1, patient, programs) == PASSED
+    os.close(os.open(fifo, os.O_WRONLY))
+    while (outcome := await check_app("hello", 1, patient, programs)) == still:
+        await trio.lowlevel.checkpoint()
+    assert outcome == PASSED
