@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 REFRESH_JITTER: Final = 0.1
 """A record is refreshed at half its life, give or take this share, so that a mesh does not sign all at once."""
+_LARGEST: Final = (MAX_COUNTER, bytes(POLICY_PREFIX), MAX_GATE)
+"""The policy that takes most bytes in a record."""
 
 
 class Own:
@@ -64,12 +66,11 @@ class Own:
         self.services = setup.services
         self.unhealthy = _unhealthy(setup.services)
         self.refresh_wall = 0.0
-        self.shown = (MAX_COUNTER, bytes(POLICY_PREFIX), MAX_GATE)
+        self.shown = NO_POLICY
         """Which policy the next record says is in effect here."""
         self.refused: frozenset[str] = frozenset()
         """Services that we declare and our chain does not allow: no route leads to them, ours neither."""
         self.check(setup.services)
-        self.shown = NO_POLICY
 
     def check(self, services: Sequence[Service]) -> None:
         """Check that a record that offers ``services`` would be accepted, whatever else becomes of it.
@@ -77,10 +78,11 @@ class Own:
         Raises:
             ConfigError: ``record.too-long`` or ``record.invalid``; nothing has changed.
         """
-        # Counters take more bytes as they rise. What is too long for the highest ones is refused here, when somebody
-        # asks for it, and not by a running daemon that has to refute something.
+        # Counters take more bytes as they rise, and a policy that comes to be in effect takes some. What is too long
+        # for the highest ones is refused here, when somebody asks for it, and not by a running daemon that has to
+        # refute something.
         wall = MAX_WALL - RECORD_LIFETIME_S
-        self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, services, wall=wall)
+        self._record(MAX_COUNTER, MAX_COUNTER, MAX_GENERATION, services, wall=wall, shown=_LARGEST)
 
     def offer(self, services: Sequence[Service]) -> None:
         """Have the next record offer ``services``, in the place of what was offered before.
@@ -93,7 +95,14 @@ class Own:
         self.unhealthy = _unhealthy(services)
 
     def _record(
-        self, boot: int, incarnation: int, generation: int, services: Sequence[Service], *, wall: float
+        self,
+        boot: int,
+        incarnation: int,
+        generation: int,
+        services: Sequence[Service],
+        *,
+        wall: float,
+        shown: tuple[int, bytes, int],
     ) -> MemberRecord:
         return sign_record(
             seed=self._setup.key.seed,
@@ -109,7 +118,7 @@ class Own:
             serving=self.serving,
             chain_hash=self.chain.hash,
             issued_at=int(wall),
-            policy=self.shown,
+            policy=shown,
         )
 
     def sign(self, *, wall: float, above: tuple[int, int] | None = None) -> MemberRecord:
@@ -123,7 +132,8 @@ class Own:
         last = (self._boot, self._incarnation)
         boot, incarnation = _next(last if above is None else max(last, above))
         offered = [evolve(each, healthy=each.name not in self.unhealthy) for each in self.services]
-        record = self._record(boot, incarnation, self._secrecy.generation, offered, wall=wall)
+        generation = self._secrecy.generation
+        record = self._record(boot, incarnation, generation, offered, wall=wall, shown=self.shown)
         self._boot, self._incarnation = boot, incarnation
         self.refused = frozenset(refused_services(record, self.chain))
         self.refresh_wall = wall + RECORD_LIFETIME_S * (

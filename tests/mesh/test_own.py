@@ -13,12 +13,18 @@ from gossipmesh.identity.accusation import verify_decoded_accusation
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import Caveats, join_chain, verify_chain_untrusted
 from gossipmesh.identity.keys import NodeKey
-from gossipmesh.identity.record import MAX_COUNTER, RECORD_LIFETIME_S, MemberRecord
+from gossipmesh.identity.record import (
+    MAX_COUNTER,
+    MAX_GATE,
+    POLICY_PREFIX,
+    RECORD_LIFETIME_S,
+    MemberRecord,
+)
 from gossipmesh.identity.token import new_token
 from gossipmesh.mesh.own import REFRESH_JITTER, Own
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import Address, NodeId, Service, Serving
+from gossipmesh.model import MAX_SERVICES, MAX_WEIGHT, Address, NodeId, Service, Serving
 from gossipmesh.registry.store import Registry
 
 WALL = 1_800_000_000
@@ -156,3 +162,24 @@ def test_a_record_that_only_fits_while_its_counters_are_low_is_refused_at_the_st
     assert fits
     signer, _ = own(services=tuple(Service(name, 8080) for name in names[:fits]))
     assert signer.sign(wall=WALL, above=(MAX_COUNTER - 1, MAX_COUNTER - 1)).version > (MAX_COUNTER - 1, 0)
+
+
+def test_whatever_is_taken_at_run_time_fits_with_any_counters_and_any_policy() -> None:
+    machine, _ = own(boot=300)
+    taken: list[Service] = []
+    lengths = range(63, 0, -1)
+    for number in range(MAX_SERVICES):
+        for length in lengths:
+            # The longest name that still fits, so that the last one fills the record to its last byte.
+            service = Service(f"{number:02}".ljust(length, "x")[-length:], 65_535, weight=MAX_WEIGHT)
+            try:
+                machine.offer([*taken, service])
+            except ConfigError as error:
+                assert error.code in ("record.too-long", "record.invalid")
+            else:
+                taken.append(service)
+                break
+    assert len(taken) > 5
+    machine.serving = Serving.LEAVING
+    machine.shown = (MAX_COUNTER, b"p" * POLICY_PREFIX, MAX_GATE)
+    assert machine.sign(wall=WALL, above=(MAX_COUNTER - 1, MAX_COUNTER - 1)).policy == machine.shown
