@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import admin_port
 import decoders
 import handshakes
 import members
 import proofs
+from adminlab import Node
 from gossipmesh import wire
 from gossipmesh.channel.secure import HandshakeDone, Record
+from gossipmesh.daemon.admin.view import Readiness
 from gossipmesh.errors import TrustError
 from gossipmesh.identity.authority import Authority
 from gossipmesh.identity.checks import Checks
@@ -29,6 +32,7 @@ TARGETS: Final[dict[str, tuple[Callable[[bytes], str], int]]] = {
     "proofs": (proofs.run, 60),
     "handshakes": (handshakes.run, 6),
     "members": (members.run, 4),
+    "admin_port": (admin_port.run, 10),
 }
 """What each runs, and how many damaged copies of an input a test has time for."""
 FILES: Final = [path for name in TARGETS for path in sorted((CORPUS / name).iterdir())]
@@ -119,6 +123,21 @@ def test_the_members_target_notices_a_node_that_verifies_no_signature() -> None:
     with pytest.raises(AssertionError, match="did not sign"):
         stage.take(4, body)
     members.Stage().take(4, body)
+
+
+def test_the_admin_target_gets_to_answers_waits_and_streams() -> None:
+    went = {name: admin_port.run(data) for name, data in admin_port.examples()}
+    assert [went[name] for name in ("paths-reader", "own-owner", "wait", "events", "leave")] == ["200"] * 5
+    assert [went[name] for name in ("own-reader", "head-body", "head-http2")] == ["405", "413", "505"]
+
+
+def test_the_admin_target_notices_an_answer_that_has_a_bug() -> None:
+    class Broken(Node):
+        def ready(self) -> Readiness:
+            raise LookupError("nobody thought of this")
+
+    with pytest.raises(AssertionError, match="LookupError"):
+        admin_port.run(b"\x00GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n", Broken())
 
 
 @pytest.mark.parametrize("name", ["policy", "revocation"])
