@@ -1,7 +1,8 @@
 """What the parts of the control plane want, turned into what the shell does: one loop, until nothing follows any more.
 
 Here is also what a revocation means: its target leaves members, registry, keyring and routing in this very turn, is
-told why, and nobody takes it in again, for its chain is refused wherever one is shown.
+told why, and nobody takes it in again, for its chain is refused wherever one is shown. The same goes for whoever hangs
+on a root that a new trust bundle does not list any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gossipmesh.mesh.outputs import (
     BootRaised,
     BundlesChanged,
     Converged,
+    Level,
     MemberChanged,
     Notice,
     Output,
@@ -38,6 +40,7 @@ from gossipmesh.model import MemberState, NodeId
 
 MAX_TOLD: Final = 64
 """Members that a node tells of its own revocation, at once, before it ends."""
+ROOT_DROPPED: Final = "the root that its chain hangs on was dropped"
 
 
 class Carrying:
@@ -76,6 +79,10 @@ class Carrying:
                     done += self._parts.pulling.hears(peer, digest, now=now)
                 case RevocationsChanged():
                     followed, said = self._enforce(effect)
+                    waiting += followed
+                    done += said
+                case BundlesChanged():
+                    followed, said = self._shut_out_rootless(effect)
                     waiting += followed
                     done += said
                 case _:
@@ -124,14 +131,9 @@ class Carrying:
                 parts.registry.forget(node)
                 self._drop(node)
                 return []
-            case BundlesChanged():
-                # What hangs on a root that is dropped is worth nothing from now on.
-                gone = tuple(record.id for record in parts.registry.expire(wall=self._wall))
-                parts.routes.stale = True
-                return [evolve(effect, gone=gone)]
             case believed.Refute() | believed.StreamProbe() | OwnKeyTwice() | WantChain() | CharterHeard():
                 return []
-            case RevocationsChanged():
+            case RevocationsChanged() | BundlesChanged():
                 return []
             case PolicyChanged() | Notice() | Refused() | BootRaised() | Converged():
                 return [effect]
@@ -190,14 +192,49 @@ class Carrying:
         entry = None if chain is None else parts.charter.revocations.find(chain)
         if entry is None:
             return [], []
-        member, name = parts.membership.members[node], parts.routes.name_of(node)
-        # Said while there is a key to seal it with. Nobody will open a channel to it any more, so it cannot ask.
         raw = entry.raw if len(entry.raw) <= MAX_RAW else b""
-        told = parts.gossip.seal(node, (CharterNews(parts.charter.digest, raw),)) if raw else []
+        # Without the entry there is nothing to say: it cannot ask, for nobody will open a channel to it any more.
+        news = CharterNews(parts.charter.digest, raw) if raw else None
+        return self._shut_out(node, f"revoked: {entry}", news)
+
+    # --- roots that were dropped ---
+
+    def _shut_out_rootless(self, changed: BundlesChanged) -> tuple[list[Effect], list[Output]]:
+        """Take leave of every member whose chain hangs on a root that is dropped now; say so if it is ourselves."""
+        parts, effects, outputs = self._parts, list[Effect](), list[Output]()
+        roots, before = parts.trust.roots, set(parts.membership.members)
+        # It may not have heard of the bundle. It asks for what it lacks, and is shown that in the handshake, which is
+        # the last that it gets of us.
+        news = CharterNews(parts.charter.digest, b"")
+        for node in sorted(before):
+            chain = parts.registry.chain_of(node)
+            if chain is not None and chain.root not in roots:
+                followed, said = self._shut_out(node, ROOT_DROPPED, news)
+                effects += followed
+                outputs += said
+        expired = (record.id for record in parts.registry.expire(wall=self._wall))
+        parts.routes.stale = True
+        gone = before.difference(parts.membership.members).union(expired)
+        outputs.append(evolve(changed, gone=tuple(sorted(gone))))
+        if parts.own.chain.root not in roots:
+            text = (
+                "the mesh has dropped the root that this node's chain hangs on, so nobody takes it for a member any "
+                "more: start it with a new token, --token-file FILE"
+            )
+            outputs.append(Notice(Level.WARNING, "chain.root", text))
+        return effects, outputs
+
+    def _shut_out(
+        self, node: NodeId, why: str, news: CharterNews | None
+    ) -> tuple[list[Effect], list[Output]]:
+        parts = self._parts
+        member, name = parts.membership.members[node], parts.routes.name_of(node)
+        # Said while there is a key to seal it with.
+        told = [] if news is None else parts.gossip.seal(node, (news,))
         followed = parts.membership.forget(node, now=self._now)
         parts.registry.forget(node)
         self._drop(node)
         if not member.living:
             return [*followed], [*told]
-        gone = MemberChanged(node, name, member.state, MemberState.DEAD, f"revoked: {entry}")
+        gone = MemberChanged(node, name, member.state, MemberState.DEAD, why)
         return [*followed], [*told, gone]

@@ -64,6 +64,7 @@ class Parts:
             now=now,
             pair_keys=setup.pair_keys,
         )
+        self.trust = setup.trust
         self.charter = Charter(setup.trust, setup.check_policy)
         self.restored = self.charter.restore(setup.revocations, setup.policies, setup.returned, wall=wall())
         self.registry = Registry(

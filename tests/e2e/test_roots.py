@@ -83,3 +83,31 @@ def test_a_root_is_rotated_and_dropped_with_one_command_each_while_everybody_mov
     finally:
         mesh.show_logs()
         mesh.close()
+
+
+def test_whoever_is_shut_out_by_force_is_a_member_no_longer_and_says_why_it_is_not_ready(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root"
+    mesh = Mesh(said("init", str(root)))
+    try:
+        said("root", "rotate", "--root", str(root))
+        token = str(mesh.write("new.token", said("token", "new", "--root", str(root))))
+        moved = mesh.node("moved", token=False)
+        moved.arguments += ["--token-file", token]
+        moved.start().ready()
+        late = mesh.node("late", join=moved).start().ready()
+        eventually(lambda: set(moved.members()) == {"moved", "late"})
+
+        done = moved.command("root", "drop", "--root", str(root), "--force")
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: set(moved.members()) == {"moved"})
+        assert "the root that its chain hangs on was dropped" in moved.log()
+        eventually(lambda: not late.is_ready())
+        status, body = late.fetch("/readyz")
+        assert status == 503
+        assert b"a root that the mesh has dropped: give it a new token" in body
+        assert "chain.root" in late.log()
+    finally:
+        mesh.show_logs()
+        mesh.close()

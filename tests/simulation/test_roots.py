@@ -9,7 +9,7 @@ from gossipmesh.identity.bundle import successor
 from gossipmesh.identity.chain import Capability, Caveats, join_chain
 from gossipmesh.identity.token import Token, new_token
 from gossipmesh.membership.parameters import LAN
-from gossipmesh.model import MemberState
+from gossipmesh.model import MemberState, Service
 from gossipmesh.sim.world import World
 
 HOUR = 3600.0
@@ -146,3 +146,38 @@ def test_what_still_hangs_on_a_root_that_is_dropped_is_out() -> None:
     # They hear of it, and their chains prove nothing to anybody, themselves included.
     assert node.running.trust.n == 2
     assert node.key.id not in issuer.running.registry.records
+
+
+def test_whoever_is_shut_out_with_its_root_is_a_member_of_nobody_and_hears_no_more_news() -> None:
+    world = World(5)
+    new_root = b"\x19" * 32
+    newest = crypto.signing_public(new_root)
+    first = world.token.bundles[0]
+    both = successor(first, [*first.roots, newest], world.root_seed)
+    only = successor(both, [newest], new_root, mesh_id=world.trust.mesh_id)
+    caveats = Caveats(int(world.wall) - 300, int(world.wall + 365 * DAY), caps=frozenset([Capability.JOIN]))
+    token = new_token(first, new_root, caveats, bytes_of, successors=[both])
+    for name in ("a", "b"):
+        world.add(name, token=token, seeds=["a"], start=False).trust = token.trust()
+        world.start(name)
+    world.add("c", seeds=["a"])
+    world.run_until(world.complete, within=20)
+    a, c = world.nodes["a"], world.nodes["c"]
+    # It does not hear of what shuts it out but from those who do it.
+    outputs = a.running.learn_bundles_untrusted([only.raw], now=world.now, wall=world.wall)
+    world.perform(a, outputs)
+    assert c.key.id not in a.running.members
+    world.run_until(lambda: c.key.id not in world.nodes["b"].running.members, within=5)
+    for node in (a, world.nodes["b"]):
+        last = [change for _, change in node.changes if change.id == c.key.id][-1]
+        assert (last.new, last.why) == (MemberState.DEAD, "the root that its chain hangs on was dropped")
+    world.run_until(lambda: c.running.trust.n == 2, within=5)
+    assert c.told("chain.root") == 1
+    before = a.running.own.version
+    a.running.set_services([Service("news", 8080)], now=world.now, wall=world.wall)
+    world.run(30)
+    assert a.running.own.version > before
+    held = c.running.registry.lookup(a.key.id)
+    assert held is None or held.version <= before
+    assert a.running.agreement == 1
+    assert all(c.key.id not in world.nodes[name].running.members for name in "ab")

@@ -312,6 +312,9 @@ class NodeReport:
             return Readiness(
                 False, f"this node's chain expired on {when}: give it a new token, --token-file FILE"
             )
+        if self._mesh.chain.root not in self._mesh.trust.roots:
+            text = "this node's chain hangs on a root that the mesh has dropped: give it a new token, --token-file FILE"
+            return Readiness(False, text)
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded().config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")

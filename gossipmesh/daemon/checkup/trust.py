@@ -28,6 +28,9 @@ def chain(facts: Facts) -> Check:
     if facts.wall >= facts.chain_expires_at:
         found = f"this node's chain expired on {until}: nobody takes it for a member"
         return Check("chain", State.FAIL, found, hint)
+    if facts.root not in facts.roots:
+        found = "this node's chain hangs on a root that the mesh has dropped: nobody takes it for a member"
+        return Check("chain", State.FAIL, found, "give this node a token of the new root: --token-file FILE")
     if facts.chain_overdue:
         found = (
             f"two thirds of the chain's life are over and it was not renewed: good until {until}; {renewed}"

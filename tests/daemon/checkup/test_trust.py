@@ -36,6 +36,7 @@ def on(root: str, *members: Fellow, roots: tuple[str, ...] = (OLD, NEW)) -> Fact
             "expired on 1970-01-01 00:16 UTC",
         ),
         (trust.chain, Facts(wall=999.0, chain_expires_at=1_000), State.OK, "good until 1970-01-01"),
+        (trust.chain, on(OLD, BOB, roots=(NEW,)), State.FAIL, "a root that the mesh has dropped"),
         (trust.roots, on(NEW, BOB), State.OK, "all chains hang on bbbbbbbb"),
         (trust.roots, on(NEW, BOB, LATE), State.WARN, "not on the newest one yet: eve"),
         (trust.roots, on(OLD, BOB), State.WARN, "not on the newest one yet: web-1"),
