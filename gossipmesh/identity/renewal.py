@@ -27,7 +27,7 @@ from gossipmesh.identity.block import (
 )
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain
-from gossipmesh.identity.grants import ANY, Capability, Globs, Restrictions
+from gossipmesh.identity.grants import ANY, Capability, Globs, Grants, Restrictions
 from gossipmesh.identity.token import BACKDATE_S
 
 DUE: Final = 1 / 2
@@ -49,6 +49,19 @@ def renewal_overdue(chain: VerifiedChain, wall: float) -> bool:
 def _life_over(chain: VerifiedChain, wall: float) -> float:
     life = max(1, chain.grants.expires_at - chain.grants.not_before)
     return (wall - chain.grants.not_before) / life
+
+
+def losses(ours: Grants, others: Grants) -> tuple[str, ...]:
+    """Say what of ``ours`` is lacking in ``others``, for people; empty: nothing.
+
+    ``others`` are a renewed chain's, or those of an issuer's own chain: what that lacks, it cannot pass on.
+    """
+    return (
+        *(f"group {group}" for group in sorted(ours.groups - others.groups)),
+        *(f"capability {word}" for word in sorted(cap.value for cap in ours.caps - others.caps)),
+        *(f"services but {', '.join(globs)}" for globs in others.services if globs not in ours.services),
+        *(f"names but {', '.join(globs)}" for globs in others.names if globs not in ours.names),
+    )
 
 
 def renew(

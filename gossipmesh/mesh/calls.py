@@ -109,7 +109,9 @@ class Calls:
         """
         match exchange.purpose:
             case Renew():
-                renewed, outputs = self._renewing.receive_answer_untrusted(answer, self._own.chain, wall=wall)
+                renewed, outputs = self._renewing.receive_answer_untrusted(
+                    peer.id, answer, self._own.chain, wall=wall
+                )
                 return self._standing.adopt(renewed, now=now, wall=wall), outputs
             case Carry():
                 effects = self._gossip.receive_answer_untrusted(peer.id, answer, now=now, wall=wall)
@@ -167,7 +169,7 @@ class Calls:
                 self._pulling.failed(exchange.target)
                 return [], []
             case Renew():
-                return [], []  # It is asked for again from time to time.
+                return [], self._renewing.failed(exchange.target, why, refused=refused)
             case Greet() | Sync() | Probe():
                 return self._reconciling.failed(exchange, why, refused=refused, now=now)
             case _:

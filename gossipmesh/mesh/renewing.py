@@ -18,11 +18,11 @@ from gossipmesh.identity.chain import VerifiedChain, verify_chain_untrusted
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.identity.grants import Capability
 from gossipmesh.identity.keys import NodeKey
-from gossipmesh.identity.renewal import renew, renew_from_root, renewal_due, renewal_overdue
+from gossipmesh.identity.renewal import losses, renew, renew_from_root, renewal_due, renewal_overdue
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.exchanges import Exchanges, Kind, Renew, decode_chain_untrusted, encode_plain
 from gossipmesh.mesh.outputs import ChainRenewed, Level, Notice, Output, Refused
-from gossipmesh.model import NodeId, day
+from gossipmesh.model import NodeId, day, short_id
 from gossipmesh.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ RETRY_S: Final = 60.0
 SPREAD_S: Final = 0.25
 """Per member, up to ``RETRY_S``: over so long all spread their requests where they are due in the same moment."""
 WARN_GAP_S: Final = 3600.0
+MAX_BLAMED: Final = 64
+"""Issuers and what is wrong with them, of which a person was told since the last renewal."""
 
 
 class Renewing:
@@ -60,6 +62,7 @@ class Renewing:
         self._warn_at = -float("inf")
         self._told = ""
         self._asked: set[NodeId] = set()  # those that were asked since the last renewal, living members only
+        self._blamed: dict[tuple[NodeId, str], None] = {}
 
     @property
     def deadline(self) -> float:
@@ -91,7 +94,9 @@ class Renewing:
             return None, []
         self._ask_at = now + RETRY_S * self._rng.uniform(0.9, 1.1)
         if seed is not None:
-            return self._adopt(renew_from_root(self._trust, seed, chain, wall=wall), chain, wall=wall)
+            return self._adopt(
+                renew_from_root(self._trust, seed, chain, wall=wall), chain, self._key.id, wall=wall
+            )
         outputs: list[Output] = []
         code, text = _complaint(chain, wall)
         if renewal_overdue(chain, wall) and (now >= self._warn_at or code != self._told):
@@ -108,14 +113,16 @@ class Renewing:
     def _pick_issuer(
         self, chain: VerifiedChain, members: Mapping[NodeId, Member], *, moved: bool
     ) -> Member | None:
-        """Pick who to ask: whoever renewed us before, or has the shortest chain, since each issuer adds a block.
+        """Pick who to ask: who takes nothing from us, then whoever renewed us before, then who has the shortest chain.
+
+        The chain's length counts since each issuer adds a block.
 
         Those whose own chain hangs on the newest root come first, or alone where ``moved``: a renewed chain hangs
         where its issuer's does.
         Each is asked once before anybody is asked again: the first choice may be the one that cannot help.
         """
         newest = self._trust.newest_root
-        found: list[tuple[bool, bool, int, float, Member]] = []
+        found: list[tuple[bool, bool, bool, bool, int, float, Member]] = []
         for member in members.values():
             theirs = self._registry.chain_of(member.id) if member.living else None
             if theirs is None or (moved and theirs.root != newest):
@@ -124,6 +131,8 @@ class Renewing:
                 found.append(
                     (
                         theirs.root != newest,
+                        not theirs.grants.allows_name(chain.name),
+                        bool(losses(chain.grants, theirs.grants)),
                         theirs.id not in chain.issuers,
                         len(theirs.raw),
                         self._rng.random(),
@@ -156,14 +165,34 @@ class Renewing:
         return encode_plain(Kind.RENEWED, fresh)
 
     def receive_answer_untrusted(
-        self, answer: bytes, chain: VerifiedChain, *, wall: float
+        self, issuer: NodeId, answer: bytes, chain: VerifiedChain, *, wall: float
     ) -> tuple[VerifiedChain | None, list[Output]]:
         """Take a renewed chain, if it is for our key and name and lives longer.
 
         Raises:
             RemoteProtocolError: for anything else; our chain stays.
         """
-        return self._adopt(decode_chain_untrusted(answer, Kind.RENEWED), chain, wall=wall)
+        return self._adopt(decode_chain_untrusted(answer, Kind.RENEWED), chain, issuer, wall=wall)
+
+    def failed(self, issuer: NodeId | None, why: str, *, refused: bool) -> list[Output]:
+        """Take that an issuer that was asked did not renew our chain; it is asked for again from time to time."""
+        if issuer is None or not refused:
+            return []
+        text = f"{self._name(issuer)} did not renew this node's chain: {why}"
+        return self._blame(issuer, "renewal.refused", text)
+
+    def _blame(self, issuer: NodeId, code: str, text: str) -> list[Output]:
+        """Tell a person once, until a renewal has come: an issuer is asked again every few minutes."""
+        if (issuer, code) in self._blamed:
+            return []
+        self._blamed[issuer, code] = None
+        if len(self._blamed) > MAX_BLAMED:
+            del self._blamed[next(iter(self._blamed))]
+        return [Notice(Level.WARNING, code, text)]
+
+    def _name(self, node: NodeId) -> str:
+        record = self._registry.lookup(node)
+        return short_id(node) if record is None else f"{record.name} ({short_id(node)})"
 
     def _may_sign(self, root_seed: bytes, *, newest: bool = False) -> bool:
         """Tell whether the root key that this node keeps is one of the mesh still, or even its newest."""
@@ -171,7 +200,7 @@ class Renewing:
         return public == self._trust.newest_root if newest else public in self._trust.roots
 
     def _adopt(
-        self, raw: bytes, chain: VerifiedChain, *, wall: float
+        self, raw: bytes, chain: VerifiedChain, issuer: NodeId, *, wall: float
     ) -> tuple[VerifiedChain | None, list[Output]]:
         fresh = verify_chain_untrusted(raw, self._trust, wall=wall)
         if fresh.id != self._key.id or fresh.name != chain.name:
@@ -181,12 +210,27 @@ class Renewing:
         moved = fresh.root == self._trust.newest_root != chain.root
         if fresh.grants.expires_at <= chain.grants.expires_at and not moved:
             return None, []
-        if _grants_less(fresh, chain) and not renewal_overdue(chain, wall):
+        lost = losses(chain.grants, fresh.grants)
+        if lost and not renewal_overdue(chain, wall):
             # An issuer that may less than we do would take it from us; while there is time, another may be found.
-            return None, [Refused("renewal.narrower")]
+            text = (
+                f"{self._name(issuer)} could renew this node's chain only without {'; '.join(lost)}, so its chain "
+                "stays as it is for now: have an issuer whose token has all of it"
+            )
+            return None, [*self._blame(issuer, "renewal.narrower", text), Refused("renewal.narrower")]
         self._ask_at = None
         self._asked.clear()
-        return fresh, [ChainRenewed(fresh.raw, fresh.grants.expires_at)]
+        self._blamed.clear()
+        renewed: list[Output] = [ChainRenewed(fresh.raw, fresh.grants.expires_at)]
+        if lost:
+            text = (
+                f"{self._name(issuer)} renewed this node's chain without {'; '.join(lost)}, since its own chain lacks "
+                "it and nobody else renewed it in time: rules that name what is lost do not match this node any "
+                "more. To bring it back, stop the node, remove the file `chain` from its state directory and start it "
+                "with a new token"
+            )
+            renewed.append(Notice(Level.WARNING, "chain.narrowed", text))
+        return fresh, renewed
 
 
 def _complaint(chain: VerifiedChain, wall: float) -> tuple[str, str]:
@@ -201,13 +245,3 @@ def _complaint(chain: VerifiedChain, wall: float) -> tuple[str, str]:
         "run a member whose token has the capability issue, or start this node with a new token"
     )
     return "chain.expiring", text
-
-
-def _grants_less(fresh: VerifiedChain, old: VerifiedChain) -> bool:
-    ours, theirs = old.grants, fresh.grants
-    return not (
-        ours.groups <= theirs.groups
-        and ours.caps <= theirs.caps
-        and set(theirs.services) <= set(ours.services)
-        and set(theirs.names) <= set(ours.names)
-    )

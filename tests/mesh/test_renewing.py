@@ -19,7 +19,7 @@ from gossipmesh.identity.renewal import renew
 from gossipmesh.identity.token import new_token
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.exchanges import Exchanges, Kind, decode_chain_untrusted, encode_plain, encode_refusal
-from gossipmesh.mesh.outputs import ChainRenewed, Exchange, Notice, Refused
+from gossipmesh.mesh.outputs import ChainRenewed, Exchange, Level, Notice, Refused
 from gossipmesh.mesh.renewing import RETRY_S, SPREAD_S, WARN_GAP_S, Renewing
 from gossipmesh.model import Address, MemberState, NodeId
 from gossipmesh.registry.store import Registry
@@ -170,7 +170,7 @@ def test_an_issuer_renews_the_chain_of_who_asks() -> None:
     answer = answerer().answer_untrusted(
         peer(NODE, old), encode_plain(Kind.RENEW, old.raw), issuer_chain(), wall=HALF
     )
-    renewed, outputs = Asker().machine.receive_answer_untrusted(answer, old, wall=HALF)
+    renewed, outputs = Asker().machine.receive_answer_untrusted(ISSUER.id, answer, old, wall=HALF)
     assert renewed is not None
     assert renewed.grants.expires_at > old.grants.expires_at
     assert [type(output) for output in outputs] == [ChainRenewed]
@@ -205,7 +205,7 @@ def test_what_may_not_be_granted_is_refused(asker: NodeKey, own: VerifiedChain, 
 
 def take(asker: Asker, raw: bytes, wall: float) -> tuple[VerifiedChain | None, list[object]]:
     renewed, outputs = asker.machine.receive_answer_untrusted(
-        encode_plain(Kind.RENEWED, raw), asker.chain, wall=wall
+        ISSUER.id, encode_plain(Kind.RENEWED, raw), asker.chain, wall=wall
     )
     return renewed, list(outputs)
 
@@ -227,20 +227,56 @@ def test_a_chain_that_lives_no_longer_changes_nothing() -> None:
     assert take(asker, asker.chain.raw, HALF) == (None, [])
 
 
-def test_a_narrower_chain_is_taken_only_when_time_runs_out() -> None:
-    asker = Asker()
-    narrow = renewed_by(issuer_chain(services=("web",)), asker.chain)
-    assert take(asker, narrow, HALF) == (None, [Refused("renewal.narrower")])
-    renewed, _ = take(asker, narrow, LATE)
+def test_a_narrower_chain_is_taken_only_when_time_runs_out_and_what_is_lost_is_said_by_name() -> None:
+    issuer = issuer_chain(services=("web",), groups=("ops",))
+    asker = Asker((ISSUER, issuer))
+    asker.chain = chain(NODE, "n1", groups=("data", "ops"))
+    narrow = renewed_by(issuer, asker.chain)
+    renewed, outputs = take(asker, narrow, HALF)
+    assert renewed is None
+    notice, counted = outputs
+    assert counted == Refused("renewal.narrower")
+    assert isinstance(notice, Notice)
+    assert (notice.level, notice.code) == (Level.WARNING, "renewal.narrower")
+    assert notice.text.startswith("issuer (")
+    assert "only without group data; services but web," in notice.text
+    # It goes on being asked, and a person is told once.
+    assert take(asker, narrow, HALF) == (None, [counted])
+    renewed, (_, notice) = take(asker, narrow, LATE)
     assert renewed is not None
     assert not renewed.grants.allows_service("db")
+    assert isinstance(notice, Notice)
+    assert (notice.level, notice.code) == (Level.WARNING, "chain.narrowed")
+    assert "without group data; services but web," in notice.text
+
+
+def test_an_issuer_that_takes_nothing_from_us_is_asked_first_whatever_its_chain_weighs() -> None:
+    heavy = issuer_chain(SECOND, groups=("data", "x" * 60))
+    asker = Asker((ISSUER, issuer_chain()), (SECOND, heavy))
+    asker.chain = chain(NODE, "n1", groups=("data",))
+    assert next(exchange.target for _, exchange in asker.asked(HALF, 2)) == SECOND.id
+
+
+def test_who_refuses_to_renew_us_is_named_with_the_reason_once_until_somebody_has_renewed_us() -> None:
+    asker = Asker((ISSUER, issuer_chain()))
+    why = "the peer refused: 'chain.name'"
+    (notice,) = asker.machine.failed(ISSUER.id, why, refused=True)
+    assert isinstance(notice, Notice)
+    assert (notice.level, notice.code) == (Level.WARNING, "renewal.refused")
+    assert notice.text.startswith("issuer (")
+    assert notice.text.endswith(why)
+    assert asker.machine.failed(ISSUER.id, why, refused=True) == []
+    # One that is not there is no refusal.
+    assert asker.machine.failed(SECOND.id, "no answer", refused=False) == []
+    assert take(asker, renewed_by(issuer_chain(), asker.chain), HALF)[0] is not None
+    assert len(asker.machine.failed(ISSUER.id, why, refused=True)) == 1
 
 
 @pytest.mark.parametrize("answer", [b"", b"junk", encode_refusal("chain.capability"), b"\x92\x16\xc4\x01x"])
 def test_any_other_answer_is_an_error_and_leaves_everything(answer: bytes) -> None:
     asker = Asker()
     with pytest.raises(RemoteProtocolError):
-        asker.machine.receive_answer_untrusted(answer, asker.chain, wall=HALF)
+        asker.machine.receive_answer_untrusted(ISSUER.id, answer, asker.chain, wall=HALF)
     assert asker.asked(HALF, 3) == []
 
 
@@ -273,7 +309,7 @@ def test_a_fresh_chain_on_an_older_root_is_renewed_by_an_issuer_on_the_newest_on
     assert asked[0][1].target == SECOND.id
     fresh = renew(moved, SECOND.seed, asker.chain, mesh_id=trust.mesh_id, wall=WALL + 60)
     renewed, outputs = asker.machine.receive_answer_untrusted(
-        encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL + 60
+        SECOND.id, encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL + 60
     )
     assert renewed is not None
     assert renewed.root == NEW_ROOT.id
@@ -287,7 +323,7 @@ def test_a_renewal_that_stays_on_the_older_root_and_ends_no_later_changes_nothin
     asker = Asker((ISSUER, issuer_chain()), trust=trust)
     fresh = renew(issuer_chain(), ISSUER.seed, asker.chain, mesh_id=trust.mesh_id, wall=WALL - 300)
     assert asker.machine.receive_answer_untrusted(
-        encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL - 300
+        SECOND.id, encode_plain(Kind.RENEWED, fresh), asker.chain, wall=WALL - 300
     ) == (None, [])
 
 

@@ -69,7 +69,11 @@ class Fellow:
     chain_overdue: bool = False
     """Whether two thirds of its chain's life are over."""
     issuer: bool = False
-    """Whether it may renew others' chains."""
+    """Whether it may renew this node's chain."""
+    loses: tuple[str, ...] = ()
+    """What this node's chain would lack then, since the issuer's own does."""
+    issues_others: bool = False
+    """Whether it may renew chains, and none of a node called as this one."""
 
     @property
     def living(self) -> bool:

@@ -32,7 +32,7 @@ from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
 from gossipmesh.discovery.seeds import Resolved
 from gossipmesh.identity.grants import Capability
-from gossipmesh.identity.renewal import renewal_overdue
+from gossipmesh.identity.renewal import losses, renewal_overdue
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.circumstances import Circumstances
 from gossipmesh.mesh.machine import Mesh
@@ -181,11 +181,15 @@ class Examiner:
         )
         if chain is None:
             return fellow
+        own, issues = self._mesh.chain, chain.grants.allows(Capability.ISSUE)
+        issuer = issues and chain.grants.allows_name(own.name)
         return evolve(
             fellow,
             root=chain.root.hex(),
             chain_overdue=renewal_overdue(chain, wall),
-            issuer=chain.grants.allows(Capability.ISSUE),
+            issuer=issuer,
+            loses=losses(own.grants, chain.grants) if issuer else (),
+            issues_others=issues and not issuer,
         )
 
     def _quotas(self) -> Iterator[Quota]:

@@ -14,13 +14,7 @@ ID_DIGITS: Final = 8
 def chain(facts: Facts) -> Check:
     """Check how long this node's proof of membership is good, and who would renew it."""
     until = day(facts.chain_expires_at)
-    issuers = [each.name for each in facts.members if each.living and each.issuer]
-    if facts.keeps_root:
-        renewed = "this node keeps the mesh's root key and renews it itself"
-    elif issuers:
-        renewed = f"{named(issuers)} may renew it"
-    else:
-        renewed = "no member that is alive may renew it"
+    renewed, doubtful = _renewed_by(facts)
     hint = (
         "have a member that may renew: give one a token made with `gossipmesh token new --root DIR --can issue`; "
         "or give this node a new token: --token-file FILE"
@@ -36,11 +30,39 @@ def chain(facts: Facts) -> Check:
             f"two thirds of the chain's life are over and it was not renewed: good until {until}; {renewed}"
         )
         return Check("chain", State.WARN, found, hint)
+    if doubtful:
+        return Check("chain", State.WARN, f"good until {until}; {renewed}", doubtful)
     late = [each.name for each in facts.members if each.living and each.chain_overdue]
     if late:
         found = f"two thirds of these members' chains' lives are over: {named(late)}"
         return Check("chain", State.WARN, found, f"run `gossipmesh check` there; and {hint}")
     return Check("chain", State.OK, f"good until {until}; {renewed}")
+
+
+def _renewed_by(facts: Facts) -> tuple[str, str]:
+    """Say who may renew this node's chain, and what to do where that is not as it should be."""
+    living = [each for each in facts.members if each.living]
+    whole = [each.name for each in living if each.issuer and not each.loses]
+    less = [each for each in living if each.issuer and each.loses]
+    others = [each.name for each in living if each.issues_others]
+    if facts.keeps_root:
+        return "this node keeps the mesh's root key and renews it itself", ""
+    if whole:
+        return f"{named(whole)} may renew it", ""
+    if less:
+        found = "; ".join(f"{each.name} may renew it only without {', '.join(each.loses)}" for each in less)
+        hint = (
+            "give a member that may issue a new token with every group and capability that it is to renew, and no "
+            "list of names or services; what is lost is lost at two thirds of the chain's life"
+        )
+        return found, hint
+    if others:
+        found = f"{named(others)} may not renew it: no --name of its token allows a node called {facts.name}"
+        return (
+            found,
+            "give a member that may issue a new token without --name, or with one that fits all nodes",
+        )
+    return "no member that is alive may renew it", ""
 
 
 def roots(facts: Facts) -> Check:

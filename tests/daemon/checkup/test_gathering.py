@@ -18,7 +18,7 @@ from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
 from gossipmesh.discovery.seeds import Resolved
 from gossipmesh.identity.authority import Authority, sign_as_authority
-from gossipmesh.identity.chain import Caveats
+from gossipmesh.identity.chain import Capability, Caveats
 from gossipmesh.identity.token import narrow
 from gossipmesh.mesh.exchanges import Reached
 from gossipmesh.mesh.machine import Mesh
@@ -167,6 +167,22 @@ async def test_quotas_count_who_holds_a_place(world: World) -> None:
     assert quota == Quota(2, ("eve",), own=False)
     (own,) = Around().examiner(mesh_of(world, "eve")).facts("").quotas
     assert own == evolve(quota, own=True)
+
+
+async def test_an_issuer_is_one_for_this_node_with_what_its_own_chain_lacks_or_for_others(
+    world: World,
+) -> None:
+    alice = mesh_of(world, "alice")
+    issuing = world.new_token(ttl_s=10**6, caps=(Capability.JOIN, Capability.ISSUE))
+    narrow_to = Caveats(int(world.wall), int(world.wall) + 10**6, services=("web",))
+    world.add("ops", seeds=["alice"], token=narrow(issuing, narrow_to, lambda size: b"o" * size))
+    named = Caveats(int(world.wall), int(world.wall) + 10**6, names=("issuer-*",))
+    world.add("issuer-1", seeds=["alice"], token=narrow(issuing, named, lambda size: b"n" * size))
+    world.run_until(world.complete, within=10)
+    members = {each.name: each for each in Around().examiner(alice).facts("").members}
+    assert not members["bob"].issuer
+    assert (members["ops"].issuer, members["ops"].loses) == (True, ("services but web",))
+    assert (members["issuer-1"].issuer, members["issuer-1"].issues_others) == (False, True)
 
 
 async def test_the_newest_document_and_what_was_refused_are_among_the_facts(world: World) -> None:

@@ -12,6 +12,8 @@ from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, 
 
 OLD, NEW = "aa" * 32, "bb" * 32
 BOB = Fellow("bob", "0b" * 32, root=NEW, issuer=True)
+NARROW = Fellow("ops-1", "0c" * 32, issuer=True, loses=("group data", "capability policy"))
+ELSEWHERE = Fellow("issuer-1", "0d" * 32, issues_others=True)
 LATE = Fellow("eve", "0e" * 32, root=OLD, chain_overdue=True)
 EVES = Clone("eve", "0e" * 32, b"one", b"other")
 MINE = Clone("web-1", "ab" * 32, b"one", b"other", own=True)
@@ -25,6 +27,25 @@ def on(root: str, *members: Fellow, roots: tuple[str, ...] = (OLD, NEW)) -> Fact
     ("check", "facts", "state", "words"),
     [
         (trust.chain, Facts(members=(BOB,)), State.OK, "bob may renew it"),
+        (trust.chain, Facts(members=(BOB, NARROW, ELSEWHERE)), State.OK, "; bob may renew it"),
+        (
+            trust.chain,
+            Facts(members=(NARROW, ELSEWHERE)),
+            State.WARN,
+            "ops-1 may renew it only without group data, capability policy",
+        ),
+        (
+            trust.chain,
+            Facts(members=(ELSEWHERE,)),
+            State.WARN,
+            "issuer-1 may not renew it: no --name of its token allows a node called web-1",
+        ),
+        (
+            trust.chain,
+            Facts(members=(ELSEWHERE,), wall=1_000.0, chain_expires_at=1_000),
+            State.FAIL,
+            "expired on",
+        ),
         (trust.chain, Facts(), State.OK, "no member that is alive may renew it"),
         (trust.chain, Facts(keeps_root=True), State.OK, "renews it itself"),
         (trust.chain, Facts(chain_overdue=True), State.WARN, "was not renewed"),
