@@ -8,11 +8,13 @@ from collections.abc import Callable
 from gossipmesh.daemon.checkup.noted import Noted
 from gossipmesh.daemon.control import wall_clock
 from gossipmesh.daemon.mixed import OldPeers
+from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.daemon.telemetry.metrics import Metrics
-from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import Peer, verify_credentials_untrusted
+from gossipmesh.mesh.exchanges import encode_refusal
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import NodeId
+from gossipmesh.model import NodeId, short_id
 from gossipmesh.transport.secure_stream import ChannelIdentity
 
 
@@ -21,6 +23,7 @@ def channel_identity(
     *,
     metrics: Metrics,
     noted: Noted,
+    log: Log,
     old: OldPeers,
     learn: Callable[[tuple[bytes, ...]], None],
 ) -> ChannelIdentity:
@@ -29,7 +32,8 @@ def channel_identity(
     Args:
         mesh: the control plane, to be read only.
         metrics: counts handshakes.
-        noted: is told of clocks that differ.
+        noted: is told of clocks that differ, and of who was turned away.
+        log: says who was turned away for being revoked.
         old: what is done for members of an earlier release.
         learn: takes the trust bundles that a handshake brought.
     """
@@ -38,12 +42,22 @@ def channel_identity(
     def authenticate(payload: bytes, remote_static: bytes, _expected: NodeId | None) -> Peer:
         try:
             peer = verify_credentials_untrusted(payload, remote_static, trust, wall=wall_clock(), learn=learn)
-            mesh.charter.check_not_revoked(peer.chain)
         except RemoteProtocolError as error:
             metrics.handshake(error.code)
             if error.code == "credentials.clock":
                 noted.refused_for_clock(str(error))
+            # Who it is cannot be told: its chain proves nothing here. Hence once for all of them.
+            if error.code == "chain.root" and noted.turned_away(error.code):
+                log.warning("peer.refused", code=error.code, detail=str(error))
             raise
+        try:
+            mesh.charter.check_not_revoked(peer.chain)
+        except TrustError as error:
+            # It is turned away by `check`, where it can be told.
+            metrics.handshake(error.code)
+            if noted.turned_away(peer.id.hex()):
+                log.warning("peer.refused", id=short_id(peer.id), code=error.code, detail=str(error))
+            return peer
         metrics.handshake("ok")
         noted.met(peer.id, peer.clock_s)
         return peer
@@ -56,6 +70,7 @@ def channel_identity(
         entropy=os.urandom,
         bundle_n=lambda: trust.n,
         check=lambda peer: mesh.charter.check_stands(peer.chain),
+        refusal=encode_refusal,
         tries_old=old.tries,
         is_old=old.is_old,
         answers_bare=old.answers,

@@ -121,6 +121,7 @@ class Node:
             self._mesh,
             metrics=self._metrics,
             noted=self._noted,
+            log=self._log,
             old=OldPeers(self._mesh, lambda: self._reloading.loaded.config.node.old_peers),
             learn=self._learn_bundles,
         )

@@ -74,6 +74,16 @@ class Kind(enum.IntEnum):
     CHARTERED = 32
 
 
+_MEANING: Final = {
+    "chain.revoked": (
+        "this node, the token that it joined with or an issuer of its chain is revoked there: it needs a new token, "
+        "and where the node itself is revoked a new key too, which is an empty state directory"
+    ),
+    "chain.name": "the token that it joined with has --name, and does not allow this node's",
+}
+"""What a refusal means to whoever is refused, where the code alone does not say what to do."""
+
+
 class Reached(enum.IntEnum):
     """Whether a member reaches another at the address that it advertises."""
 
@@ -180,7 +190,9 @@ def open_untrusted(data: bytes, kind: Kind) -> wire.Fields:
         reason = fields.binary(0, MAX_CODE).decode("ascii", "replace")
         if reason in _NO_ROOM:
             raise RemoteProtocolError(NO_ROOM, _NO_ROOM[reason])
-        raise RemoteProtocolError("exchange.refused", f"the peer refused: {reason!a}")
+        meaning = _MEANING.get(reason)
+        text = f"the peer refused: {reason!a}" + (f" ({meaning})" if meaning else "")
+        raise RemoteProtocolError("exchange.refused", text)
     if got != kind:
         raise RemoteProtocolError(_CODE, f"a message of kind {got} where {kind} was expected")
     return fields

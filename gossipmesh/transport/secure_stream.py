@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -11,8 +12,8 @@ from attrs import field, frozen
 
 from gossipmesh import crypto
 from gossipmesh.channel.noise import Role
-from gossipmesh.channel.secure import Ended, Event, HandshakeDone, Record, SecureChannel
-from gossipmesh.errors import LocalProtocolError, MeshError, TrustError
+from gossipmesh.channel.secure import SYNC, Ended, Event, HandshakeDone, Record, SecureChannel
+from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError, TrustError
 from gossipmesh.identity.credentials import BUNDLES, Peer, decode_hello_untrusted, encode_hello
 from gossipmesh.model import NodeId, short_id
 
@@ -38,14 +39,17 @@ class ChannelIdentity:
     lacks, encoded (:mod:`gossipmesh.identity.credentials`). None: to one of release 0.1, which wants no bundles."""
     authenticate: Callable[[bytes, bytes, NodeId | None], Peer]
     """Given the other side's credentials, its X25519 key and the id that was dialled (None: any), says who it is or
-    raises TrustError."""
+    raises TrustError. Whether that counts is for ``check`` to say."""
     static_private: Callable[[], bytes]
     """Our present X25519 key, the one that our record names."""
     entropy: Callable[[int], bytes]
     bundle_n: Callable[[], int] = lambda: 0
     """The number of our newest trust bundle."""
     check: Callable[[Peer], None] = lambda _: None
-    """Raises TrustError where a peer that proved who it is does not count any more: it was revoked since."""
+    """Raises TrustError where a peer that proved who it is does not count any more: it is revoked. Who dials asks it
+    before it shows itself, and both sides at the end of the handshake."""
+    refusal: Callable[[str], bytes] | None = None
+    """Given the code of that error, gives what answers such a peer's first question over sync; None: nothing does."""
     answers_bare: Callable[[], bool] = lambda: False
     """Whether to answer a bare knock, as members of release 0.1 make (:mod:`gossipmesh.channel.knock`)."""
     tries_old: Callable[[], bool] = lambda: False
@@ -80,6 +84,7 @@ class SecureStream:
         self._stream = stream
         self._peer: Peer | None = None
         self._check = identity.check
+        self._refusal = identity.refusal if role is Role.RESPONDER else None
         self._proved: Peer | None = None
         self._arrived: list[Record] = []
         self._ended = False
@@ -91,6 +96,8 @@ class SecureStream:
                 raise TrustError(
                     "channel.identity", f"dialled {short_id(expected)}, but {short_id(peer.id)} answered"
                 )
+            if role is Role.INITIATOR:
+                identity.check(peer)
             self._proved = peer
             return peer
 
@@ -131,10 +138,28 @@ class SecureStream:
             while self._peer is None:
                 self._keep(await self._receive())
                 await self._flush()
-            # Our last message may have waited for long: whoever was revoked meanwhile had no channel to be ended.
-            self._check(self._peer)
+            # Also for who dialled: its last message may have waited for long, and whoever was revoked meanwhile had no
+            # channel to be ended.
+            try:
+                self._check(self._peer)
+            except TrustError as error:
+                await self._refuse(error.code)
+                raise
             return self._peer
         raise ChannelClosed("channel.timeout", f"no handshake within {timeout_s:g} s")
+
+    async def _refuse(self, code: str) -> None:
+        """Tell a peer that proved who it is, and does not count, why; a cut channel would look like any other fault.
+
+        Only in answer to a question, so that it is asked for, and not lost with a connection that is closed on bytes
+        that nobody read. All within the time of the handshake.
+        """
+        if self._refusal is None:
+            return
+        with suppress(ChannelClosed, RemoteProtocolError):
+            if await self.purpose() == SYNC:
+                await self.send_records(SYNC, [self._refusal(code)])
+                await self.send_end()
 
     async def purpose(self) -> int | None:
         """Wait for the first record and give its kind, which says what the channel is for; None if there is none.

@@ -130,8 +130,14 @@ def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
     gossipmesh("root", "rotate", "--root", str(root), "--state", str(rotated.state))
     assert f"gossipmesh root tell --root {root}" in refused("guest-2", "--root", str(root), status=1)
     third = own_mesh.node("guest-3", "--token-file", str(guest_token), token=False, join=ops).start()
-    eventually(lambda: "join." in third.log() or third.process.poll() is not None)  # type: ignore[union-attr]
+    # It has never been in the mesh, every seed says no, and none of them will say yes: it ends, and has said why.
+    assert third.process is not None
+    assert third.process.wait(20.0) == 1
+    assert "no seed takes this node in" in third.log()
+    assert "the token that it joined with" in third.log()
     assert set(ops.members()) == {"ops", "guest-2"}
+    (line,) = [line for line in ops.log().splitlines() if "peer.refused" in line]
+    assert "guest-3 is revoked (token" in line
 
 
 def test_a_policy_is_signed_again_under_another_key_before_its_signer_is_revoked(

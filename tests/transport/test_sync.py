@@ -218,3 +218,27 @@ async def test_a_channel_to_somebody_who_was_revoked_during_an_exchange_is_not_k
         with pytest.raises(ConnectError) as caught:
             await client.exchange(node.node, b"x")
         assert caught.value.code == "chain.revoked"
+
+
+async def test_a_peer_that_proves_who_it_is_and_is_turned_away_is_told_why_in_answer_to_its_question() -> (
+    None
+):
+    async with running() as (client, [node]):
+
+        def check(peer: Peer) -> None:
+            raise TrustError("chain.revoked", f"{peer.id!r} is revoked")
+
+        turning_away = evolve(identity(node.node), check=check, refusal=lambda code: f"no: {code}".encode())
+        node.listener._identity = turning_away
+        assert (await client.contact(node.address, b"who is there?"))[1] == b"no: chain.revoked"
+        await settled()
+        # Nothing that it says or asks is served, on this channel or for another purpose.
+        assert node.channels == []
+        assert node.counters.values == {"chain.revoked": 1}
+        stream = await dial(identity(WEB), (node.address,), expected=None, timeout_s=5.0)
+        await stream.send_records(HOP, [b"a request"])
+        with pytest.raises((ChannelClosed, RemoteProtocolError)):
+            await stream.receive_records()
+        stream.close()
+        await settled()
+        assert node.counters.values == {"chain.revoked": 2}

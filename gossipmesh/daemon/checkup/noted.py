@@ -17,6 +17,10 @@ REFUSED_AGE_S: Final = 10 * 60.0
 MAX_WARNED: Final = 64
 """Codes of warnings; of each only the last one is remembered."""
 WARNED_AGE_S: Final = 60 * 60.0
+MAX_TURNED_AWAY: Final = 64
+"""Peers that are told of within an hour for having been turned away: whoever has a revoked token can make no end of
+them."""
+TURNED_AWAY_GAP_S: Final = 60 * 60.0
 
 
 class Noted:
@@ -26,6 +30,7 @@ class Noted:
         self._clocks: dict[NodeId, tuple[int, float]] = {}  # who was met longest ago first
         self._refused = ("", 0.0)
         self._warned: dict[str, tuple[str, float]] = {}  # what was warned of longest ago first
+        self._turned_away: dict[str, float] = {}  # who was told of longest ago first
 
     def met(self, node: NodeId, ahead_s: int) -> None:
         """Note that a handshake showed a clock that ours is so many seconds ahead of."""
@@ -44,6 +49,16 @@ class Noted:
         self._warned[code] = text, trio.current_time()
         if len(self._warned) > MAX_WARNED:
             del self._warned[next(iter(self._warned))]
+
+    def turned_away(self, who: str) -> bool:
+        """Take that a peer was refused; tell whether a person should be told: once an hour for each ``who``."""
+        now = trio.current_time()
+        for told in [told for told, at in self._turned_away.items() if now >= at + TURNED_AWAY_GAP_S]:
+            del self._turned_away[told]
+        if who in self._turned_away or len(self._turned_away) >= MAX_TURNED_AWAY:
+            return False
+        self._turned_away[who] = now
+        return True
 
     @property
     def clocks(self) -> dict[NodeId, int]:

@@ -8,8 +8,10 @@ from gossipmesh.daemon.checkup.facts import Warned
 from gossipmesh.daemon.checkup.noted import (
     CLOCK_AGE_S,
     MAX_CLOCKS,
+    MAX_TURNED_AWAY,
     MAX_WARNED,
     REFUSED_AGE_S,
+    TURNED_AWAY_GAP_S,
     WARNED_AGE_S,
     Noted,
 )
@@ -49,3 +51,18 @@ async def test_no_more_is_kept_than_there_is_room_for_and_the_oldest_goes_first(
     assert len(noted.clocks) == MAX_CLOCKS
     assert min(noted.clocks.values()) == MAX_CLOCKS
     assert noted.warnings[0].code == f"code-{2 * MAX_CLOCKS - MAX_WARNED}"
+
+
+async def test_who_is_turned_away_is_told_of_once_an_hour_and_so_many_in_all(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    noted = Noted()
+    assert noted.turned_away("bob")
+    assert not noted.turned_away("bob")
+    # A revoked token makes new keys without end, and a log that is full of them hides the rest.
+    told = [noted.turned_away(str(number)) for number in range(2 * MAX_TURNED_AWAY)]
+    assert sum(told) == MAX_TURNED_AWAY - 1
+    assert not noted.turned_away("eve")
+    mock_clock.jump(TURNED_AWAY_GAP_S)
+    assert noted.turned_away("bob")
+    assert noted.turned_away("eve")
