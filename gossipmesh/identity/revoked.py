@@ -127,11 +127,12 @@ class Revocations:
         names: tuple[bytes, ...] = (*subject.token_ids, *subject.issuers)
         for name in names if subject.id is None else (subject.id, *names):
             for entry in self._by_target.get(name, ()):
-                if entry.names(subject) and not self._is_void(entry):
+                if entry.names(subject) and not self.is_void(entry):
                     return entry
         return None
 
-    def _is_void(self, entry: Revocation) -> bool:
+    def is_void(self, entry: Revocation) -> bool:
+        """Tell whether a root has taken the effect from an entry: it stays in the set, and revokes nobody."""
         signer = entry.signer
         if signer.is_root:
             return False

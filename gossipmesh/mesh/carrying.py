@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
+from math import inf
 from typing import Final
 
 from attrs import evolve
@@ -40,6 +41,8 @@ from gossipmesh.model import MemberState, NodeId
 
 MAX_TOLD: Final = 64
 """Members that a node tells of its own revocation, at once, before it ends."""
+LOOK_S: Final = 5.0
+"""How long a node whose own disk says that it is revoked asks the mesh whether that still holds, before it ends."""
 ROOT_DROPPED: Final = "the root that its chain hangs on was dropped"
 
 
@@ -48,12 +51,17 @@ class Carrying:
 
     Args:
         parts: what the control plane is made of.
+
+    Attributes:
+        deadline: when :meth:`handle_timer` is due, in monotonic seconds.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._now, self._wall = 0.0, 0.0
         self._own_revoked = False
+        self._begun = False
+        self.deadline = inf
 
     def carry(
         self, effects: Sequence[Effect], outputs: Sequence[Output] = (), *, now: float, wall: float
@@ -87,6 +95,7 @@ class Carrying:
                     done += said
                 case _:
                     done += self._carry_one(effect)
+        self._begun = True
         if now >= self._parts.routes.due:
             done.append(SnapshotChanged(self._parts.routes.rebuild(now=now)))
         return done
@@ -172,11 +181,37 @@ class Carrying:
         outputs.append(evolve(changed, ids=frozenset(before.difference(parts.membership.members))))
         mine = parts.charter.revocations.find(parts.own.chain)
         if mine is not None and not self._own_revoked:
-            # It may have been handed to this node alone, which ends now: who stays has to hear it first.
-            outputs += self._tell_before_the_end(mine)
-            outputs.append(OwnRevoked(f"this node is revoked ({mine}): it needs a new token, and a new key"))
+            outputs += self._end(mine) if self._begun else self._look(mine)
+        if mine is None and self._own_revoked:
+            self.deadline = inf
+            # Nobody took our record while we were revoked, ourselves included.
+            effects += parts.standing.resign(now=self._now, wall=self._wall)
+            outputs.append(Notice(Level.INFO, "own.revocation-void", "this node is revoked no longer"))
         self._own_revoked = mine is not None
         return effects, outputs
+
+    def handle_timer(self, *, now: float) -> list[Output]:
+        """End, where the mesh had its time to say that our revocation is void."""
+        if now < self.deadline:
+            return []
+        self.deadline = inf
+        mine = self._parts.charter.revocations.find(self._parts.own.chain)
+        return [] if mine is None else self._end(mine)
+
+    def _look(self, entry: Revocation) -> list[Output]:
+        """Ask the mesh first: it is our own disk that says so, and a root may have voided it while we were down."""
+        self.deadline = self._now + LOOK_S
+        text = f"this node was revoked when it last ran ({entry}): asking for {LOOK_S:g} s whether that still holds"
+        return [Notice(Level.WARNING, "own.revoked", text)]
+
+    def _end(self, entry: Revocation) -> list[Output]:
+        # It may have been handed to this node alone, which ends now: who stays has to hear it first.
+        told = self._tell_before_the_end(entry)
+        text = (
+            f"this node is revoked ({entry}): it needs a new token, and a new key, which is an empty state directory. "
+            "Where a root has voided the revocation, start it again where it reaches a member"
+        )
+        return [*told, OwnRevoked(text)]
 
     def _tell_before_the_end(self, entry: Revocation) -> list[Output]:
         parts = self._parts

@@ -186,6 +186,7 @@ class Mesh:
             self._standing.deadline,
             self._housekeeping_at,
             self._routes.due,
+            self._carrying.deadline,
         )
 
     def knows_sender(self, payload: bytes) -> bool:
@@ -234,7 +235,7 @@ class Mesh:
             effects += self._membership.handle_timer(now=now, late_s=late_s)
         if now >= self._reconciling.deadline:
             outputs += self._reconciling.handle_timer(now=now)
-        outputs += self._reach.handle_timer(now=now)
+        outputs += self._reach.handle_timer(now=now) + self._carrying.handle_timer(now=now)
         told, asked = self._pulling.handle_timer(now=now)
         effects, outputs = [*effects, *told], [*outputs, *asked]
         effects += self._standing.tell_offer(now=now, wall=wall)

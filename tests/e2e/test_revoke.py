@@ -139,6 +139,17 @@ def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
     (line,) = [line for line in ops.log().splitlines() if "peer.refused" in line]
     assert "guest-3 is revoked (token" in line
 
+    # A root takes the effect from all that the revoker signed, and who had ended is started again, as it is.
+    (entry,) = ops.ask("revocations")["revocations"]
+    assert not entry["voided"]
+    signer = entry["signer"].removeprefix("token ")
+    done = ops.command("revoke", signer, "--void", "--root", str(root))
+    assert done.returncode == 0, done.stderr
+    shown = {each["target"]: each["voided"] for each in ops.ask("revocations")["revocations"]}
+    assert shown == {entry["target"]: True, signer: False}
+    guests[0].start().ready()
+    assert "this node was revoked when it last ran" in guests[0].log()
+    eventually(lambda: set(ops.members()) == {"ops", "guest-1", "guest-2"}, within_s=SOON_S)
 
 def test_a_policy_is_signed_again_under_another_key_before_its_signer_is_revoked(
     own_mesh: Mesh, root: Path

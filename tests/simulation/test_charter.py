@@ -13,6 +13,7 @@ from gossipmesh.identity.chain import Capability
 from gossipmesh.identity.revocation import RevocationKind, sign_revocation
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.messages import CharterNews
+from gossipmesh.mesh.carrying import LOOK_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.model import MemberState, NodeId
@@ -125,6 +126,43 @@ def test_who_is_revoked_is_told_and_cannot_come_back_not_even_after_a_restart() 
     world.run(60)
     assert gone()
     assert all(world.nodes[name].running.joined for name in others)
+
+
+def test_who_was_revoked_by_a_key_that_a_root_voids_comes_back_by_starting_again() -> None:
+    world = World(6)
+    world.populate(4)
+    world.run(5)
+    stolen = world.new_token(ttl_s=DAY_S, caps=(Capability.REVOKE,))
+    target = world.nodes["n3"].key.id
+    entry = revocation(world, RevocationKind.NODE, target, by=Authority.of_token(stolen))
+    assert offer(world, "n1", "revocation", entry) == "taken"
+    world.run_until(lambda: bool(world.nodes["n3"].revoked), within=5)
+    world.crash("n3")
+    token_id = stolen.token_ids[-1]
+    assert (
+        offer(world, "n1", "revocation", revocation(world, RevocationKind.TOKEN, token_id, voids=True))
+        == "taken"
+    )
+    # Its own disk knows of the one and not of the other.
+    node = world.nodes["n3"]
+    node.revoked = ""
+    world.start("n3")
+    assert node.told("own.revoked") == 1
+    world.run_until(world.complete, within=10)
+    world.run(10)
+    assert (node.revoked, node.running.joined) == ("", True)
+    assert node.told("own.revocation-void") == 1
+    assert node.running.registry.lookup(target) == node.running.own
+    # Where it still holds it ends a little later, and not before it had a chance to hear otherwise.
+    assert offer(world, "n1", "revocation", revocation(world, RevocationKind.NODE, target)) == "taken"
+    world.run_until(lambda: bool(node.revoked), within=5)
+    world.crash("n3")
+    node.revoked = ""
+    world.start("n3")
+    world.run(LOOK_S - 0.5)
+    assert node.revoked == ""
+    world.run(1.0)
+    assert "this node is revoked" in node.revoked
 
 
 def test_a_tokens_revocation_takes_all_that_joined_with_it_but_those_spared() -> None:

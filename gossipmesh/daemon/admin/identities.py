@@ -25,6 +25,8 @@ class RevocationEntry(TypedDict):
     """Ids that keep their place, in hex."""
     voids: bool
     """Whether what the target signed has no effect any more."""
+    voided: bool
+    """Whether a root has taken the effect from this very entry: it revokes nobody."""
 
 
 class Revocations(TypedDict):
@@ -56,7 +58,7 @@ class Identities(TypedDict):
     identities: list[IdentityEntry]
 
 
-def revocation_entry(entry: Revocation) -> RevocationEntry:
+def revocation_entry(entry: Revocation, *, voided: bool) -> RevocationEntry:
     """Give one revocation as the API shows it."""
     return RevocationEntry(
         kind=entry.kind.word,
@@ -67,6 +69,7 @@ def revocation_entry(entry: Revocation) -> RevocationEntry:
         expires_at=entry.expires_at,
         spared=[node.hex() for node in sorted(entry.spared)],
         voids=entry.voids,
+        voided=voided,
     )
 
 

@@ -231,7 +231,10 @@ class NodeReport:
 
     def revocations(self) -> Revocations:
         """Give who is revoked, and why."""
-        return Revocations(revocations=[revocation_entry(e) for e in self._mesh.charter.revocations.entries])
+        held = self._mesh.charter.revocations
+        return Revocations(
+            revocations=[revocation_entry(each, voided=held.is_void(each)) for each in held.entries]
+        )
 
     def identities(self) -> Identities:
         """Give what each living member's chain says that a revocation may name."""
@@ -315,6 +318,8 @@ class NodeReport:
         if self._mesh.chain.root not in self._mesh.trust.roots:
             text = "this node's chain hangs on a root that the mesh has dropped: give it a new token, --token-file FILE"
             return Readiness(False, text)
+        if (entry := self._mesh.charter.revocations.find(self._mesh.chain)) is not None:
+            return Readiness(False, f"this node is revoked ({entry})")
         if not self._mesh.joined:
             seeds = ", ".join(self._loaded().config.node.join)
             return Readiness(False, f"not in step with a seed yet ({seeds})")

@@ -190,6 +190,9 @@ class Facts:
     bundle: int = 0
     clones: tuple[Clone, ...] = ()
     revocations: tuple[str, ...] = ()
+    """Those in force."""
+    voided: tuple[str, ...] = ()
+    """Revocations that a root has taken the effect from."""
     revoked: str = ""
     """The revocation that this node is under; empty: none."""
     quotas: tuple[Quota, ...] = ()

@@ -129,7 +129,8 @@ class Examiner:
                 Clone(self._name(each.id), each.id.hex(), each.ours, each.theirs, own=each.id == mesh.id)
                 for each in mesh.registry.clones
             ),
-            revocations=tuple(str(entry) for entry in revocations.entries),
+            revocations=tuple(str(each) for each in revocations.entries if not revocations.is_void(each)),
+            voided=tuple(str(each) for each in revocations.entries if revocations.is_void(each)),
             revoked="" if own is None else str(own),
             quotas=tuple(self._quotas()),
         )

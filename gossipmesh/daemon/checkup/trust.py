@@ -120,12 +120,20 @@ def _clone(each: Clone) -> str:
 
 def revocations(facts: Facts) -> Check:
     """Check whom the mesh has shut out; this node should not be among them."""
-    details = tuple({"revocation": each} for each in facts.revocations)
+    details = (
+        *({"revocation": each} for each in facts.revocations),
+        *({"voided": each} for each in facts.voided),
+    )
     if facts.revoked:
-        hint = "it cannot come back: empty its state directory and join it again with another token"
+        hint = (
+            "empty its state directory and join it again with another token; it comes back as it is only where a root "
+            "voids that revocation: gossipmesh revoke SIGNER --void --root DIR"
+        )
         return Check("revocations", State.FAIL, f"this node is revoked: {facts.revoked}", hint, details)
     number = len(facts.revocations)
-    found = f"{number} in force; `gossipmesh revocations` lists them" if number else "none in force"
+    void = f", {len(facts.voided)} void" if facts.voided else ""
+    listed = "; `gossipmesh revocations` lists them" if number or facts.voided else ""
+    found = f"{number or 'none'} in force{void}{listed}"
     return Check("revocations", State.OK, found, details=details)
 
 

@@ -68,6 +68,13 @@ def on(root: str, *members: Fellow, roots: tuple[str, ...] = (OLD, NEW)) -> Fact
         (trust.clones, Facts(warned=(Warned("own.clone", "x", 1.0),)), State.FAIL, "this node's own key"),
         (trust.revocations, Facts(), State.OK, "none in force"),
         (trust.revocations, Facts(revocations=("node eve", "token x")), State.OK, "2 in force"),
+        (
+            trust.revocations,
+            Facts(revocations=("node eve",), voided=("node x",)),
+            State.OK,
+            "1 in force, 1 void;",
+        ),
+        (trust.revocations, Facts(voided=("node x",)), State.OK, "none in force, 1 void; `gossipmesh"),
         (trust.revocations, Facts(revoked="node web-1: stolen"), State.FAIL, "revoked: node web-1: stolen"),
         (trust.quota, Facts(), State.OK, "no token has one"),
         (trust.quota, Facts(quotas=(Quota(2, ("bob",)),)), State.OK, "1 token quota, none used up"),
