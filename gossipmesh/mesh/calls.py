@@ -151,9 +151,12 @@ class Calls:
         return str(error)
 
     def failed(
-        self, exchange: Open, why: str, *, refused: bool, now: float
+        self, exchange: Open, why: str, *, refused: bool, code: str = "", now: float
     ) -> tuple[list[Effect], list[Output]]:
-        """Take that an exchange found nobody, broke off, or was answered by what is no answer."""
+        """Take that an exchange found nobody, broke off, or was answered by what is no answer.
+
+        ``code`` is that of the answer, or of the handshake's failure; it is empty where nobody was there.
+        """
         match exchange.purpose:
             case Carry():
                 if exchange.target is not None:
@@ -171,6 +174,6 @@ class Calls:
             case Renew():
                 return [], self._renewing.failed(exchange.target, why, refused=refused)
             case Greet() | Sync() | Probe():
-                return self._reconciling.failed(exchange, why, refused=refused, now=now)
+                return self._reconciling.failed(exchange, why, refused=refused, code=code, now=now)
             case _:
                 assert_never(exchange.purpose)

@@ -21,6 +21,8 @@ class Circumstances:
 
     asked_seeds: Mapping[Address, str]
     """How asking each seed ended last: empty where it answered, else why not; those never asked are missing."""
+    refusing_seeds: Mapping[Address, str]
+    """Those of them that were there and said no, and the code of that."""
     found: Found
     """What a member said about whether our advertised address is reached."""
     differing_since: Mapping[NodeId, float]
@@ -33,6 +35,7 @@ def circumstances_of(own: Own, reconciling: Reconciling, reach: Reach) -> Circum
     """Give them, copied: what happens later does not change them."""
     return Circumstances(
         asked_seeds=dict(reconciling.joining.outcomes),
+        refusing_seeds=dict(reconciling.joining.refusals),
         found=reach.found,
         differing_since=dict(reconciling.differing_since),
         refused_services=own.refused,

@@ -47,6 +47,8 @@ _CODE: Final = "exchange.malformed"
 
 NO_ROOM: Final = "exchange.no-room"
 """The code of a refusal for want of room: asking again may help, once somebody has left."""
+HANDSHAKE: Final = "exchange.handshake"
+"""The code of an exchange before which the handshake failed: somebody was there."""
 _NO_ROOM: Final = {
     "registry.quota": "the quota of this node's token is used up",
     "registry.token-quota": "as many nodes as a member holds of one token have joined with this node's",

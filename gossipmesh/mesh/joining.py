@@ -34,6 +34,7 @@ class Joining:
         self._seeds: tuple[Address, ...] = ()
         self._ourselves: Counter[Address] = Counter()  # seeds where we met ourselves, and how often
         self._outcomes: dict[Address, str] = {}
+        self._refusals: dict[Address, str] = {}
         self._turn = 0
         self._retry_s = FIRST_RETRY_S
         self.joined = False
@@ -55,9 +56,18 @@ class Joining:
         """
         return self._outcomes
 
-    def note_outcome(self, addresses: Iterable[Address], why: str) -> None:
-        """Note how asking a seed ended; what is no seed's address is not kept."""
-        self._outcomes.update(dict.fromkeys(set(addresses) & set(self._seeds), why))
+    @property
+    def refusals(self) -> Mapping[Address, str]:
+        """The seeds that were there, and said no when they were asked last, and with which code."""
+        return self._refusals
+
+    def note_outcome(self, addresses: Iterable[Address], why: str, *, code: str = "") -> None:
+        """Note how asking a seed ended; what is no seed's address is not kept. ``code`` is a refusal's."""
+        for seed in set(addresses) & set(self._seeds):
+            self._outcomes[seed] = why
+            self._refusals.pop(seed, None)
+            if code:
+                self._refusals[seed] = code
 
     def set_seeds(self, seeds: tuple[Address, ...], *, now: float) -> None:
         """Take the addresses that the seeds' names resolve to now; at most ``MAX_SEEDS`` are kept."""
@@ -68,6 +78,7 @@ class Joining:
         self._seeds = fresh
         self._ourselves = Counter({seed: n for seed, n in self._ourselves.items() if seed in fresh})
         self._outcomes = {seed: why for seed, why in self._outcomes.items() if seed in fresh}
+        self._refusals = {seed: code for seed, code in self._refusals.items() if seed in fresh}
 
     def succeeded(self, *, now: float) -> None:
         """Note that a seed, or any member, answered an exchange."""

@@ -21,7 +21,7 @@ from gossipmesh.mesh.carrying import Carrying
 from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.circumstances import Circumstances, circumstances_of
 from gossipmesh.mesh.effects import Effect
-from gossipmesh.mesh.exchanges import NO_ROOM, encode_refusal
+from gossipmesh.mesh.exchanges import HANDSHAKE, NO_ROOM, encode_refusal
 from gossipmesh.mesh.outputs import BundlesChanged, Output, PolicyChanged, Refused, RevocationsChanged
 from gossipmesh.mesh.parts import Parts
 from gossipmesh.mesh.setup import Setup
@@ -274,7 +274,7 @@ class Mesh:
             )
         except RemoteProtocolError as error:
             refused, why = error.code != NO_ROOM, self._calls.why(error)
-            effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
+            effects, outputs = self._calls.failed(exchange, why, refused=refused, code=error.code, now=now)
             return self._carry(effects, [*outputs, Refused(error.code)])
         return self._carry(effects, outputs)
 
@@ -301,7 +301,8 @@ class Mesh:
         self._now, self._wall = now, wall
         if (exchange := self._exchanges.end(number)) is None:
             return []
-        effects, outputs = self._calls.failed(exchange, why, refused=refused, now=now)
+        code = HANDSHAKE if refused else ""
+        effects, outputs = self._calls.failed(exchange, why, refused=refused, code=code, now=now)
         # Of several addresses it is not said which one it was.
         if another_key and exchange.target is not None and len(exchange.addresses) == 1:
             effects += self._membership.note_another_key(exchange.target, now=now)

@@ -328,14 +328,17 @@ class Reconciling:
         return [ChainLearned(theirs.chain), RecordLearned(theirs.record)], effects, go_on
 
     def failed(
-        self, exchange: Open, why: str, *, refused: bool, now: float
+        self, exchange: Open, why: str, *, refused: bool, code: str, now: float
     ) -> tuple[list[Effect], list[Output]]:
-        """Take that an exchange failed; say so where a person waits for a seed."""
+        """Take that an exchange failed; say so where a person waits for a seed.
+
+        ``refused`` says that asking again will not help, ``code`` that somebody was there, and how it said no.
+        """
         if isinstance(exchange.purpose, Probe) and exchange.target is not None:
             seq = exchange.purpose.seq
             return [*self._membership.stream_probe_result(exchange.target, seq, ok=False, now=now)], []
         if exchange.target is None:
-            self.joining.note_outcome(exchange.addresses, why)
+            self.joining.note_outcome(exchange.addresses, why, code=code)
         if exchange.target is None and not self.joining.joined:
             return [], self._complain(exchange.addresses[0], why, refused=refused, now=now)
         return [], []

@@ -49,6 +49,8 @@ class Seed:
     """Whether anything is known of it: it was asked, or a member that is alive has it."""
     why: str = ""
     """Why it does not answer; empty where it does."""
+    refusal: str = ""
+    """The code of its no, where somebody is there and does not take this node in."""
 
 
 @frozen

@@ -166,7 +166,8 @@ class Examiner:
             if address in reached:
                 yield Seed(str(address), known=True)
             elif address not in mesh.own.addresses:
-                yield Seed(str(address), known=address in asked, why=asked.get(address, ""))
+                why, refusal = asked.get(address, ""), around.refusing_seeds.get(address, "")
+                yield Seed(str(address), known=address in asked, why=why, refusal=refusal)
 
     def _fellow(self, member: Member, around: Circumstances, wall: float) -> Fellow:
         record, chain = member.record, self._mesh.chain_of(member.id)
@@ -201,6 +202,8 @@ class Examiner:
             chain = mesh.chain_of(node)
             if chain is None or record.serving is Serving.LEAVING:
                 continue
+            if node == mesh.id and not mesh.joined:
+                continue  # It holds no place before somebody has taken it in.
             for quota in chain.quotas:
                 limits[quota.holder] = quota.nodes
                 holding.setdefault(quota.holder, []).append(self._name(node))

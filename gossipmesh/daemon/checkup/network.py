@@ -48,7 +48,13 @@ def seeds(facts: Facts) -> Check:
     )
     if not facts.seeds and not facts.unresolved:
         return Check("seeds", State.OK, "none are configured")
-    problems = [*facts.unresolved, *(f"{each.address} does not answer: {each.why}" for each in silent)]
+    problems = [
+        *facts.unresolved,
+        *(
+            f"{each.address} {'refuses' if each.refusal else 'does not answer'}: {each.why}"
+            for each in silent
+        ),
+    ]
     if problems:
         # With one good seed the mesh is found again, so the others are for later.
         state = State.WARN if good else State.FAIL
@@ -56,6 +62,11 @@ def seeds(facts: Facts) -> Check:
             "correct [node] join or --join, or start what should be there; port 7946 has to be open for TCP and UDP. "
             "They are tried for ever"
         )
+        if not facts.unresolved and all(each.refusal for each in silent):
+            hint = (
+                "they are there and reached, so no port is in the way: the reason is what to mend; their logs and "
+                "the checks chain, quota and clock here may say more"
+            )
         return Check("seeds", state, f"{len(good)} good; {named(problems)}", hint, details)
     asked = "not asked yet" if not good else f"{counted(len(good), 'address', 'addresses')} good"
     return Check("seeds", State.OK, asked, details=details)

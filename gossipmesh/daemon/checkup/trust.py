@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, State, counted, named
+from gossipmesh.mesh.exchanges import NO_ROOM
 from gossipmesh.model import day
 
 ID_DIGITS: Final = 8
@@ -138,12 +139,20 @@ def revocations(facts: Facts) -> Check:
 
 
 def quota(facts: Facts) -> Check:
-    """Check that tokens with a quota still admit somebody."""
+    """Check that tokens with a quota still admit somebody, and that this node is among those admitted."""
+    refused = [each for each in facts.seeds if each.refusal == NO_ROOM]
     full = [each for each in facts.quotas if len(each.members) >= each.nodes]
     details = tuple(
         {"nodes": str(each.nodes), "members": str(len(each.members)), "own": "yes" if each.own else "no"}
         for each in facts.quotas
     )
+    if refused and facts.not_ready:
+        found = f"this node has no place in the mesh: {refused[0].address} says: {refused[0].why}"
+        hint = (
+            "`gossipmesh check` at that seed names who holds the places: have one of them leave, or give this node "
+            "a token of another quota"
+        )
+        return Check("quota", State.FAIL, found, hint, details)
     if full:
         lines = [
             f"{len(each.members)} of {each.nodes} nodes ({named(each.members)})"

@@ -20,7 +20,7 @@ from gossipmesh.discovery.seeds import Resolved
 from gossipmesh.identity.authority import Authority, sign_as_authority
 from gossipmesh.identity.chain import Capability, Caveats
 from gossipmesh.identity.token import narrow
-from gossipmesh.mesh.exchanges import Reached
+from gossipmesh.mesh.exchanges import NO_ROOM, Reached
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.model import Address, MemberState, NodeId, Service
 from gossipmesh.policy.document import POLICY_LABEL, new_document
@@ -167,6 +167,25 @@ async def test_quotas_count_who_holds_a_place(world: World) -> None:
     assert quota == Quota(2, ("eve",), own=False)
     (own,) = Around().examiner(mesh_of(world, "eve")).facts("").quotas
     assert own == evolve(quota, own=True)
+
+
+async def test_who_is_refused_for_want_of_room_holds_no_place_and_knows_that_its_seed_said_no(
+    world: World,
+) -> None:
+    caveats = Caveats(int(world.wall), int(world.wall) + 10**6, quota=1)
+    token = narrow(world.token, caveats, lambda size: b"q" * size)
+    world.add("db-1", seeds=["alice"], token=token)
+    world.run_until(world.complete, within=10)
+    world.add("db-2", seeds=["alice"], token=token)
+    world.run(10)
+    alices = world.nodes["alice"].address
+    facts = Around(Resolved((alices,), ())).examiner(mesh_of(world, "db-2")).facts("not in step")
+    assert facts.quotas == ()
+    (seed,) = facts.seeds
+    assert (seed.known, seed.refusal) == (True, NO_ROOM)
+    assert "the quota of this node's token is used up (1 nodes)" in seed.why
+    (quota,) = Around().examiner(mesh_of(world, "alice")).facts("").quotas
+    assert quota.members == ("db-1",)
 
 
 async def test_an_issuer_is_one_for_this_node_with_what_its_own_chain_lacks_or_for_others(

@@ -18,7 +18,14 @@ CAROL = Fellow("carol", "0c" * 32)
 DEAD = Fellow("dave", "0d" * 32, state=MemberState.DEAD)
 GOOD, SILENT = Seed("192.0.2.9:7946", known=True), Seed("192.0.2.8:7946", known=True, why="refused")
 UNASKED = Seed("192.0.2.7:7946", known=False)
+SAYS_NO = Seed("192.0.2.8:7946", True, "revoked", "exchange.refused")
 LOOPBACK = "127.0.0.1:7946"
+
+
+def test_advice_about_ports_is_for_seeds_that_do_not_answer_and_not_for_those_that_say_no() -> None:
+    assert "port 7946" in network.seeds(Facts(seeds=(SILENT,))).hint
+    assert "port 7946" in network.seeds(Facts(seeds=(SAYS_NO, SILENT))).hint
+    assert "port 7946" not in network.seeds(Facts(seeds=(SAYS_NO,))).hint
 
 
 def far(name: str, *, blocked: bool = False, differs_s: float = 0.0) -> Fellow:
@@ -37,6 +44,7 @@ def far(name: str, *, blocked: bool = False, differs_s: float = 0.0) -> Fellow:
         (network.seeds, Facts(seeds=(UNASKED,)), State.OK, "not asked yet"),
         (network.seeds, Facts(seeds=(GOOD, SILENT)), State.WARN, "192.0.2.8:7946 does not answer: refused"),
         (network.seeds, Facts(seeds=(SILENT,)), State.FAIL, "0 good"),
+        (network.seeds, Facts(seeds=(SAYS_NO,)), State.FAIL, "192.0.2.8:7946 refuses: revoked"),
         (
             network.seeds,
             Facts(seeds=(GOOD,), unresolved=("the seed x does not resolve",)),

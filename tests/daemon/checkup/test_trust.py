@@ -8,7 +8,8 @@ import pytest
 
 from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import trust
-from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, State, Warned
+from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, Seed, State, Warned
+from gossipmesh.mesh.exchanges import NO_ROOM
 
 OLD, NEW = "aa" * 32, "bb" * 32
 BOB = Fellow("bob", "0b" * 32, root=NEW, issuer=True)
@@ -77,6 +78,12 @@ def on(root: str, *members: Fellow, roots: tuple[str, ...] = (OLD, NEW)) -> Fact
         (trust.revocations, Facts(voided=("node x",)), State.OK, "none in force, 1 void; `gossipmesh"),
         (trust.revocations, Facts(revoked="node web-1: stolen"), State.FAIL, "revoked: node web-1: stolen"),
         (trust.quota, Facts(), State.OK, "no token has one"),
+        (
+            trust.quota,
+            Facts(not_ready="x", seeds=(Seed("192.0.2.8:7946", True, "used up (1 nodes)", NO_ROOM),)),
+            State.FAIL,
+            "no place in the mesh: 192.0.2.8:7946 says: used up (1 nodes)",
+        ),
         (trust.quota, Facts(quotas=(Quota(2, ("bob",)),)), State.OK, "1 token quota, none used up"),
         (trust.quota, Facts(quotas=(Quota(1, ("bob",)),)), State.WARN, "1 of 1 nodes (bob)"),
         (
