@@ -196,8 +196,10 @@ class NodeReport:
         )
 
     def _roots(self) -> list[RootEntry]:
-        registry, trust = self._mesh.registry, self._mesh.trust
-        chains = (registry.chain_of(node) for node in registry.records)
+        mesh, trust = self._mesh, self._mesh.trust
+        # Whoever has left, or is dead, cannot be shut out by dropping a root.
+        living = (node for node, member in mesh.members.items() if member.living)
+        chains = (mesh.chain_of(node) for node in (mesh.id, *living))
         hanging = Counter(chain.root for chain in chains if chain is not None)
         return [
             RootEntry(root=root.hex(), newest=root == trust.newest_root, members=hanging[root])

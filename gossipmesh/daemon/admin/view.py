@@ -47,7 +47,7 @@ class MemberCounts(TypedDict):
 
 
 class RootEntry(TypedDict):
-    """One of the mesh's root keys in ``/v1/status``, and how many members' chains hang on it."""
+    """One of the mesh's root keys in ``/v1/status``, and how many living members' chains hang on it, ours included."""
 
     root: str
     """The key in hex."""

@@ -149,6 +149,15 @@ async def test_the_status_is_the_node_in_short(world: World, autojump_clock: tri
     }
 
 
+async def test_who_has_left_hangs_on_no_root_any_more(world: World) -> None:
+    report = Around().report(mesh_of(world))
+    assert [each["members"] for each in report.status()["roots"]] == [2]
+    world.leave("bob")
+    world.run_until(lambda: world.believes("alice", "bob") is MemberState.LEFT, within=10)
+    assert mesh_of(world).registry.lookup(world.nodes["bob"].key.id) is not None
+    assert [each["members"] for each in report.status()["roots"]] == [1]
+
+
 async def test_where_dns_is_asked_is_said(world: World) -> None:
     dns = Address("127.0.0.1", 8_600)
     status = Around(evolve(EVERYWHERE, dns=dns)).report(mesh_of(world)).status()
