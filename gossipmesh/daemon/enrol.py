@@ -19,6 +19,7 @@ from gossipmesh.identity.grants import Capability, Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.renewal import renewal_overdue
 from gossipmesh.identity.token import Token, check_token_time
+from gossipmesh.model import day
 
 YEAR_S: Final = 365 * 86_400
 
@@ -35,6 +36,8 @@ class Enrolment:
     founded: bool
     fresh: bool
     """Whether it had no chain before: it has never been in this mesh."""
+    unused: str = ""
+    """Why a token that was given was not used, and how it would be; empty: none was, or it is the chain's own."""
 
 
 def enrol(
@@ -82,17 +85,8 @@ def enrol(
     kept = _kept_chain(state, trust, key, wall=wall)
     name = config.name if named or kept.name is None else kept.name
     chain = kept.chain
-    on_newest = (token is not None and token.root == trust.newest_root) or (
-        root_seed is not None and crypto.signing_public(root_seed) == trust.newest_root
-    )
-    stale = chain is not None and (
-        (on_newest and chain.root != trust.newest_root)
-        or (
-            token is not None
-            and renewal_overdue(chain, wall)
-            and token.grants.expires_at > chain.grants.expires_at
-        )
-    )
+    stale = chain is not None and _is_stale(chain, trust, token, root_seed, wall=wall)
+    unused = ""
     if (token is not None or root_seed is not None) and (chain is None or chain.name != name or stale):
         if token is None and root_seed is not None:
             caveats = Caveats(int(wall), int(wall) + YEAR_S, caps=frozenset(Capability))
@@ -101,12 +95,36 @@ def enrol(
         raw = join_chain(token, key.seed, name)
         chain = verify_chain_untrusted(raw, trust, wall=wall)
         state.save_chain(raw)
+    elif token is not None and chain is not None:
+        unused = _why_unused(state, token, chain)
     if chain is None:
         raise kept.problem
     if chain.name != name:
         text = f"this node joined as {chain.name!r}; to call it {name!r}, give a token again"
         raise ConfigError("up.name", text)
-    return Enrolment(key, trust, chain, state.next_boot(), root_seed, founded, fresh)
+    return Enrolment(key, trust, chain, state.next_boot(), root_seed, founded, fresh, unused)
+
+
+def _is_stale(
+    chain: VerifiedChain, trust: TrustStore, token: Token | None, root_seed: bytes | None, *, wall: float
+) -> bool:
+    """Tell whether a good chain should give way to one that the token, or the root key, would make."""
+    on_newest = (token is not None and token.root == trust.newest_root) or (
+        root_seed is not None and crypto.signing_public(root_seed) == trust.newest_root
+    )
+    lasts_longer = token is not None and token.grants.expires_at > chain.grants.expires_at
+    return (on_newest and chain.root != trust.newest_root) or (lasts_longer and renewal_overdue(chain, wall))
+
+
+def _why_unused(state: StateDirectory, token: Token, chain: VerifiedChain) -> str:
+    # A unit file names the token at every start; that is nothing to talk about.
+    if set(token.token_ids) <= set(chain.token_ids):
+        return ""
+    return (
+        f"the token given ({token.token_ids[-1].hex()}) is not used: this node has a chain that is good until "
+        f"{day(chain.grants.expires_at)}, and what that allows holds. To have what the token allows, stop the node, "
+        f"remove the file `chain` from {state.path} and start it with the token again; it keeps its id"
+    )
 
 
 def _catch_up(state: StateDirectory, trust: TrustStore, token: Token) -> None:

@@ -107,6 +107,8 @@ class Node:
         """
         count, nursery, config = self._metrics.gossip_error, self._nursery, self._config
         watch_exhaustion(count, self._log)
+        if self._enrolment.unused:
+            self._log.warning("token.unused", detail=self._enrolment.unused)
         self._remembered = recall_peers(self._state, self._log)
         self._former = self._remembered.addresses
         try:

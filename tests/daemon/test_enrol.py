@@ -231,3 +231,21 @@ def test_a_chain_near_its_end_gives_way_to_a_token_that_lasts_longer(tmp_path: P
     longer = token(root, ttl_s=9_000)
     assert start(tmp_path, given=longer, wall=NOW + 100).chain.raw == first.chain.raw
     assert start(tmp_path, given=longer, wall=NOW + 900).chain.grants.expires_at == int(NOW) + 9_000
+
+
+def test_a_token_that_a_good_chain_leaves_no_use_for_is_told_of_with_what_would_use_it(
+    tmp_path: Path,
+) -> None:
+    root = make_root(os.urandom, default_allow=True)
+    used, other = token(root), token(root, names=("web",))
+    first = start(tmp_path, given=used)
+    # The same one at every start is how a unit file has it.
+    assert (first.unused, start(tmp_path, given=used).unused) == ("", "")
+    again = start(tmp_path, given=other)
+    assert again.chain.raw == first.chain.raw
+    assert "is not used: this node has a chain that is good until 2031" in again.unused
+    assert f"remove the file `chain` from {tmp_path}" in again.unused
+    (tmp_path / "chain").unlink()
+    moved = start(tmp_path, given=other)
+    assert (moved.unused, moved.key.id) == ("", first.key.id)
+    assert moved.chain.grants.names == (("web",),)
