@@ -43,6 +43,8 @@ MAX_TOLD: Final = 64
 """Members that a node tells of its own revocation, at once, before it ends."""
 LOOK_S: Final = 5.0
 """How long a node whose own disk says that it is revoked asks the mesh whether that still holds, before it ends."""
+LINGER_S: Final = 2.0
+"""How long a node that is revoked by an entry that fits no datagram stays, for the members to ask for it."""
 ROOT_DROPPED: Final = "the root that its chain hangs on was dropped"
 
 
@@ -181,7 +183,7 @@ class Carrying:
         outputs.append(evolve(changed, ids=frozenset(before.difference(parts.membership.members))))
         mine = parts.charter.revocations.find(parts.own.chain)
         if mine is not None and not self._own_revoked:
-            outputs += self._end(mine) if self._begun else self._look(mine)
+            outputs += self._begin_to_end(mine)
         if mine is None and self._own_revoked:
             self.deadline = inf
             # Nobody took our record while we were revoked, ourselves included.
@@ -191,18 +193,25 @@ class Carrying:
         return effects, outputs
 
     def handle_timer(self, *, now: float) -> list[Output]:
-        """End, where the mesh had its time to say that our revocation is void."""
+        """End, where the mesh had its time to ask for our revocation, or to say that it is void."""
         if now < self.deadline:
             return []
         self.deadline = inf
         mine = self._parts.charter.revocations.find(self._parts.own.chain)
         return [] if mine is None else self._end(mine)
 
-    def _look(self, entry: Revocation) -> list[Output]:
-        """Ask the mesh first: it is our own disk that says so, and a root may have voided it while we were down."""
-        self.deadline = self._now + LOOK_S
-        text = f"this node was revoked when it last ran ({entry}): asking for {LOOK_S:g} s whether that still holds"
-        return [Notice(Level.WARNING, "own.revoked", text)]
+    def _begin_to_end(self, entry: Revocation) -> list[Output]:
+        if not self._begun:
+            # It is our own disk that says so, and a root may have voided it while we were down.
+            self.deadline = self._now + LOOK_S
+            text = f"this node was revoked when it last ran ({entry}): asking for {LOOK_S:g} s whether that still holds"
+            return [Notice(Level.WARNING, "own.revoked", text)]
+        if len(entry.raw) > MAX_RAW and any(each.living for each in self._parts.membership.members.values()):
+            # That there is news is gossiped; the news itself has to be asked of us, who may be alone in having it.
+            self.deadline = self._now + LINGER_S
+            text = f"this node is revoked ({entry}): it ends in {LINGER_S:g} s, when the members have asked it for that"
+            return [Notice(Level.WARNING, "own.revoked", text)]
+        return self._end(entry)
 
     def _end(self, entry: Revocation) -> list[Output]:
         # It may have been handed to this node alone, which ends now: who stays has to hear it first.

@@ -10,10 +10,10 @@ import pytest
 from gossipmesh.errors import ConfigError
 from gossipmesh.identity.authority import Authority, sign_as_authority
 from gossipmesh.identity.chain import Capability
-from gossipmesh.identity.revocation import RevocationKind, sign_revocation
+from gossipmesh.identity.revocation import MAX_SPARED, RevocationKind, sign_revocation
 from gossipmesh.membership import outputs as believed
-from gossipmesh.membership.messages import CharterNews
-from gossipmesh.mesh.carrying import LOOK_S
+from gossipmesh.membership.messages import MAX_RAW, CharterNews
+from gossipmesh.mesh.carrying import LINGER_S, LOOK_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output
 from gossipmesh.model import MemberState, NodeId
@@ -93,6 +93,25 @@ def test_a_node_that_is_handed_its_own_revocation_tells_the_others_before_it_end
         lambda: all(len(n.running.charter.revocations) == 1 for n in world.up), within=10
     )
     assert took_s < 2
+
+
+def test_a_revocation_that_fits_no_datagram_is_asked_of_the_node_that_it_ends_before_it_ends() -> None:
+    world = World(8)
+    names = world.populate(8)
+    world.run(5)
+    spared = {world.nodes[name].key.id for name in names if name != "n5"}
+    spared |= {NodeId(bytes([number]) * 32) for number in range(MAX_SPARED - len(spared))}
+    token_id = world.token.token_ids[-1]
+    entry = revocation(world, RevocationKind.TOKEN, token_id, spared=sorted(spared))
+    assert len(entry) > MAX_RAW
+    assert offer(world, "n5", "revocation", entry) == "taken"
+    victim = world.nodes["n5"]
+    assert victim.revoked == ""
+    assert victim.told("own.revoked") == 1
+    world.run_until(lambda: bool(victim.revoked), within=LINGER_S + 0.1)
+    world.crash("n5")
+    assert all(len(each.running.charter.revocations) == 1 for each in world.up)
+    assert all(victim.key.id not in each.running.members for each in world.up)
 
 
 def test_who_is_revoked_is_told_and_cannot_come_back_not_even_after_a_restart() -> None:
