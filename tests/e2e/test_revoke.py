@@ -151,6 +151,7 @@ def test_a_tokens_holder_revokes_and_what_cannot_be_done_is_said_in_one_line(
     assert "this node was revoked when it last ran" in guests[0].log()
     eventually(lambda: set(ops.members()) == {"ops", "guest-1", "guest-2"}, within_s=SOON_S)
 
+
 def test_a_policy_is_signed_again_under_another_key_before_its_signer_is_revoked(
     own_mesh: Mesh, root: Path
 ) -> None:
