@@ -18,6 +18,11 @@ def is_wildcard(host: str) -> bool:
     return ipaddress.ip_address(host).is_unspecified
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this host itself reaches ``host`` (an IP literal)."""
+    return ipaddress.ip_address(host).is_loopback
+
+
 def local_host_towards(target: Address) -> str | None:
     """Give our own address on the way to ``target``, or None where there is no way. Sends nothing."""
     family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
@@ -28,18 +33,32 @@ def local_host_towards(target: Address) -> str | None:
             host = str(sock.getsockname()[0])
         except OSError:
             return None
-    return None if is_wildcard(host) else host
+    # Nobody else knows the interface that a link-local IPv6 address is meant on.
+    return None if "%" in host or is_wildcard(host) else host
 
 
 def choose_host(bind: Address, seeds: tuple[Address, ...]) -> str:
     """Give the address to advertise: what is bound, or where that is a wildcard, what leads to a seed, or out.
 
-    A host with neither a route to a seed nor a default route can only be reached from itself: loopback.
+    Only addresses that the wildcard covers: ``0.0.0.0`` takes no IPv6 connections, while ``::`` takes both. A host
+    with neither a route to a seed nor a default route can only be reached from itself: loopback.
+
+    Args:
+        bind: what the node listens on.
+        seeds: those that are known.
     """
     if not is_wildcard(bind.host):
         return bind.host
-    for target in (*seeds, *SOMEWHERE):
-        host = local_host_towards(target)
-        if host is not None:
-            return host
+    everything = ":" in bind.host
+    ways = [local_host_towards(seed) for seed in seeds if everything or ":" not in seed.host]
+    # Where every host has the same list of seeds, it names this host too, and its own name may lead to loopback
+    # (Debian's 127.0.1.1). That is no way to the others, if any seed shows one.
+    found = sorted((way for way in ways if way is not None), key=is_loopback)
+    if found:
+        return found[0]
+    for target in SOMEWHERE:
+        if everything or ":" not in target.host:
+            way = local_host_towards(target)
+            if way is not None:
+                return way
     return LOOPBACK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossipmesh.discovery.advertise import choose_host, is_wildcard, local_host_towards
+from gossipmesh.discovery.advertise import SOMEWHERE, choose_host, is_wildcard, local_host_towards
 from gossipmesh.model import Address
 
 
@@ -27,3 +27,24 @@ def test_without_a_seed_some_address_of_this_host_is_chosen_and_never_a_wildcard
 
 def test_a_seed_without_a_port_still_shows_the_way() -> None:
     assert local_host_towards(Address("127.0.0.1", 0)) == "127.0.0.1"
+
+
+def test_what_a_v4_wildcard_does_not_cover_is_not_advertised() -> None:
+    seeds = (Address("::1", 7946), Address("127.0.0.1", 7946))
+    assert choose_host(Address("0.0.0.0", 7946), seeds) == "127.0.0.1"
+    assert ":" not in choose_host(Address("0.0.0.0", 7946), seeds[:1])
+
+
+def test_the_wildcard_of_both_families_leads_to_whichever_seed_comes_first() -> None:
+    seeds = (Address("::1", 7946), Address("127.0.0.1", 7946))
+    assert choose_host(Address("::", 7946), seeds) == "::1"
+    assert choose_host(Address("::", 7946), seeds[::-1]) == "127.0.0.1"
+
+
+def test_loopback_is_advertised_only_where_no_seed_shows_another_way() -> None:
+    outside = local_host_towards(SOMEWHERE[0])
+    if outside is None:
+        pytest.skip("this machine has no way out")
+    own_name, other = Address("127.0.1.1", 7946), SOMEWHERE[0]
+    assert choose_host(Address("0.0.0.0", 7946), (own_name, other)) == outside
+    assert choose_host(Address("0.0.0.0", 7946), (own_name,)) == "127.0.0.1"
