@@ -383,8 +383,8 @@ class Node:
 
     def seeds_resolved(self, resolved: Resolved) -> None:
         """Hand the seeds' addresses to the control plane, and where the last run's members were behind them."""
-        if resolved.problems != self._resolved.problems:
-            for problem in resolved.problems:
+        for problem in resolved.problems:
+            if problem not in self._resolved.problems:
                 self._log.warning("seed.unresolved", detail=f"{problem}; it is tried again and again")
         self._resolved = resolved
         seeds = tuple(dict.fromkeys((*resolved.addresses, *self._former)))

@@ -20,12 +20,13 @@ from gossipmesh.daemon.surroundings import (
     quietly,
     within_file_limit,
 )
-from gossipmesh.discovery.seeds import Resolved, keep_resolving, resolve
+from gossipmesh.discovery.advertise import is_wildcard
+from gossipmesh.discovery.seeds import Resolving
 from gossipmesh.errors import TrustError
 from gossipmesh.model import split_host_port
 
 FIRST_RESOLVE_S: Final = 2.0
-"""How long the start waits for the seeds' names, to find out which of our addresses leads there."""
+"""How long the start waits for the seeds' names where they are to say which of our addresses others can dial."""
 CLOCK_RETRY_S: Final = 5.0
 
 
@@ -63,15 +64,16 @@ async def _main(
     loaded: Loaded, again: Again, state: StateDirectory, token: str | None, announce: Announce
 ) -> None:
     enrolment = await _enrol_when_the_clock_allows(loaded, state, token, announce)
-    seeds = tuple(split_host_port(seed) for seed in loaded.config.node.join)
-    resolved = Resolved((), ())
-    with trio.move_on_after(FIRST_RESOLVE_S):
-        resolved = await resolve(seeds)
+    config = loaded.config.node
+    seeds = Resolving(tuple(split_host_port(seed) for seed in config.join))
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(seeds.run)
+        if config.advertise is None and is_wildcard(config.bind.host):
+            with trio.move_on_after(FIRST_RESOLVE_S):
+                await seeds.first_answers()
         node = Node(loaded, state, enrolment, announce, nursery, again=again)
-        await node.start(resolved)
-        if seeds:
-            nursery.start_soon(keep_resolving, seeds, node.seeds_resolved)
+        await node.start(seeds.resolved)
+        seeds.hand_to(node.seeds_resolved)
 
 
 async def _enrol_when_the_clock_allows(
