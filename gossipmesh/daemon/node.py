@@ -36,7 +36,7 @@ from gossipmesh.daemon.naming import start_dns
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
 from gossipmesh.daemon.policy.trying import Trials
-from gossipmesh.daemon.ports import listen, listen_error, pick_mesh_address
+from gossipmesh.daemon.ports import advertised, advertised_again, listen, listen_error, pick_mesh_address
 from gossipmesh.daemon.reloading import Again, Reloading, declared_in
 from gossipmesh.daemon.served import ServedSync
 from gossipmesh.daemon.services.health import HealthChecks
@@ -48,7 +48,6 @@ from gossipmesh.daemon.surroundings import (
 from gossipmesh.daemon.telemetry.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.daemon.telemetry.recorder import CRASH_TRACE, Recorder
-from gossipmesh.discovery.advertise import choose_host
 from gossipmesh.discovery.seeds import Resolved
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.membership.recorded import RecordedMembership
@@ -210,10 +209,6 @@ class Node:
 
     def _make_mesh(self, bound: Address, resolved: Resolved) -> Mesh:
         node = self._config.node
-        if node.advertise is not None:
-            advertised = Address(node.advertise.host, node.advertise.port or bound.port)
-        else:
-            advertised = Address(choose_host(bound, resolved.addresses), bound.port)
         revocations, policies, returned = self._state.load_charter()
         # Until it is known here which policy holds, requests would be refused: nobody is to send any.
         self._health.withheld = bool(node.join) or bool(policies)
@@ -222,7 +217,7 @@ class Node:
             trust=self._enrolment.trust,
             chain=self._enrolment.chain,
             boot=self._enrolment.boot,
-            addresses=(advertised,),
+            addresses=(advertised(node, bound, resolved.addresses),),
             services=self._health.offered(),
             zone=node.zone,
             parameters=self._config.gossip,
@@ -389,6 +384,11 @@ class Node:
         self._resolved = resolved
         seeds = tuple(dict.fromkeys((*resolved.addresses, *self._former)))
         self._control.post(lambda now, wall: self._mesh.set_seeds(seeds, now=now, wall=wall))
+        before = self._mesh.own.addresses[0]
+        here = advertised_again(self._config.node, before, resolved.addresses, joined=self._mesh.joined)
+        if here != before:
+            self._log.info("own.address", was=str(before), now=str(here), why="it leads to the seeds")
+            self._control.post(lambda now, wall: self._mesh.set_addresses((here,), now=now, wall=wall))
 
 
 def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:

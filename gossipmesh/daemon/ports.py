@@ -1,4 +1,4 @@
-"""Binding what the daemon listens on, with errors that name the flag to change."""
+"""Binding what the daemon listens on, with errors that name the flag to change; and what of it is told to others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import trio
 
+from gossipmesh.config.model import NodeConfig
+from gossipmesh.discovery.advertise import choose_again, choose_host
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import Address
 from gossipmesh.transport.addresses import bound_socket, from_sockaddr
@@ -73,3 +75,32 @@ def listen_error(error: OSError, address: Address, flag: str) -> ConfigError:
     if error.errno == errno.EACCES:
         return ConfigError("listen.forbidden", f"{address} may not be bound by this user; change {flag}")
     return ConfigError("listen.failed", f"{address} cannot be bound: {error.strerror}; change {flag}")
+
+
+def advertised(config: NodeConfig, bound: Address, seeds: tuple[Address, ...]) -> Address:
+    """Give the address that others are to dial: as configured, or chosen.
+
+    Args:
+        config: may name it, with port 0 for the one that is bound.
+        bound: what the node listens on.
+        seeds: those that are known; they show which address is on the way to the others.
+    """
+    if config.advertise is not None:
+        return Address(config.advertise.host, config.advertise.port or bound.port)
+    return Address(choose_host(bound, seeds), bound.port)
+
+
+def advertised_again(
+    config: NodeConfig, current: Address, seeds: tuple[Address, ...], *, joined: bool
+) -> Address:
+    """Give the address that others are to dial from now on, as :func:`choose_again` says.
+
+    Args:
+        config: where it names one, that stays.
+        current: what is advertised now.
+        seeds: those that are known now.
+        joined: whether this node is in step with others.
+    """
+    if config.advertise is not None:
+        return current
+    return Address(choose_again(current.host, config.bind, seeds, joined=joined), current.port)

@@ -33,8 +33,9 @@ def local_host_towards(target: Address) -> str | None:
             host = str(sock.getsockname()[0])
         except OSError:
             return None
-    # Nobody else knows the interface that a link-local IPv6 address is meant on.
-    return None if "%" in host or is_wildcard(host) else host
+    # Nobody else knows on which of his networks a link-local address is, so records that name one are refused.
+    literal = ipaddress.ip_address(host)
+    return None if literal.is_link_local or literal.is_unspecified else host
 
 
 def choose_host(bind: Address, seeds: tuple[Address, ...]) -> str:
@@ -62,3 +63,20 @@ def choose_host(bind: Address, seeds: tuple[Address, ...]) -> str:
             if way is not None:
                 return way
     return LOOPBACK
+
+
+def choose_again(current: str, bind: Address, seeds: tuple[Address, ...], *, joined: bool) -> str:
+    """Give the address to advertise from now on, where seeds may have become known since the last choice.
+
+    A node that starts before all others finds none of their names, and what its default route suggests may be another
+    network than theirs. Once it has joined, its address was dialled and stays, unless that is loopback.
+
+    Args:
+        current: what is advertised now, by choice and not by configuration.
+        bind: what the node listens on.
+        seeds: those that are known now.
+        joined: whether it is in step with others.
+    """
+    if not seeds or (joined and not is_loopback(current)):
+        return current
+    return choose_host(bind, seeds)

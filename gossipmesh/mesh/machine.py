@@ -318,6 +318,11 @@ class Mesh:
         self._now, self._wall = now, wall
         return self._carry(self._standing.serve(serving, now=now, wall=wall))
 
+    def set_addresses(self, addresses: tuple[Address, ...], *, now: float, wall: float) -> list[Output]:
+        """Say that this node is to be dialled at ``addresses``."""
+        self._now, self._wall = now, wall
+        return self._carry(self._standing.move(addresses, now=now, wall=wall))
+
     def check_services(self, services: Sequence[Service]) -> None:
         """Check that this node's record has room for ``services``; a ConfigError says what is wrong."""
         self._own.check(services)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from gossipmesh.errors import RemoteProtocolError, TrustError
+from gossipmesh.errors import ConfigError, RemoteProtocolError, TrustError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.credentials import encode_credentials
 from gossipmesh.identity.record import (
@@ -31,7 +31,7 @@ from gossipmesh.identity.record import (
 from gossipmesh.identity.signed import MAX_WALL
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
-from gossipmesh.model import NodeId, Service, Serving
+from gossipmesh.model import Address, NodeId, Service, Serving
 from gossipmesh.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Own:
     Attributes:
         chain: as last renewed.
         serving: what the next record says.
+        addresses: where the next record says that this node is; :meth:`move` changes it.
         services: what the next record says is offered here; :meth:`offer` changes it.
         unhealthy: those of them that the next record says do not work.
         refresh_wall: when the record has to be signed again, in Unix seconds.
@@ -63,6 +64,7 @@ class Own:
         self._incarnation = -1
         self.chain = setup.chain
         self.serving = Serving.SERVING
+        self.addresses = setup.addresses
         self.services = setup.services
         self.unhealthy = _unhealthy(setup.services)
         self.refresh_wall = 0.0
@@ -94,6 +96,19 @@ class Own:
         self.services = tuple(services)
         self.unhealthy = _unhealthy(services)
 
+    def move(self, addresses: tuple[Address, ...]) -> None:
+        """Have the next record say that this node is at ``addresses``.
+
+        Raises:
+            ConfigError: as :meth:`check`; nothing has changed.
+        """
+        before, self.addresses = self.addresses, addresses
+        try:
+            self.check(self.services)
+        except ConfigError:
+            self.addresses = before
+            raise
+
     def _record(
         self,
         boot: int,
@@ -110,7 +125,7 @@ class Own:
             boot=boot,
             incarnation=incarnation,
             name=self.chain.name,
-            addresses=self._setup.addresses,
+            addresses=self.addresses,
             dh_key=self._secrecy.public,
             dh_generation=generation,
             zone=self._setup.zone,

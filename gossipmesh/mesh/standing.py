@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from gossipmesh.errors import ConfigError
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.record import MAX_COUNTER
 from gossipmesh.identity.signed import SKEW_S
@@ -21,7 +22,7 @@ from gossipmesh.mesh.effects import Effect, RecordTaken
 from gossipmesh.mesh.outputs import BootRaised, Level, Notice
 from gossipmesh.mesh.own import Own
 from gossipmesh.mesh.pace import RELAYED_PER_S
-from gossipmesh.model import Service, Serving
+from gossipmesh.model import Address, Service, Serving
 
 MAX_SHOWN_AT_ONCE: Final = 64
 """Members; with more of them a record that shows a new policy waits for the next look at everything."""
@@ -95,6 +96,16 @@ class Standing:
     def serve(self, serving: Serving, *, now: float, wall: float) -> list[Effect]:
         """Say that this node serves, drains or leaves."""
         self._own.serving = serving
+        return self.resign(now=now, wall=wall)
+
+    def move(self, addresses: tuple[Address, ...], *, now: float, wall: float) -> list[Effect]:
+        """Say that we are at ``addresses``; where the record has no room for them, it stays as it is."""
+        if addresses == self._own.addresses:
+            return []
+        try:
+            self._own.move(addresses)
+        except ConfigError as error:
+            return [Notice(Level.WARNING, "own.address-kept", f"no other address can be advertised: {error}")]
         return self.resign(now=now, wall=wall)
 
     def set_health(self, unhealthy: frozenset[str], *, now: float, wall: float) -> list[Effect]:

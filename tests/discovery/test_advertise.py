@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gossipmesh.discovery.advertise import SOMEWHERE, choose_host, is_wildcard, local_host_towards
+from gossipmesh.discovery.advertise import (
+    SOMEWHERE,
+    choose_again,
+    choose_host,
+    is_wildcard,
+    local_host_towards,
+)
 from gossipmesh.model import Address
 
 
@@ -48,3 +54,18 @@ def test_loopback_is_advertised_only_where_no_seed_shows_another_way() -> None:
     own_name, other = Address("127.0.1.1", 7946), SOMEWHERE[0]
     assert choose_host(Address("0.0.0.0", 7946), (own_name, other)) == outside
     assert choose_host(Address("0.0.0.0", 7946), (own_name,)) == "127.0.0.1"
+
+
+def test_a_seed_that_is_found_late_decides_until_the_node_has_joined() -> None:
+    bind, seeds = Address("0.0.0.0", 7946), (Address("127.0.0.1", 7946),)
+    assert choose_again("10.8.0.1", bind, seeds, joined=False) == "127.0.0.1"
+    assert choose_again("10.8.0.1", bind, seeds, joined=True) == "10.8.0.1"
+    assert choose_again("10.8.0.1", bind, (), joined=False) == "10.8.0.1"
+    assert choose_again("10.8.0.1", Address("10.8.0.1", 7946), seeds, joined=False) == "10.8.0.1"
+
+
+def test_loopback_is_given_up_for_another_way_at_any_time() -> None:
+    outside = local_host_towards(SOMEWHERE[0])
+    if outside is None:
+        pytest.skip("this machine has no way out")
+    assert choose_again("127.0.0.1", Address("0.0.0.0", 7946), SOMEWHERE[:1], joined=True) == outside

@@ -203,3 +203,12 @@ def test_what_is_said_of_our_services_health_is_signed_once() -> None:
     standing.set_health(frozenset({"db"}), now=0.0, wall=WALL)
     assert [each.healthy for each in membership.own.services] == [True, False]
     assert own.sign(wall=WALL).services == membership.own.services
+
+
+def test_a_node_that_moves_says_so_in_a_newer_record() -> None:
+    standing, membership, _ = node()
+    before, there = membership.own, (Address("198.51.100.7", 7946),)
+    assert standing.move(before.addresses, now=0.0, wall=WALL) == []
+    assert standing.move(there, now=0.0, wall=WALL) != []
+    assert membership.own.addresses == there
+    assert membership.own.version > before.version
