@@ -1,9 +1,9 @@
 """A whole packet in, a whole packet out. Pure.
 
-dnspython takes some 0.3 ms for one answer, and what is asked in DNS is the same again and again. So an answer is
-remembered by all bytes of its question but the id and the case of the name, until the picture of the mesh is another
-one, and for half a second at most. What is given from memory has the caller's own id, his name as he wrote it (many mix
-the case at random to know their answer again), and the addresses in another order.
+An answer takes some 0.3 ms, most of it for reading the question, and what is asked in DNS is the same again and again.
+So it is remembered by what it depends on, until the picture of the mesh is another one, and for half a second at most.
+What is given from memory has the caller's own id, his name as he wrote it (many mix the case at random to know their
+answer again), and the addresses in another order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from dns.rdatatype import AAAA, AXFR, IXFR, A
 from gossipmesh.discovery.dns.messages import (
     HEADER_BYTES,
     MAX_TCP,
+    MAX_UDP,
     NO_QUERY,
+    OPT_BYTES,
+    PLAIN_UDP,
+    POINTER,
     RCODES,
     RD,
     Query,
@@ -31,7 +35,7 @@ from gossipmesh.discovery.dns.messages import (
     write_reply,
 )
 from gossipmesh.discovery.dns.picture import Picture
-from gossipmesh.discovery.dns.zone import Domain, Elsewhere, look_up
+from gossipmesh.discovery.dns.zone import Domain, Elsewhere, look_up, raw_name
 from gossipmesh.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -43,14 +47,17 @@ MAX_REMEMBERED: Final = 4_096
 """Answers in memory, by UDP and by TCP each; one more, and all are forgotten."""
 REMEMBERED_S: Final = 0.5
 """For how long at most, so that what only time tells (an ejection that ends) shows too."""
-MAX_KEY: Final = 320
-"""Bytes of a question that is remembered: a name has 255 at most."""
-POINTER: Final = b"\xc0\x0c"
-"""The name of the question, as the owner of a record."""
+FLAGS_1: Final = 0xF9
+"""QR, the opcode and RD; an answer has nothing of a question's other flags ..."""
+FLAGS_2: Final = 0x10
+"""... but CD."""
+QUESTION_TAIL: Final = 5
+"""Bytes of a question from the end of its name."""
+EDNS_TAIL: Final = QUESTION_TAIL + OPT_BYTES
+OPT_HEAD: Final = b"\0\0\x29"
+"""The root's name and the type of OPT (RFC 6891)."""
 SIZES: Final = {int(A): 16, int(AAAA): 28}
 """Bytes of an address record whose owner is written so."""
-OPT_BYTES: Final = 11
-"""Of an OPT record without options, behind a question (RFC 6891)."""
 TYPE_LABELS: Final = frozenset(
     {"A", "AAAA", "ANY", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT"}
 )
@@ -139,10 +146,7 @@ class Answers:
     ) -> bytes | None:
         """Give the answer to a packet, if it is in memory; arguments as of :meth:`answer_untrusted`."""
         known = self._by_tcp if tcp else self._by_udp
-        end = payload.find(b"\0", HEADER_BYTES)
-        # The length of a label is no letter, so lower case changes nothing but names; and what no answer was made for
-        # is not found. So nothing of this has to be looked at any closer.
-        entry = known.get(payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:])
+        entry = known.get(_key_untrusted(payload, payload.find(b"\0", HEADER_BYTES)))
         if entry is None or entry.snapshot is not snapshot or now >= entry.until:
             return None
         entry.count.value += 1
@@ -181,7 +185,7 @@ class Answers:
         # Not all at once, so that they are not made anew all at once.
         until = now + REMEMBERED_S * (1 + self._random()) / 2
         made = partial(_Remembered, reply, query, snapshot=picture.snapshot, until=until, count=count)
-        self._remember(self._by_tcp if tcp else self._by_udp, payload, reply, made)
+        self._remember(self._by_tcp if tcp else self._by_udp, payload, query, made)
         return reply
 
     def _counted(self, query: Query, rcode: dns.rcode.Rcode) -> None:
@@ -201,16 +205,39 @@ class Answers:
 
     @staticmethod
     def _remember(
-        known: dict[bytes, _Remembered], payload: bytes, reply: bytes, make: Callable[[int], _Remembered]
+        known: dict[bytes, _Remembered], payload: bytes, query: Query, make: Callable[[int], _Remembered]
     ) -> None:
         end = payload.find(b"\0", HEADER_BYTES)
-        behind = end + 5
-        # Options (cookies, for one) are different each time, and would only push out what is asked again.
-        if len(payload) not in (behind, behind + OPT_BYTES) or len(payload) > MAX_KEY:
-            return
         # A name that was written in an odd way is not given back as it was written.
-        if reply[HEADER_BYTES:behind].lower() != payload[HEADER_BYTES:behind].lower():
+        key = _key_untrusted(payload, end) if payload[HEADER_BYTES : end + 1] == raw_name(query.name) else b""
+        if not key:
             return
         if len(known) >= MAX_REMEMBERED:
             known.clear()
-        known[payload[2:HEADER_BYTES] + payload[HEADER_BYTES:end].lower() + payload[end:]] = make(behind)
+        known[key] = make(end + QUESTION_TAIL)
+
+
+def _key_untrusted(payload: bytes, end: int) -> bytes:
+    """Give what the answer to a packet depends on, as far as it can be told without reading it; empty: it cannot.
+
+    That is some of the flags, the counts, the question without its case, and of EDNS the version, the size (which
+    counts from 512 to 1,232 bytes) and DO. Options are answered with nothing, and a cookie is another one each time.
+    The length of a label is no letter, so lower case changes nothing but names; and what no answer was made for is not
+    found. So nothing of this has to be looked at any closer.
+    """
+    tail = payload[end:]
+    size = len(tail)
+    if end < 0 or size < QUESTION_TAIL:
+        return b""
+    key = (
+        bytes((payload[2] & FLAGS_1, payload[3] & FLAGS_2))
+        + payload[4:HEADER_BYTES]
+        + payload[HEADER_BYTES:end].lower()
+        + tail[:QUESTION_TAIL]
+    )
+    if size == QUESTION_TAIL:
+        return key
+    if size < EDNS_TAIL or tail[5:8] != OPT_HEAD or size - EDNS_TAIL != (tail[14] << 8) + tail[15]:
+        return b""
+    room = min(max((tail[8] << 8) + tail[9], PLAIN_UDP), MAX_UDP)
+    return key + bytes((room >> 8, room & 0xFF, tail[11], tail[12] & 0x80))

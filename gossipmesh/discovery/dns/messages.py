@@ -1,4 +1,9 @@
-"""Queries read, replies written. The wire format itself is dnspython's; what is too broken for it gets a bare header.
+"""Queries read, replies written. What is too broken to be read gets a bare header.
+
+Reading is dnspython's: there a stranger chooses the bytes, and one question costs the same whatever the mesh is like.
+Writing is not: there the bytes are our own, of eight plain types, and dnspython takes some 30 us for each record, also
+for those that do not fit. Of 256 endpoints an SRV answer took 8 ms by UDP and 30 ms by TCP, in which no probe is
+answered.
 
 An answer to a stranger is never longer than 1,232 bytes over UDP, so that no path has to cut it into fragments; without
 EDNS it is at most 512 (RFC 1035, section 2.3.4; RFC 6891). What does not fit is left out, and TC says so. The shortest
@@ -9,8 +14,8 @@ makes that matter, and by default only this host can ask.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, assert_never
 
 import dns.edns
 import dns.exception
@@ -19,14 +24,22 @@ import dns.message
 import dns.name
 import dns.opcode
 import dns.rcode
-import dns.rdata
-import dns.rrset
+import dns.rdatatype
 from attrs import frozen
 from dns.name import Name
-from dns.rdataclass import IN, RdataClass
-from dns.rdatatype import RdataType
+from dns.rdataclass import IN
+from dns.rdatatype import SRV
 
-from gossipmesh.discovery.dns.zone import Elsewhere, Found, Missing, Record, Result
+from gossipmesh.discovery.dns.zone import (
+    RECORD_BYTES,
+    SRV_HEAD,
+    Elsewhere,
+    Extra,
+    Found,
+    Missing,
+    Result,
+    raw_name,
+)
 from gossipmesh.errors import RemoteProtocolError
 
 MAX_UDP: Final = 1_232
@@ -42,7 +55,23 @@ RA: Final = 0x0080
 AD: Final = 0x0020
 CD: Final = 0x0010
 TC: Final = 0x0200
+AA: Final = 0x0400
+DO: Final = 0x8000
 OPCODES: Final = 0x7800
+TYPE_CLASS: Final = struct.Struct("!2H")
+RECORD: Final = struct.Struct("!2HL")
+"""Of a record: type, class, TTL."""
+OPT: Final = struct.Struct("!B2HLH")
+OPT_BYTES: Final = OPT.size
+POINTERS: Final = 0xC000
+MAX_POINTER: Final = 0x3FFF
+POINTER: Final = (POINTERS | HEADER_BYTES).to_bytes(2)
+"""The name of the question, as the owner of a record."""
+SRV_TARGET: Final = RECORD_BYTES + SRV_HEAD.size
+"""Where an SRV record names its target."""
+ANSWER: Final = 0
+AUTHORITY: Final = 1
+ADDITIONAL: Final = 2
 
 NO_QUERY: Final = "dns.no-query"
 MALFORMED: Final = "dns.malformed"
@@ -118,34 +147,37 @@ def write_reply(query: Query, result: Result, *, ttl: int, limit: int, recursion
         limit: the most bytes it may have; what does not fit is left out and TC set.
         recursion: whether names outside the mesh are looked up here (RA).
     """
-    reply = _blank(query, recursion=recursion)
+    reply = _Reply(query, limit=limit, recursion=recursion)
     match result:
         case Elsewhere():
-            reply.set_rcode(dns.rcode.REFUSED)
+            reply.rcode = dns.rcode.REFUSED
         case Missing(authority):
-            reply.flags |= dns.flags.AA
-            reply.set_rcode(dns.rcode.NXDOMAIN)
-            reply.authority += _sets([authority], ttl)
-        case Found(answers, additional, no_more):
-            reply.flags |= dns.flags.AA
-            reply.answer += _sets(answers, ttl)
-            reply.additional += _sets(additional, ttl)
-            reply.authority += _sets([] if no_more is None else [no_more], ttl)
-    return reply.to_wire(max_size=limit, prefer_truncation=True)
+            reply.flags |= AA
+            reply.rcode = dns.rcode.NXDOMAIN
+            reply.write_authority(authority, ttl)
+        case Found(rdtype, answers, additional, no_more):
+            reply.flags |= AA
+            reply.write_answers(rdtype, answers, ttl)
+            if no_more is not None:
+                reply.write_authority(no_more, ttl)
+            reply.write_additional(additional, ttl)
+        case _:
+            assert_never(result)
+    return reply.finish()
 
 
 def write_refusal(query: Query, rcode: dns.rcode.Rcode, *, recursion: bool) -> bytes:
     """Give an answer that holds nothing but a reason why."""
-    reply = _blank(query, recursion=recursion)
-    reply.set_rcode(rcode)
-    return reply.to_wire(max_size=MAX_UDP)
+    reply = _Reply(query, limit=MAX_UDP, recursion=recursion)
+    reply.rcode = rcode
+    return reply.finish()
 
 
 def write_truncated(query: Query) -> bytes:
     """Give an answer that says nothing but: ask by TCP."""
-    reply = _blank(query, recursion=True)
-    reply.flags |= dns.flags.TC
-    return reply.to_wire(max_size=MAX_UDP)
+    reply = _Reply(query, limit=MAX_UDP, recursion=True)
+    reply.flags |= TC
+    return reply.finish()
 
 
 def write_bare(payload: bytes, rcode: dns.rcode.Rcode) -> bytes:
@@ -154,21 +186,68 @@ def write_bare(payload: bytes, rcode: dns.rcode.Rcode) -> bytes:
     return HEADER.pack(ident, QR | (flags & (OPCODES | RD)) | rcode, 0, 0, 0, 0)
 
 
-def _blank(query: Query, *, recursion: bool) -> dns.message.QueryMessage:
-    reply = dns.message.QueryMessage(id=query.id)
-    reply.flags = dns.flags.Flag(QR | (query.flags & (RD | CD)) | (RA if recursion else 0))
-    rdclass, rdtype = RdataClass.make(query.rdclass), RdataType.make(query.rdtype)
-    reply.question.append(dns.rrset.RRset(query.name, rdclass, rdtype))
-    if query.edns >= 0:
-        reply.use_edns(0, dns.flags.DO if query.dnssec else 0, MAX_UDP)
-    return reply
+class _Reply:
+    """An answer as it is written: the question, as many records as fit, and OPT (RFC 6891) for who sent one.
 
+    Names are shortened where that is worth most: to pointers at the question, and at the targets of SRV records, whose
+    own names may not be (RFC 2782).
+    """
 
-def _sets(records: Iterable[Record], ttl: int) -> list[dns.rrset.RRset]:
-    # Each by itself, so that as many as fit are written.
-    found = []
-    for record in records:
-        rrset = dns.rrset.RRset(record.owner, IN, record.rdata.rdtype)
-        rrset.add(record.rdata, ttl)
-        found.append(rrset)
-    return found
+    def __init__(self, query: Query, *, limit: int, recursion: bool) -> None:
+        self._query = query
+        self.flags = QR | (query.flags & (RD | CD)) | (RA if recursion else 0)
+        self.rcode = dns.rcode.NOERROR
+        self._name = raw_name(query.name)
+        question = self._name + TYPE_CLASS.pack(query.rdtype, query.rdclass)
+        self._parts = [question]
+        self._at = HEADER_BYTES + len(question)
+        self._end = limit - (OPT_BYTES if query.edns >= 0 else 0)
+        self._counts = [0, 0, 0]
+        self._targets: dict[bytes, int] = {}
+
+    def _put(self, section: int, owner: bytes, middle: bytes, data: bytes) -> bool:
+        """Write one record; tell whether it fit. ``middle`` is its type, class and TTL."""
+        record = owner + middle + len(data).to_bytes(2) + data
+        if self._at + len(record) > self._end:
+            # Only of what is additional is nothing missed (RFC 2181, section 9).
+            self.flags |= TC if section < ADDITIONAL else 0
+            return False
+        self._parts.append(record)
+        self._at += len(record)
+        self._counts[section] += 1
+        return True
+
+    def write_answers(self, rdtype: int, answers: Sequence[bytes], ttl: int) -> None:
+        """Write records of the name that was asked for."""
+        middle = RECORD.pack(rdtype, IN, ttl)
+        for data in answers:
+            if rdtype == SRV and (at := self._at + SRV_TARGET) <= MAX_POINTER:
+                self._targets.setdefault(data[SRV_HEAD.size :], at)
+            if not self._put(ANSWER, POINTER, middle, data):
+                return
+
+    def write_authority(self, record: Extra, ttl: int) -> None:
+        """Write the SOA, whose owner is what the name that was asked for ends with."""
+        owner, rdtype, data = record
+        at = HEADER_BYTES + len(self._name) - len(owner)
+        self._put(AUTHORITY, (POINTERS | at).to_bytes(2), RECORD.pack(rdtype, IN, ttl), data)
+
+    def write_additional(self, records: Sequence[Extra], ttl: int) -> None:
+        """Write as many records of other names as fit."""
+        if self.flags & TC:
+            return
+        for owner, rdtype, data in records:
+            at = self._targets.get(owner)
+            short = owner if at is None else (POINTERS | at).to_bytes(2)
+            if not self._put(ADDITIONAL, short, RECORD.pack(rdtype, IN, ttl), data):
+                return
+
+    def finish(self) -> bytes:
+        """Give the whole packet."""
+        query, (answers, authorities, additional) = self._query, self._counts
+        if query.edns >= 0:
+            additional += 1
+            flags = (self.rcode >> 4) << 24 | (DO if query.dnssec else 0)
+            self._parts.append(OPT.pack(0, dns.rdatatype.OPT, MAX_UDP, flags, 0))
+        flags = self.flags | (self.rcode & 0xF)
+        return HEADER.pack(query.id, flags, 1, answers, authorities, additional) + b"".join(self._parts)

@@ -93,8 +93,25 @@ class Picture:
         ends = (each.zone for found in self.snapshot.services.values() for each in found)
         return frozenset({*(node.zone for node in self.nodes), *ends} - {""})
 
+    @cached_property
+    def _entries(self) -> dict[NodeId, NodeEntry | None]:
+        return {}
+
+    @cached_property
+    def _hosts(self) -> dict[NodeId, tuple[str, ...]]:
+        return {}
+
+    def entry_of(self, node: NodeId) -> NodeEntry | None:
+        """Give a member by its id; made once for this picture."""
+        if node not in self._entries:
+            self._entries[node] = self.node_of(node)
+        return self._entries[node]
+
     def hosts_of(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Give the IP addresses of the node that offers an endpoint."""
-        node = self.node_of(endpoint.id)
-        addresses = (endpoint.address,) if node is None else node.addresses
-        return tuple(dict.fromkeys(address.host for address in addresses))
+        hosts = self._hosts.get(endpoint.id)
+        if hosts is None:
+            node = self.entry_of(endpoint.id)
+            addresses = (endpoint.address,) if node is None else node.addresses
+            hosts = self._hosts[endpoint.id] = tuple(dict.fromkeys(address.host for address in addresses))
+        return hosts

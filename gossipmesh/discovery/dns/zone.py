@@ -11,24 +11,16 @@ and then nothing exists below them (RFC 2308, RFC 8020).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import socket
+import struct
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 import dns.name
-import dns.rdata
 from attrs import field, frozen
 from dns.name import Name
-from dns.rdataclass import IN
-from dns.rdatatype import AAAA, ANY, HINFO, NS, PTR, SOA, SRV, TXT, A, RdataType
-from dns.rdtypes.ANY.HINFO import HINFO as HINFORecord
-from dns.rdtypes.ANY.NS import NS as NSRecord
-from dns.rdtypes.ANY.PTR import PTR as PTRRecord
-from dns.rdtypes.ANY.SOA import SOA as SOARecord
-from dns.rdtypes.ANY.TXT import TXT as TXTRecord
-from dns.rdtypes.IN.A import A as ARecord
-from dns.rdtypes.IN.AAAA import AAAA as AAAARecord
-from dns.rdtypes.IN.SRV import SRV as SRVRecord
+from dns.rdatatype import AAAA, ANY, HINFO, NS, PTR, SOA, SRV, TXT, A
 
 from gossipmesh.discovery.dns.names import (
     MEMBERS,
@@ -53,15 +45,20 @@ if TYPE_CHECKING:
     import random
 
 MAX_ANSWERS: Final = 256
-"""Records in one answer, also by TCP: making them takes some 15 us each, and probes wait meanwhile. Of more endpoints,
+"""Records in one answer, also by TCP: making them takes some 5 us each, and probes wait meanwhile. Of more endpoints,
 as many at random."""
-SMALLEST: Final = 16
-"""Bytes of the shortest record, an IPv4 address."""
+RECORD_BYTES: Final = 12
+"""Of a record besides its data, where two bytes point at its owner."""
+SRV_HEAD: Final = struct.Struct("!3H")
+SHORTEST_NODE: Final = len(b"\1x\4node")
+SOA_TAIL: Final = struct.Struct("!5L")
 MAX_TEXT: Final = 255
 """Bytes of one string of a TXT record (RFC 1035, section 3.3)."""
+RFC8482: Final = b"\7RFC8482\0"
 REFRESH_S: Final = 3_600
 RETRY_S: Final = 600
 EXPIRE_S: Final = 86_400
+FAMILIES: Final = {int(A): socket.AF_INET, int(AAAA): socket.AF_INET6}
 UNSPECIFIED: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}
 """What a proxy that listens on every address is reached by from its own host."""
 
@@ -77,32 +74,31 @@ class Domain:
 
     labels: tuple[str, ...] = ("mesh",)
     ttl: int = 1
-    name: Name = field(init=False)
+    raw: bytes = field(init=False)
+    """Its name as a packet has it."""
 
-    @name.default
-    def _name(self) -> Name:
-        return dns.name.Name((*self.labels, ""))
+    @raw.default
+    def _raw(self) -> bytes:
+        return raw_name(dns.name.Name((*self.labels, "")))
 
-    def below(self, *labels: str) -> Name:
-        """Give a name below the domain."""
-        return dns.name.Name((*labels, *self.labels, ""))
+    def below(self, *labels: str) -> bytes:
+        """Give a name below the domain, as a packet has it; no label is longer than 63 bytes."""
+        return b"".join([bytes((len(label),)) + label.encode() for label in labels]) + self.raw
 
 
-@frozen
-class Record:
-    """One record with its owner's name."""
-
-    owner: Name
-    rdata: dns.rdata.Rdata
+Extra = tuple[bytes, int, bytes]
+"""A record with a name of its own: that, its type, its data."""
 
 
 @frozen
 class Found:
     """The name exists. Without answers there is nothing of that type (NODATA)."""
 
-    answers: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
-    authority: Record | None = None
+    rdtype: int
+    answers: Sequence[bytes] = ()
+    """The data of each record that the name has: the type's wire format, without any pointer."""
+    additional: Sequence[Extra] = ()
+    authority: Extra | None = None
     """The SOA that says how long there are none; only where there are no answers."""
 
 
@@ -110,7 +106,7 @@ class Found:
 class Missing:
     """The name does not exist (NXDOMAIN)."""
 
-    authority: Record
+    authority: Extra
 
 
 @frozen
@@ -119,8 +115,12 @@ class Elsewhere:
 
 
 Result = Found | Missing | Elsewhere
-RdataT = TypeVar("RdataT", bound=dns.rdata.Rdata)
 ItemT = TypeVar("ItemT")
+
+
+def raw_name(name: Name) -> bytes:
+    """Give a name as a packet has it, not shortened."""
+    return name.to_wire() or b""
 
 
 def look_up(
@@ -145,32 +145,39 @@ def look_up(
         case _:
             pass
     # Nobody asks us about the rest of a reverse zone: each address of ours is a zone of its own.
-    apex = name if isinstance(asked, Reverse) else domain.name
-    authority = Record(apex, _soa(picture, domain))
+    apex = raw_name(name) if isinstance(asked, Reverse) else domain.raw
     if not _exists(asked, picture):
-        return Missing(authority)
+        return Missing((apex, int(SOA), _soa(picture, domain)))
     if rdtype == ANY:
-        return Found((Record(name, _make(HINFORecord, HINFO, b"RFC8482", b"")),))
-    pick = _Pick(rng, min(MAX_ANSWERS, room // SMALLEST + 1))
-    rdatas, additional = _rdatas(asked, rdtype, picture, domain, pick)
-    if not rdatas:
-        return Found(authority=authority)
-    return Found(tuple(Record(name, each) for each in rdatas), additional)
+        return Found(int(HINFO), (RFC8482,))
+    answers, additional = _records(asked, rdtype, picture, domain, _Room(rng, room))
+    if not answers:
+        return Found(rdtype, authority=(apex, int(SOA), _soa(picture, domain)))
+    return Found(rdtype, answers, additional)
 
 
-@frozen
-class _Pick:
-    """Takes some of many, at random and in any order: so nobody makes a thousand records of which seventy fit."""
+class _Room:
+    """What is left of a packet: nobody makes a thousand records of which seventy fit.
 
-    rng: random.Random
-    most: int
+    The last record that is let in may be one too long: it is what tells that not all of them fit.
+    """
 
-    def __call__(self, many: Sequence[ItemT]) -> list[ItemT]:
-        return self.rng.sample(many, min(self.most, len(many)))
+    def __init__(self, rng: random.Random, left: int) -> None:
+        self._rng = rng
+        self._left = left
 
+    def most(self, shortest: int) -> int:
+        """Give how many records may be given whose data have ``shortest`` bytes or more."""
+        return min(MAX_ANSWERS, max(self._left, 0) // (RECORD_BYTES + shortest) + 1)
 
-def _make(kind: Callable[..., RdataT], rdtype: RdataType, *values: object) -> RdataT:
-    return kind(IN, rdtype, *values)
+    def pick(self, many: Sequence[ItemT], shortest: int) -> list[ItemT]:
+        """Give as many of these as may fit, at random and in any order."""
+        return self._rng.sample(many, min(self.most(shortest), len(many)))
+
+    def take(self, data: bytes) -> bool:
+        """Let a record in; tell whether there is room for another."""
+        self._left -= RECORD_BYTES + len(data)
+        return self._left > 0
 
 
 def _exists(asked: Asked, picture: Picture) -> bool:
@@ -195,35 +202,35 @@ def _exists(asked: Asked, picture: Picture) -> bool:
             assert_never(asked)
 
 
-def _rdatas(
-    asked: Asked, rdtype: int, picture: Picture, domain: Domain, pick: _Pick
-) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
+def _records(
+    asked: Asked, rdtype: int, picture: Picture, domain: Domain, room: _Room
+) -> tuple[Sequence[bytes], Sequence[Extra]]:
     """Give the records of a name that exists, and what is said with them."""
     match asked:
         case Apex():
-            return _of_apex(rdtype, picture, domain)
+            return _of_apex(rdtype, picture, domain), ()
         case OfService(service, tag, zone):
-            ends = [each for each in picture.in_rotation(service) if _fits(each, tag, zone)]
-            return _addresses((host for each in ends for host in picture.hosts_of(each)), rdtype, pick), ()
+            ends = picture.in_rotation(service)
+            if tag or zone:
+                ends = [each for each in ends if _fits(each, tag, zone)]
+            return _addresses((host for each in ends for host in picture.hosts_of(each)), rdtype, room), ()
         case WithPorts(service):
-            if rdtype != SRV:
-                return [], ()
-            return _ports(pick(picture.in_rotation(service)), picture, domain, pick)
+            return _ports(picture.in_rotation(service), picture, domain, room) if rdtype == SRV else ((), ())
         case Proxy():
             proxy = picture.proxy
             hosts = () if proxy is None else UNSPECIFIED.get(proxy.host, (proxy.host,))
-            return _addresses(hosts, rdtype, pick), ()
+            return _addresses(hosts, rdtype, room), ()
         case OfNode(label, kind):
-            return _addresses(_hosts(picture.by_label[label, kind]), rdtype, pick), ()
+            return _addresses(_hosts(picture.by_label[label, kind]), rdtype, room), ()
         case Listing(what):
             if rdtype != TXT:
-                return [], ()
-            return (_members if what == MEMBERS else _services)(picture, pick.most), ()
+                return (), ()
+            return (_members if what == MEMBERS else _services)(picture, room), ()
         case Reverse(host):
-            nodes = pick(picture.by_host[host] if rdtype == PTR else ())
-            return [_make(PTRRecord, PTR, domain.below(*node.labels)) for node in nodes], ()
+            nodes = room.pick(picture.by_host[host] if rdtype == PTR else (), SHORTEST_NODE)
+            return [domain.below(*node.labels) for node in nodes], ()
         case Zone() | Branch() | Nothing() | Outside():
-            return [], ()
+            return (), ()
         case _:
             assert_never(asked)
 
@@ -236,57 +243,65 @@ def _hosts(node: NodeEntry) -> list[str]:
     return [address.host for address in node.addresses]
 
 
-def _addresses(hosts: Iterable[str], rdtype: int, pick: _Pick) -> list[dns.rdata.Rdata]:
+def _addresses(hosts: Iterable[str], rdtype: int, room: _Room) -> list[bytes]:
     """Give addresses of the family that ``rdtype`` asks for, each once: nodes of one host share theirs."""
-    if rdtype == A:
-        return [_make(ARecord, A, each) for each in pick([*dict.fromkeys(h for h in hosts if ":" not in h)])]
-    if rdtype == AAAA:
-        return [
-            _make(AAAARecord, AAAA, each) for each in pick([*dict.fromkeys(h for h in hosts if ":" in h)])
-        ]
-    return []
+    family = FAMILIES.get(rdtype)
+    if family is None:
+        return []
+    six = family is socket.AF_INET6
+    wanted = [*dict.fromkeys(host for host in hosts if (":" in host) is six)]
+    return [socket.inet_pton(family, each) for each in room.pick(wanted, 16 if six else 4)]
 
 
 def _ports(
-    ends: Sequence[Endpoint], picture: Picture, domain: Domain, pick: _Pick
-) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
+    ends: Sequence[Endpoint], picture: Picture, domain: Domain, room: _Room
+) -> tuple[list[bytes], list[Extra]]:
     """Give SRV records, and the addresses of their targets, so that nobody has to ask for these (RFC 2782)."""
-    rdatas: list[dns.rdata.Rdata] = []
-    additional: list[Record] = []
-    for each in ends:
+    answers: list[bytes] = []
+    targets: list[tuple[bytes, Endpoint]] = []
+    for each in room.pick(ends, SRV_HEAD.size + SHORTEST_NODE + len(domain.raw)):
         # What it is shown as may be newer than the endpoint.
-        node = picture.node_of(each.id) or NodeEntry(each.node, each.id, (each.address,))
+        node = picture.entry_of(each.id) or NodeEntry(each.node, each.id, (each.address,))
         target = domain.below(*node.labels)
-        rdatas.append(_make(SRVRecord, SRV, 0, each.service.weight, each.service.port, target))
-        additional += _addresses_of(target, picture.hosts_of(each), pick)
-    return rdatas, tuple(additional)
+        answers.append(SRV_HEAD.pack(0, each.service.weight, each.service.port) + target)
+        targets.append((target, each))
+        if not room.take(answers[-1]):
+            return answers, []
+    return answers, _addresses_of(targets, picture, room)
 
 
-def _addresses_of(owner: Name, hosts: Sequence[str], pick: _Pick) -> list[Record]:
-    return [Record(owner, rdata) for kind in (A, AAAA) for rdata in _addresses(hosts, kind, pick)]
+def _addresses_of(targets: Sequence[tuple[bytes, Endpoint]], picture: Picture, room: _Room) -> list[Extra]:
+    found: list[Extra] = []
+    for target, endpoint in targets:
+        for host in picture.hosts_of(endpoint):
+            rdtype = int(AAAA if ":" in host else A)
+            data = socket.inet_pton(FAMILIES[rdtype], host)
+            found.append((target, rdtype, data))
+            if not room.take(data):
+                return found
+    return found
 
 
-def _of_apex(
-    rdtype: int, picture: Picture, domain: Domain
-) -> tuple[list[dns.rdata.Rdata], tuple[Record, ...]]:
+def _of_apex(rdtype: int, picture: Picture, domain: Domain) -> Sequence[bytes]:
     if rdtype == SOA:
-        return [_soa(picture, domain)], ()
-    return ([_make(NSRecord, NS, domain.below(*picture.own.labels))] if rdtype == NS else []), ()
+        return [_soa(picture, domain)]
+    return [domain.below(*picture.own.labels)] if rdtype == NS else []
 
 
-def _soa(picture: Picture, domain: Domain) -> SOARecord:
+def _soa(picture: Picture, domain: Domain) -> bytes:
     """Give what says for how long an answer of nothing holds: its TTL and its last field (RFC 2308, section 5)."""
     server, mail = domain.below(*picture.own.labels), domain.below("nobody")
-    return _make(
-        SOARecord, SOA, server, mail, picture.serial & 0xFFFF_FFFF, REFRESH_S, RETRY_S, EXPIRE_S, domain.ttl
+    return (
+        server + mail + SOA_TAIL.pack(picture.serial & 0xFFFF_FFFF, REFRESH_S, RETRY_S, EXPIRE_S, domain.ttl)
     )
 
 
 # --- listings, for people with only dig -----------------------------------------------------------------------------
 
 
-def _services(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
+def _services(picture: Picture, room: _Room) -> list[bytes]:
     services = picture.snapshot.services
+    most = room.most(0)
     lines = _more(len(services) - most)
     for name, found in islice(services.items(), most):
         one = found[0].service
@@ -301,10 +316,13 @@ def _services(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
                 f"tags={','.join(tags)}" if tags else "",
             )
         )
+        if not room.take(lines[-1]):
+            break
     return lines
 
 
-def _members(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
+def _members(picture: Picture, room: _Room) -> list[bytes]:
+    most = room.most(0)
     lines = _more(len(picture.nodes) - most)
     for node in picture.nodes[:most]:
         lines.append(
@@ -318,16 +336,18 @@ def _members(picture: Picture, most: int) -> list[dns.rdata.Rdata]:
                 f"services={','.join(node.services)}" if node.services else "",
             )
         )
+        if not room.take(lines[-1]):
+            break
     return lines
 
 
-def _more(count: int) -> list[dns.rdata.Rdata]:
+def _more(count: int) -> list[bytes]:
     # First, as what does not fit is cut at the end.
     return [_line(f"and {count} more, see `gossipmesh members` and `services`")] if count > 0 else []
 
 
-def _line(*texts: str) -> dns.rdata.Rdata:
+def _line(*texts: str) -> bytes:
     # A text that is too long goes on in the next string, as the many strings of one record are read together.
-    raws = (text.encode() for text in texts if text)
+    raws = [text.encode() for text in texts if text]
     cut = [raw[at : at + MAX_TEXT] for raw in raws for at in range(0, len(raw), MAX_TEXT)]
-    return _make(TXTRecord, TXT, cut)
+    return b"".join([bytes((len(raw),)) + raw for raw in cut])

@@ -75,10 +75,34 @@ def test_addresses_are_turned_each_time(town: Any) -> None:
     assert len(firsts) == 4
 
 
-def test_options_are_answered_but_not_remembered(town: Any) -> None:
+def test_an_answer_is_remembered_whatever_options_came_with_its_question(town: Any) -> None:
+    """dig sends another cookie each time, and some send padding."""
     answers = town.answers()
-    asked = question(options=[dns.edns.CookieOption(b"12345678", b"")])
-    assert answer_of(answers.answer_untrusted(asked, town.picture, now=0.0)).answer
+    for cookie in (b"12345678", b"abcdefgh"):
+        asked = question(options=[dns.edns.CookieOption(cookie, b"")])
+        reply = answers.remembered_untrusted(asked, town.snapshot, now=0.0)
+        assert (reply is None) is (cookie == b"12345678")
+        reply = reply or answers.answer_untrusted(asked, town.picture, now=0.0)
+        assert len(answer_of(reply).answer[0]) == 2
+    assert answers.remembered_untrusted(question(), town.snapshot, now=0.0) is not None
+    cut = question(options=[dns.edns.CookieOption(b"12345678", b"")])[:-1]
+    assert answers.remembered_untrusted(cut, town.snapshot, now=0.0) is None
+
+
+def test_what_changes_no_answer_makes_no_other_one(town: Any) -> None:
+    answers = town.answers()
+    answers.answer_untrusted(question(payload=1232), town.picture, now=0.0)
+    for same in (question(payload=4096), question(flags=dns.flags.RD | dns.flags.AD), question(ednsflags=1)):
+        assert answers.remembered_untrusted(same, town.snapshot, now=0.0) is not None
+    for other in (question(payload=1231), question(flags=0), question(want_dnssec=True)):
+        assert answers.remembered_untrusted(other, town.snapshot, now=0.0) is None
+
+
+def test_a_name_with_a_zero_in_it_is_answered_and_not_remembered(town: Any) -> None:
+    answers = town.answers()
+    name = dns.name.Name((b"a\0\0\1\0\1\0\0\x29\4\xd0\0\0\0\0\0", b"mesh", b""))
+    asked = bytes(dns.message.make_query(name, "A", use_edns=0).to_wire())
+    assert answer_of(answers.answer_untrusted(asked, town.picture, now=0.0)).rcode() == dns.rcode.NXDOMAIN
     assert answers.remembered_untrusted(asked, town.snapshot, now=0.0) is None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import dns.flags
+import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import pytest
@@ -12,7 +14,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipmesh.discovery.dns.zone import Domain
+from gossipmesh.discovery.dns.zone import Domain, Found, look_up
 from gossipmesh.model import Address
 from gossipmesh.routing.snapshot import Snapshot
 
@@ -255,3 +257,42 @@ def test_answers_come_in_any_order(town: Any) -> None:
         for _ in range(99)
     }
     assert len(orders) == 6
+
+
+@pytest.mark.parametrize("question", ["hello.mesh A", "_hello._tcp.mesh SRV", "_members.mesh TXT"])
+def test_hardly_more_records_are_made_than_fit(town: Any, question: str) -> None:
+    town.many(400)
+    name, rdtype = question.split()
+    found = look_up(
+        dns.name.from_text(name),
+        dns.rdatatype.from_text(rdtype),
+        town.picture,
+        Domain(),
+        rng=town.rng,
+        room=1232,
+    )
+    assert isinstance(found, Found)
+    sizes = [12 + len(data) for data in found.answers]
+    assert 1100 < sum(sizes[:-1]) <= 1232 + max(sizes)
+    assert not found.additional
+
+
+def test_the_target_of_srv_is_written_out_and_its_address_points_there(town: Any) -> None:
+    """RFC 2782: a resolver that does not know the type could not hand a pointer on."""
+    query = dns.message.make_query("_hello._tcp.mesh", "SRV", use_edns=False).to_wire()
+    raw = town.answers().answer_untrusted(query, town.picture, now=0.0)
+    assert isinstance(raw, bytes)
+    assert raw.count(b"\x05web-1\x04node\x04mesh\0") == 1
+    assert raw.count(b"\x05web-2\x04node\x04mesh\0") == 1
+
+
+def test_of_very_many_ports_each_has_its_own_address_beside_it(town: Any) -> None:
+    """Also where a pointer would not reach so far back into the packet."""
+    town.many(256)
+    town.nodes = [evolve(node, name=node.name + "x" * 50) for node in town.nodes]
+    reply = town.ask("_hello._tcp.mesh", "SRV", tcp=True)
+    assert len(reply.to_wire()) > 0x4000
+    beside = {str(rrset.name): rrset[0].to_text() for rrset in reply.additional}
+    wanted = {f"{node.name}.node.mesh.": node.addresses[0].host for node in town.nodes}
+    assert beside == wanted
+    assert {rdata.target.to_text() for rdata in reply.answer[0]} == set(wanted)
