@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -17,7 +17,7 @@ MAX_QUERY: Final = 4_096
 """Bytes of one question; who sends longer ones is hung up on."""
 CHUNK: Final = 4_096
 
-Answer = Callable[[bytes, Callable[[bytes], None]], bool]
+Answer = Callable[[bytes, Callable[[bytes], None]], Awaitable[bool]]
 """Hands the answer to a packet to the other argument, now or later, once; False: there will be none."""
 
 
@@ -39,9 +39,20 @@ class Connection:
         self._give, self._take = trio.open_memory_channel[bytes](math.inf)
         """As long as :data:`MAX_PIPELINED` allows, for who has a turn gives one answer."""
         self._turns = trio.Semaphore(MAX_PIPELINED)
+        self._scope = trio.CancelScope()
+        self.idle_since = trio.current_time()
+        """Since when no question is under way, in trio's seconds; infinity: one is. Half a question is none."""
+
+    def hang_up(self) -> None:
+        """End it."""
+        self._scope.cancel()
 
     async def serve(self) -> None:
         """Answer until the caller goes, is idle for too long, or breaks the rules."""
+        with self._scope:
+            await self._serve()
+
+    async def _serve(self) -> None:
         async with self._stream, self._give, self._take:
             try:
                 async with trio.open_nursery() as nursery:
@@ -60,8 +71,9 @@ class Connection:
             with trio.move_on_after(IDLE_S):
                 if (payload := await self._next()) is None:
                     return
+                self.idle_since = math.inf
                 await self._turns.acquire()
-                if self._answer(payload, self._deliver):
+                if await self._answer(payload, self._deliver):
                     continue
                 self._turns.release()
             return
@@ -90,5 +102,7 @@ class Connection:
             with trio.move_on_after(IDLE_S) as patience:
                 await self._stream.send_all(len(reply).to_bytes(2) + reply)
             self._turns.release()
+            if self._turns.value == MAX_PIPELINED:
+                self.idle_since = trio.current_time()
             if patience.cancelled_caught:
                 scope.cancel()

@@ -3,7 +3,8 @@
 A question by UDP costs some ten microseconds when its answer is in memory, of which waking a task would be the most;
 so its socket is watched by the epoll that serves requests. At most :data:`BATCH_S` of each turn goes to it: however
 much is asked, requests and probes have their turn, and what cannot be answered in time waits in the socket's buffer or
-is lost there.
+is lost there. Answers by TCP are made one after the other, one for each caller in turn, and take no more than their
+share of the time (:mod:`.share`); who waits for his longer than a connection may be idle is hung up on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gossipmesh.discovery.dns.datagrams import Datagrams, Where
 from gossipmesh.discovery.dns.forward import Forwarder
 from gossipmesh.discovery.dns.messages import write_refusal
 from gossipmesh.discovery.dns.picture import Picture
+from gossipmesh.discovery.dns.share import Share, longest_idle
 from gossipmesh.model import Address
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.transport.addresses import bound_socket, from_sockaddr
@@ -34,7 +36,10 @@ BATCH_S: Final = 0.0005
 """How long questions by UDP are answered in one go."""
 MAX_BATCH: Final = 64
 """How many of them."""
+TCP_COST_S: Final = 0.0002
+"""What reading a question and sending its answer by TCP takes, besides making it."""
 MAX_CONNECTIONS: Final = 128
+"""One more, and the longest idle goes."""
 BACKLOG: Final = 64
 SOCKET_BUFFER: Final = 262_144
 """What we ask the system to keep for us while we are busy, in bytes."""
@@ -72,7 +77,10 @@ class DnsServer:
         self._snapshot = snapshot
         self._picture = picture
         self._forwarder = forwarder
-        self._connections = 0
+        self._callers: list[Connection] = []
+        self._share = Share()
+        # First come, first served: whoever asks much waits for all others before his next answer.
+        self._turn = trio.StrictFIFOLock()
         self._datagrams: Datagrams | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
@@ -144,30 +152,42 @@ class DnsServer:
             # No descriptor is left, or the connection was gone before we looked.
             await trio.sleep(ACCEPT_RETRY_S)
             return
-        if self._connections >= MAX_CONNECTIONS:
-            accepted.close()
-            return
-        self._connections += 1
-        nursery.start_soon(self._serve, accepted, from_sockaddr(sockaddr).host)
+        if len(self._callers) >= MAX_CONNECTIONS:
+            # Whoever has no question under way is to be ready for this, and asks again (RFC 7766, section 6.2.3).
+            idle = longest_idle(caller.idle_since for caller in self._callers)
+            if idle is None:
+                accepted.close()
+                return
+            self._callers.pop(idle).hang_up()
+        answer = partial(self._answer_by_tcp, from_sockaddr(sockaddr).host)
+        caller = Connection(trio.SocketStream(accepted), answer)
+        self._callers.append(caller)
+        nursery.start_soon(self._serve, caller)
 
-    async def _serve(self, accepted: trio.socket.SocketType, host: str) -> None:
-        def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
-            now = self._reactor.now
-            found: bytes | Forward | None = self._answers.remembered_untrusted(
-                payload, self._snapshot(), now=now, tcp=True
-            )
-            if found is None:
-                found = self._answers.answer_untrusted(payload, self._picture(), now=now, tcp=True)
-            if isinstance(found, Forward):
-                self._forward(found, host, deliver, tcp=True)
-            elif found is not None:
-                deliver(found)
-            return found is not None
-
+    async def _serve(self, caller: Connection) -> None:
         try:
-            await Connection(trio.SocketStream(accepted), answer).serve()
+            await caller.serve()
         finally:
-            self._connections -= 1
+            if caller in self._callers:
+                self._callers.remove(caller)
+
+    async def _answer_by_tcp(self, host: str, payload: bytes, deliver: Callable[[bytes], None]) -> bool:
+        async with self._turn:
+            await trio.sleep_until(self._share.free_at(now=trio.current_time()))
+            begun = perf_counter()
+            found = self._made(payload)
+            cost_s = perf_counter() - begun + TCP_COST_S
+            self._share.spend(cost_s, now=trio.current_time())
+        if isinstance(found, Forward):
+            self._forward(found, host, deliver, tcp=True)
+        elif found is not None:
+            deliver(found)
+        return found is not None
+
+    def _made(self, payload: bytes) -> bytes | Forward | None:
+        now = self._reactor.now
+        found = self._answers.remembered_untrusted(payload, self._snapshot(), now=now, tcp=True)
+        return found or self._answers.answer_untrusted(payload, self._picture(), now=now, tcp=True)
 
     # --- both ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
@@ -15,7 +16,7 @@ def framed(*payloads: bytes) -> bytes:
     return b"".join(len(payload).to_bytes(2) + payload for payload in payloads)
 
 
-def echo(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
+async def echo(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
     deliver(payload.upper())
     return True
 
@@ -48,7 +49,7 @@ async def test_several_questions_are_answered_however_they_are_cut() -> None:
 async def test_answers_come_when_they_are_ready() -> None:
     later: list[Callable[[], None]] = []
 
-    def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
+    async def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
         if payload == b"slow":
             later.append(lambda: deliver(b"SLOW"))
         else:
@@ -60,8 +61,8 @@ async def test_answers_come_when_they_are_ready() -> None:
 
 
 async def test_what_gets_no_answer_ends_the_connection() -> None:
-    def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
-        return payload != b"bad" and echo(payload, deliver)
+    async def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
+        return payload != b"bad" and await echo(payload, deliver)
 
     assert await talk(answer, framed(b"one", b"bad", b"two")) == framed(b"ONE")
 
@@ -82,7 +83,7 @@ async def test_who_asks_nothing_is_hung_up_on(autojump_clock: trio.testing.MockC
 async def test_no_more_is_read_than_may_be_without_an_answer(autojump_clock: trio.testing.MockClock) -> None:
     waiting: list[bytes] = []
 
-    def never(payload: bytes, _: Callable[[bytes], None]) -> bool:
+    async def never(payload: bytes, _: Callable[[bytes], None]) -> bool:
         waiting.append(payload)
         return True
 
@@ -92,3 +93,29 @@ async def test_no_more_is_read_than_may_be_without_an_answer(autojump_clock: tri
         await ours.send_all(framed(*[b"x"] * (MAX_PIPELINED + 5)))
         assert await rest(ours) == b""
     assert len(waiting) == MAX_PIPELINED
+
+
+async def test_a_connection_is_idle_while_no_question_is_under_way(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    later: list[Callable[[], None]] = []
+
+    async def answer(payload: bytes, deliver: Callable[[bytes], None]) -> bool:
+        later.append(lambda: deliver(payload))
+        return True
+
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        connection = Connection(theirs, answer)
+        nursery.start_soon(connection.serve)
+        began = trio.current_time()
+        await trio.sleep(1)
+        await ours.send_all(framed(b"one") + b"\0")
+        await trio.testing.wait_all_tasks_blocked()
+        assert connection.idle_since == math.inf
+        later.pop()()
+        assert await ours.receive_some(100) == framed(b"one")
+        await trio.testing.wait_all_tasks_blocked()
+        assert connection.idle_since == began + 1
+        connection.hang_up()
+        assert await rest(ours) == b""
