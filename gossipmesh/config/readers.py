@@ -234,8 +234,10 @@ def _ip(host: str) -> str:
 
 def _with_port(text: str, port: int) -> str:
     """Add ``port`` to an address that has none; a bare IPv6 address is taken for what it is."""
+    # Without looking at the end, all of "lo]:7946" would be taken for the scope in "[fe80::1%lo]:7946".
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        return f"{Address(str(ipaddress.ip_address(text.strip('[]'))), port)}"
+        return f"{Address(str(ipaddress.ip_address(bare)), port)}"
     except ValueError:
         return text if ":" in text else f"{text}:{port}"
 

@@ -66,8 +66,14 @@ def test_what_a_flag_may_say_of_a_service_is_told_where_it_is_wrong() -> None:
 
 
 def test_a_seed_without_a_port_has_the_mesh_port() -> None:
-    raw = ["seed", "10.0.0.1:1", "fd00::1", "[fd00::2]:3", "seed:7946"]
-    assert readers.read_seeds(raw) == ("seed:7946", "10.0.0.1:1", "[fd00::1]:7946", "[fd00::2]:3")
+    raw = ["seed", "10.0.0.1:1", "fd00::1", "[fd00::2]:3", "seed:7946", "[fe80::1%lo]:3"]
+    assert readers.read_seeds(raw) == (
+        "seed:7946",
+        "10.0.0.1:1",
+        "[fd00::1]:7946",
+        "[fd00::2]:3",
+        "[fe80::1%lo]:3",
+    )
 
 
 @pytest.mark.parametrize("raw", ["seed", ["seed:0"], ["a b"], ["http://seed"], [""], ["x"] * 65, ["seed:"]])
