@@ -17,7 +17,14 @@ from attrs import define, field, frozen
 
 from gossipmesh.discovery.dns.answers import Forward
 from gossipmesh.discovery.dns.messages import MAX_TCP, write_refusal
-from gossipmesh.discovery.dns.questions import Sent, Verdict, hand_back, judge_untrusted, make_question
+from gossipmesh.discovery.dns.questions import (
+    Sent,
+    Verdict,
+    hand_back,
+    judge_untrusted,
+    make_question,
+    without_edns,
+)
 from gossipmesh.model import Address
 from gossipmesh.transport.addresses import family_of
 
@@ -130,8 +137,10 @@ class Forwarder:
         for resolver in self._resolvers * ROUNDS:
             try:
                 with trio.fail_after(TRY_S):
-                    reply = await self._ask_by_udp(sent, resolver)
-                if reply is None:
+                    verdict, reply = await self._ask_by_udp(sent, resolver)
+                    if verdict is Verdict.ASK_WITHOUT_EDNS:
+                        verdict, reply = await self._ask_by_udp(without_edns(sent), resolver)
+                if verdict is Verdict.ASK_BY_TCP:
                     with trio.fail_after(TCP_TRY_S):
                         reply = await self._ask_by_tcp(sent, resolver)
             except (OSError, trio.TooSlowError, trio.BrokenResourceError):
@@ -141,21 +150,17 @@ class Forwarder:
             troubled = reply
         return troubled
 
-    async def _ask_by_udp(self, sent: Sent, resolver: Address) -> bytes | None:
-        """Give the answer, or None where it is to be asked for by TCP."""
+    async def _ask_by_udp(self, sent: Sent, resolver: Address) -> tuple[Verdict, bytes]:
+        """Give the answer, or how else to ask for it."""
         with trio.socket.socket(family_of(resolver), socket.SOCK_DGRAM) as sock:
             # Connected, so that the system drops what comes from elsewhere, and picks a port at random.
             await sock.connect((resolver.host, resolver.port))
             await sock.send(sent.payload)
             for _ in range(MAX_STRAY):
                 reply = await sock.recv(MAX_DATAGRAM)
-                match judge_untrusted(sent, reply):
-                    case Verdict.ANSWER:
-                        return reply
-                    case Verdict.ASK_BY_TCP:
-                        return None
-                    case Verdict.NO_ANSWER:
-                        pass
+                verdict = judge_untrusted(sent, reply)
+                if verdict is not Verdict.NO_ANSWER:
+                    return verdict, reply
         raise OSError("nothing but packets that are no answer")
 
     async def _ask_by_tcp(self, sent: Sent, resolver: Address) -> bytes:

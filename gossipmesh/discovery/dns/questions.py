@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gossipmesh.discovery.dns.messages import (
     AD,
     CD,
+    DO,
     HEADER,
     HEADER_BYTES,
     MAX_UDP,
@@ -28,7 +29,9 @@ from gossipmesh.discovery.dns.messages import (
 LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 ID_BYTES = 2
 OPT = 41
-DO = 0x8000
+TYPE_CLASS_BYTES = 4
+RCODE = 0xF
+FORMERR = 1
 
 
 @frozen
@@ -39,6 +42,11 @@ class Sent:
     question: bytes
     """Name in mixed case, type and class."""
     payload: bytes
+
+    @property
+    def edns(self) -> bool:
+        """Whether it says that EDNS is spoken."""
+        return len(self.payload) > self.end
 
     @property
     def end(self) -> int:
@@ -52,6 +60,8 @@ class Verdict(enum.Enum):
     ANSWER = "answer"
     NO_ANSWER = "no answer"
     """Somebody else's, an older one, or forged: go on listening."""
+    ASK_WITHOUT_EDNS = "ask without EDNS"
+    """It is older than that (RFC 6891, section 7)."""
     ASK_BY_TCP = "ask by TCP"
     """It was cut, or came back in another case."""
 
@@ -80,6 +90,12 @@ def make_question(query: Query, entropy: Callable[[int], bytes]) -> Sent:
     return Sent(ident, question, header + question + opt)
 
 
+def without_edns(sent: Sent) -> Sent:
+    """Give the same question, with the same id, for who does not know EDNS."""
+    payload = sent.payload[: HEADER_BYTES - 2] + bytes(2) + sent.question
+    return evolve(sent, payload=payload)
+
+
 def judge_untrusted(sent: Sent, reply: bytes, *, tcp: bool = False) -> Verdict:
     """Tell whether ``reply`` answers what was sent.
 
@@ -88,17 +104,26 @@ def judge_untrusted(sent: Sent, reply: bytes, *, tcp: bool = False) -> Verdict:
         reply: what came from where it went to.
         tcp: whether that was a TCP connection, where nobody can guess his way in.
     """
-    if len(reply) < sent.end or reply[:ID_BYTES] != sent.id:
+    if len(reply) < HEADER_BYTES or reply[:ID_BYTES] != sent.id:
         return Verdict.NO_ANSWER
     _, flags, questions, *_ = HEADER.unpack_from(reply)
     question = reply[HEADER_BYTES : sent.end]
-    if not flags & QR or questions != 1 or question.lower() != sent.question.lower():
+    # Who cannot read the question may not give it back. All that a forger gains by this is the same question again.
+    if sent.edns and flags & QR and flags & RCODE == FORMERR and (not questions or _same(question, sent)):
+        return Verdict.ASK_WITHOUT_EDNS
+    if not flags & QR or questions != 1 or not _same(question, sent):
         return Verdict.NO_ANSWER
     if tcp:
         return Verdict.ANSWER
     if flags & TC or question != sent.question:
         return Verdict.ASK_BY_TCP
     return Verdict.ANSWER
+
+
+def _same(question: bytes, sent: Sent) -> bool:
+    """Tell whether a question is the one that was sent, whatever the case of its name."""
+    at = len(sent.question) - TYPE_CLASS_BYTES
+    return question[:at].lower() == sent.question[:at].lower() and question[at:] == sent.question[at:]
 
 
 def hand_back(sent: Sent, reply: bytes, query: Query, *, tcp: bool) -> bytes:

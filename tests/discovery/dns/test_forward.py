@@ -201,3 +201,19 @@ async def test_what_is_under_way_is_bounded() -> None:
             caller.ask(question(f"x{number}.example.com", ident=1_000 + number))
         answer = await caller.answer()
         assert (answer.id, answer.rcode()) == (1_000 + MAX_IN_FLIGHT - 1, dns.rcode.SERVFAIL)
+
+
+async def test_a_resolver_that_does_not_know_edns_is_asked_again_without_it() -> None:
+    def old(query: dns.message.Message, _: str) -> dns.message.Message:
+        if query.edns < 0:
+            return reply_to(query, "10.9.9.9")
+        bare = dns.message.QueryMessage(id=query.id)
+        bare.flags |= dns.flags.QR
+        bare.set_rcode(dns.rcode.FORMERR)
+        return bare
+
+    resolver = Resolver(old)
+    async with asking(resolver) as caller:
+        caller.ask(question())
+        assert text_of(await caller.answer()) == ["10.9.9.9"]
+        assert resolver.asked == ["udp", "udp"]

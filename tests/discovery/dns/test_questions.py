@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.discovery.dns.messages import Query, read_query_untrusted
-from gossipmesh.discovery.dns.questions import Sent, Verdict, hand_back, judge_untrusted, make_question
+from gossipmesh.discovery.dns.questions import (
+    Sent,
+    Verdict,
+    hand_back,
+    judge_untrusted,
+    make_question,
+    without_edns,
+)
 
 
 def asked(name: str = "www.Example.com", **keywords: Any) -> Query:
@@ -87,3 +94,31 @@ def test_any_bytes_get_a_verdict(reply: bytes) -> None:
     out = sent(asked())
     assert judge_untrusted(out, reply) is Verdict.NO_ANSWER
     assert judge_untrusted(out, out.id + b"\x81\x80\0\1" + reply) is not Verdict.ANSWER
+
+
+def test_only_the_name_may_come_back_in_another_case() -> None:
+    """Of type and class, 0x61 is not 0x41."""
+    query = read_query_untrusted(dns.message.make_query("www.example.com", "TYPE97", use_edns=0).to_wire())
+    out = sent(query)
+    good = dns.message.make_response(dns.message.from_wire(out.payload)).to_wire()
+    at = out.end - 3
+    assert good[at] == 0x61
+    other = good[:at] + b"\x41" + good[at + 1 :]
+    assert judge_untrusted(out, good, tcp=True) is Verdict.ANSWER
+    assert judge_untrusted(out, other, tcp=True) is Verdict.NO_ANSWER
+    assert judge_untrusted(out, other) is Verdict.NO_ANSWER
+
+
+def test_who_does_not_know_edns_is_asked_without_it() -> None:
+    """Some say so in a header alone (RFC 6891, section 7)."""
+    out = sent(asked(want_dnssec=True))
+    bare = out.id + b"\x81\x81" + bytes(8)
+    whole = out.id + b"\x81\x81\0\1" + bytes(6) + out.question
+    assert judge_untrusted(out, bare) is judge_untrusted(out, whole) is Verdict.ASK_WITHOUT_EDNS
+    assert judge_untrusted(out, b"??" + bare[2:]) is Verdict.NO_ANSWER
+    assert judge_untrusted(out, out.id + b"\x81\x83" + bytes(8)) is Verdict.NO_ANSWER
+    plain = without_edns(out)
+    again = dns.message.from_wire(plain.payload)
+    assert (again.edns, plain.question, plain.id) == (-1, out.question, out.id)
+    assert judge_untrusted(plain, bare) is Verdict.NO_ANSWER
+    assert judge_untrusted(plain, whole) is Verdict.ANSWER
