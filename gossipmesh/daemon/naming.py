@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
+from attrs import frozen
 
 from gossipmesh.config.model import DnsConfig
 from gossipmesh.daemon.plane import DataPlane
@@ -91,6 +92,16 @@ class Naming:
         )
 
 
+@frozen
+class Served:
+    """Names that are served."""
+
+    address: Address | None = None
+    """Where; None: nowhere."""
+    forget: Callable[[], None] = lambda: None
+    """Is to be called whenever other endpoints of a service are in rotation than before."""
+
+
 async def start_dns(
     config: DnsConfig,
     mesh: Mesh,
@@ -99,8 +110,8 @@ async def start_dns(
     proxy: Address,
     metrics: Metrics,
     nursery: trio.Nursery,
-) -> Address | None:
-    """Serve the names of the mesh; give where, or None where that is off.
+) -> Served:
+    """Serve the names of the mesh, if that is not off.
 
     Args:
         config: where, and under which domain.
@@ -114,7 +125,7 @@ async def start_dns(
         ConfigError: the address cannot be bound.
     """
     if config.listen is None:
-        return None
+        return Served()
     try:
         listen_on = pick_mesh_address(config.listen)
     except OSError as error:
@@ -139,4 +150,4 @@ async def start_dns(
         picture=lambda: naming.picture(now=reactor.now),
         forwarder=forwarder,
     )
-    return await listen(nursery, server.run, listen_on, FLAG)
+    return Served(await listen(nursery, server.run, listen_on, FLAG), answers.forget)

@@ -97,6 +97,7 @@ class Node:
         self._resolved = Resolved((), ())
         self._listening = Listening(self._config.node.bind)
         self._shown: tuple[int, bytes, int] = (0, b"", 0)
+        self._forget_names: Callable[[], None] = lambda: None
 
     async def start(self, resolved: Resolved) -> None:
         """Bring everything up, outermost last.
@@ -241,9 +242,9 @@ class Node:
             await self._control.run(task_status=task_status)
 
     async def _start_dns(self, proxy: Address) -> None:
-        config, mesh, plane = self._config.dns, self._mesh, self._plane
-        dns = await start_dns(config, mesh, plane, proxy=proxy, metrics=self._metrics, nursery=self._nursery)
-        self._listening = evolve(self._listening, dns=dns)
+        config, mesh, plane, metrics = self._config.dns, self._mesh, self._plane, self._metrics
+        dns = await start_dns(config, mesh, plane, proxy=proxy, metrics=metrics, nursery=self._nursery)
+        self._listening, self._forget_names = evolve(self._listening, dns=dns.address), dns.forget
 
     def _learn_bundles(self, raws: tuple[bytes, ...]) -> None:
         self._control.post(lambda now, wall: self._mesh.learn_bundles_untrusted(raws, now=now, wall=wall))
@@ -325,6 +326,7 @@ class Node:
             self._report.news.touch()
 
     def _rotation_changed(self, service: str) -> None:
+        self._forget_names()
         if self._report is not None:
             self._report.rotation_changed(service)
 

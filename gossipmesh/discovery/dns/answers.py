@@ -188,6 +188,11 @@ class Answers:
         self._remember(self._by_tcp if tcp else self._by_udp, payload, query, made)
         return reply
 
+    def forget(self) -> None:
+        """Make all answers anew: what this node itself leaves out of them has changed."""
+        self._by_udp.clear()
+        self._by_tcp.clear()
+
     def _counted(self, query: Query, rcode: dns.rcode.Rcode) -> None:
         self._tally(query, rcode).value += 1
 

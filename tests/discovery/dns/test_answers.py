@@ -240,3 +240,13 @@ def test_an_answer_is_at_most_forty_times_as_long_as_its_question(town: Any, nam
         for edns in ({"use_edns": False}, {}):
             asked = question(name, rdtype, **edns)
             assert len(town.answers().answer_untrusted(asked, town.picture, now=0.0)) <= 40 * len(asked)
+
+
+def test_what_this_node_itself_leaves_out_is_out_at_once(town: Any) -> None:
+    answers = town.answers()
+    answers.answer_untrusted(question(), town.picture, now=0.0)
+    town.ejected.add("web-1")
+    answers.forget()
+    assert answers.remembered_untrusted(question(), town.snapshot, now=0.0) is None
+    reply = answer_of(answers.answer_untrusted(question(), town.picture, now=0.0))
+    assert "10.0.0.1" not in reply.to_text()
