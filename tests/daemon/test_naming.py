@@ -79,9 +79,10 @@ class Plane:
 async def start(mesh: Mesh, config: DnsConfig, metrics: Metrics, nursery: trio.Nursery) -> Address | None:
     plane = Plane(mesh.snapshot.eligible)
     await nursery.start(plane.reactor.run)
-    return await start_dns(
+    served = await start_dns(
         config, mesh, cast("DataPlane", plane), proxy=PROXY, metrics=metrics, nursery=nursery
     )
+    return served.address
 
 
 async def test_the_server_answers_and_counts(world: World) -> None:
