@@ -245,6 +245,7 @@ def test_an_answer_is_at_most_forty_times_as_long_as_its_question(town: Any, nam
 def test_what_this_node_itself_leaves_out_is_out_at_once(town: Any) -> None:
     answers = town.answers()
     answers.answer_untrusted(question(), town.picture, now=0.0)
+    assert answers.remembered_untrusted(question(), town.snapshot, now=0.0) is not None
     town.ejected.add("web-1")
     answers.forget()
     assert answers.remembered_untrusted(question(), town.snapshot, now=0.0) is None
