@@ -27,6 +27,9 @@ from gossipmesh.model import split_host_port
 
 FIRST_RESOLVE_S: Final = 2.0
 """How long the start waits for the seeds' names where they are to say which of our addresses others can dial."""
+SOON_S: Final = 0.5
+"""How long it waits otherwise. Most names are answered by then, and a node does not take itself for the only seed, nor
+one that refuses it for all of them, because the others are still being looked up."""
 CLOCK_RETRY_S: Final = 5.0
 
 
@@ -68,9 +71,9 @@ async def _main(
     seeds = Resolving(tuple(split_host_port(seed) for seed in config.join))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(seeds.run)
-        if config.advertise is None and is_wildcard(config.bind.host):
-            with trio.move_on_after(FIRST_RESOLVE_S):
-                await seeds.first_answers()
+        chooses = config.advertise is None and is_wildcard(config.bind.host)
+        with trio.move_on_after(FIRST_RESOLVE_S if chooses else SOON_S):
+            await seeds.first_answers()
         node = Node(loaded, state, enrolment, announce, nursery, again=again)
         await node.start(seeds.resolved)
         seeds.hand_to(node.seeds_resolved)
