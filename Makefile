@@ -56,8 +56,8 @@ check: $(STAMP) ## lint, format, types, import law, dead code
 
 .PHONY: fuzz
 fuzz: $(VENV)/.fuzz ## look for bytes that a decoder, a handshake, a member or a fast way does not stand
-	@for target in lanes quick_way decoders proofs handshakes members; do mkdir -p build/fuzz/$$target; \
-		$(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
+	@for target in lanes quick_way decoders proofs handshakes members admin_port; do mkdir -p build/fuzz/$$target; \
+		PYTHONPATH=tests $(BIN)/python tests/fuzz/$$target.py build/fuzz/$$target tests/fuzz/corpus/$$target \
 		-artifact_prefix=build/fuzz/ -max_len=2400 -max_total_time=60 $(ARGS) || exit 1; done
 	$(BIN)/python tests/fuzz/hostile.py --seconds 10
 	$(BIN)/python tests/fuzz/hostile.py --seconds 10 --h11

@@ -34,6 +34,11 @@ def wall_clock() -> float:
     return time.time()  # noqa: TID251 -- this is where `wall` comes from
 
 
+def clocks() -> tuple[float, float]:
+    """Give both: monotonic seconds, and Unix seconds."""
+    return trio.current_time(), wall_clock()
+
+
 Input: TypeAlias = Callable[[float, float], list[Output]]
 """A call on the machine that only lacks the time: ``(now, wall)``."""
 Question: TypeAlias = Callable[[float, float], tuple[bytes, list[Output]]]

@@ -17,11 +17,12 @@ from attrs import evolve
 
 from gossipmesh.config.load import Loaded
 from gossipmesh.config.policy_text import read_policy
+from gossipmesh.daemon.admin.bugs import Bugs
 from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
 from gossipmesh.daemon.checkup.gathering import Examiner
 from gossipmesh.daemon.checkup.noted import Noted
-from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.daemon.control import Control, clocks, wall_clock
 from gossipmesh.daemon.disk.keeping_peers import KeepingPeers, recall_peers
 from gossipmesh.daemon.disk.keeping_rollouts import KeepingRollouts
 from gossipmesh.daemon.disk.remembered import Remembered
@@ -172,7 +173,7 @@ class Node:
             access=self._access,
             log=self._log,
             default_allow=self._enrolment.trust.default_allow,
-            resolve=self._addresses_of,
+            resolve=self._mesh.addresses_of,
             unreachable=self._note_unreachable,
             doubt=self._health.look_again,
             rotation_changed=self._rotation_changed,
@@ -200,7 +201,7 @@ class Node:
             metrics=self._metrics,
             log=self._log,
             nursery=self._nursery,
-            resolve=self._addresses_of,
+            resolve=self._mesh.addresses_of,
             may_give_up=bool(self._config.node.join) and self._enrolment.fresh,
             snapshot_changed=self._snapshot_changed,
             end_channels=self._end_channels,
@@ -238,7 +239,7 @@ class Node:
         def tell(text: str) -> None:
             self._log.error("daemon.bug", detail=text)
 
-        with self._recorder.kept_on_a_bug(self._state.path / CRASH_TRACE, _clocks, tell):
+        with self._recorder.kept_on_a_bug(self._state.path / CRASH_TRACE, clocks, tell):
             await self._control.run(task_status=task_status)
 
     async def _start_dns(self, proxy: Address) -> None:
@@ -273,11 +274,11 @@ class Node:
             rng=random.Random(os.urandom(16)),
         )
         self._nursery.start_soon(report.news.run)
-        admin = self._config.admin.listen
-        bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin)
+        admin, bugs = self._config.admin.listen, Bugs(lambda text: self._log.error("daemon.bug", detail=text))
+        bound = await listen(self._nursery, serve_tcp, admin, "--admin", report, admin, bugs)
         self._listening = evolve(self._listening, admin=bound)
         report.news.touch()
-        await self._nursery.start(serve_unix, report, self._state.admin_socket)
+        await self._nursery.start(serve_unix, report, self._state.admin_socket, bugs)
 
     def _make_examiner(self) -> Examiner:
         return Examiner(
@@ -329,12 +330,6 @@ class Node:
         self._forget_names()
         if self._report is not None:
             self._report.rotation_changed(service)
-
-    def _addresses_of(self, node: NodeId) -> tuple[Address, ...] | None:
-        if node == self._mesh.id:
-            return self._mesh.own.addresses
-        member = self._mesh.members.get(node)
-        return None if member is None else member.record.addresses
 
     def _note_unreachable(self, node: NodeId, why: str) -> None:
         self._control.post(lambda now, wall: self._mesh.note_unreachable(node, why, now=now, wall=wall))
@@ -395,7 +390,3 @@ class Node:
 
 def _encoded(answered: tuple[str, list[Output]]) -> tuple[bytes, list[Output]]:
     return answered[0].encode(), answered[1]
-
-
-def _clocks() -> tuple[float, float]:
-    return trio.current_time(), wall_clock()

@@ -171,6 +171,12 @@ class Mesh:
         """Give the chain of a member whose record is held, or our own."""
         return self._own.chain if node == self.id else self._registry.chain_of(node)
 
+    def addresses_of(self, node: NodeId) -> tuple[Address, ...] | None:
+        """Give where a member is, or we are; None for who is no member."""
+        if node == self.id:
+            return self.own.addresses
+        return None if (member := self.members.get(node)) is None else member.record.addresses
+
     def known(self) -> tuple[bytes, ...]:
         """Give every living member's chain and record, in turn, to be kept for the next start."""
         return self._admission.known()

@@ -9,6 +9,8 @@ Pure, from bytes to bytes:
 - ``questions``: what is sent to another resolver, and whether a packet answers it
 - ``answers``: a whole packet in, a whole packet out, with a memory for what is asked again and again
 
+- ``share``: of the daemon's time, how much answers by TCP may take
+
 Shells:
 
 - ``server``: the sockets
