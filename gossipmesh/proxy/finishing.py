@@ -165,7 +165,9 @@ class Finishing:
     def _refuse(self, error: RequestError) -> None:
         self._flag = error.flag
         service = self._named.service if self._named else ""
-        self._reply(reply_to(error, service=service, request_id=self._request_id))
+        self._reply(
+            reply_to(error, service=service, request_id=self._request_id, outside=self._answer.outside)
+        )
 
     def _reply(self, reply: Reply) -> None:
         """Answer in the service's place, if no answer has begun."""

@@ -311,7 +311,7 @@ class Outbound:
                 endpoint="",
             )
         )
-        reply = reply_to(error)
+        reply = reply_to(error, outside=self._gate is not None)
         if self._gate is not None:
             reply = Reply(
                 ResponseHead(reply.head.status, tuple(without_ours(reply.head.headers))), reply.body

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 from typing import Final
 
 import h11
@@ -107,14 +108,16 @@ class Reply:
     body: bytes
 
 
-def reply_to(error: RequestError, *, service: str = "", request_id: bytes = b"") -> Reply:
-    """Give the response that says ``error`` to the caller."""
-    document = {
-        "error": str(error),
-        "flag": error.flag,
-        "service": service,
-        "request_id": request_id.decode("ascii", "replace"),
-    }
+def reply_to(
+    error: RequestError, *, service: str = "", request_id: bytes = b"", outside: bool = False
+) -> Reply:
+    """Give the response that says ``error`` to the caller; to one ``outside`` the mesh nothing about the mesh."""
+    document = {"request_id": request_id.decode("ascii", "replace")}
+    if outside:
+        own_fault = error.flag == "DPE" or error.status == 405
+        document = {"error": str(error) if own_fault else HTTPStatus(error.status).phrase, **document}
+    else:
+        document = {"error": str(error), "flag": error.flag, "service": service, **document}
     body = json.dumps(document).encode() + b"\n"
     headers = [
         (b"content-type", b"application/json"),
