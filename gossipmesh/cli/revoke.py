@@ -187,15 +187,9 @@ def is_revoked(
         (each["kind"], each["target"]) == (target.kind.word, target.key.hex())
         and (set(each["spared"]), each["voids"]) == (kept, voids)
         and each["signer"] in (ROOT, by)
-        and not is_voided(each, entries)
+        and not each["voided"]
         for each in entries
     )
-
-
-def is_voided(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a root took the effect from an entry, as far as its signer is shown: by the token that signed it."""
-    voiding = {f"token {each['target']}" for each in entries if each["voids"] and each["kind"] == "token"}
-    return entry["signer"] in voiding
 
 
 def falls(member: Mapping[str, Any], targets: Sequence[Target], spared: Sequence[NodeId]) -> bool:
@@ -280,7 +274,7 @@ def revocations(state: Path, as_json: bool) -> None:
             each["target"][:16],
             each["signer"],
             day(each["revoked_at"]),
-            "voids" if each["voids"] else "voided" if is_voided(each, entries) else "",
+            "voids" if each["voids"] else "voided" if each["voided"] else "",
             each["reason"],
         )
         for each in entries

@@ -18,16 +18,14 @@ from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
 from gossipmesh.proxy.headers import strip_connection
 from gossipmesh.proxy.http1.messages import RequestIn
-from gossipmesh.proxy.kinds import canonical, is_claim
+from gossipmesh.proxy.kinds import FORWARDED, canonical, is_claim
 from gossipmesh.proxy.names import Named, authority_in, name_request
 from gossipmesh.proxy.routes import Routes
 
 MAX_TRUSTED_HOPS: Final = 16
 """More proxies in front of one gateway are a mistake."""
 
-_ADDED_TO: Final = frozenset({b"x-forwarded-for", b"forwarded"})
-"""Lists, to which every proxy adds a member."""
-_SAID: Final = frozenset({*_ADDED_TO, b"x-forwarded-proto", b"x-forwarded-host"})
+_SAID: Final = FORWARDED | {b"forwarded"}
 """What the app gets from us in any case."""
 _WEBSOCKET: Final = b"websocket"
 _HOST: Final = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")

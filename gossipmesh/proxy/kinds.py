@@ -62,7 +62,6 @@ whoever is in front of them."""
 NOT_IN_TRAILERS: Final = (
     FRAMING
     | HOP_BY_HOP
-    | CLAIMS
     | frozenset(
         {
             # RFC 9110, section 6.5.1: routing, authentication, request modifiers, response control, content format.

@@ -20,7 +20,9 @@ MAX_ROUTES: Final = 1_024
 ANY_HOST: Final = "*"
 ROOT: Final = "/"
 
-_UNCLEAR: Final = re.compile(rb"//|[\\\0\xc0\xc1]|;.*/\Z")
+_UNCLEAR: Final = re.compile(rb"//|/;[^/]*/|[\\\0\xc0\xc1]")
+"""Empty segments, parameters or not, with something behind them; what some take for a slash or for the end; and bytes
+that begin no UTF-8, but spellings of ASCII that careless decoders take for it."""
 _BLANKS: Final = bytes(range(33))
 MAX_DECODED: Final = 3
 """How often a path is decoded before nobody can be expected to read it so."""
@@ -96,7 +98,6 @@ def is_clear(path: bytes) -> bool:
     """Tell whether everybody reads the same segments in a path, however often they decode it."""
     slashes = path.count(b"/")
     for _ in range(MAX_DECODED):
-        # 0xC0 and 0xC1 begin no UTF-8, but spellings of ASCII that careless decoders take for it.
         if _UNCLEAR.search(path) or path.count(b"/") != slashes:
             return False
         segments = (segment.partition(b";")[0].translate(None, _BLANKS) for segment in path.split(b"/"))

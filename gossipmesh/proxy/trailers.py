@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gossipmesh.channel.hop_messages import Headers
-from gossipmesh.proxy.kinds import CLAIMS_PREFIX, NOT_IN_TRAILERS, OURS, canonical
+from gossipmesh.proxy.kinds import NOT_IN_TRAILERS, OURS, canonical, is_claim
 
 
 def filter_trailers(trailers: Headers) -> Headers:
@@ -17,5 +17,5 @@ def filter_trailers(trailers: Headers) -> Headers:
     return tuple(
         header
         for name, header in zip(names, trailers, strict=True)
-        if name not in NOT_IN_TRAILERS and not name.startswith((OURS, CLAIMS_PREFIX))
+        if name not in NOT_IN_TRAILERS and not is_claim(name) and not name.startswith(OURS)
     )

@@ -140,9 +140,11 @@ def test_nobody_revokes_the_node_that_is_asked_without_saying_so(tmp_path: Path)
         _check_own_stays("ab" * 32, KNOWN[:1], target("web-1"), tmp_path)
 
 
-def entry(kind: str, key: str, signer: str = "root", *spared: str, voids: bool = False) -> dict[str, Any]:
+def entry(
+    kind: str, key: str, signer: str = "root", *spared: str, voids: bool = False, voided: bool = False
+) -> dict[str, Any]:
     said = {"kind": kind, "target": key, "signer": signer, "spared": list(spared), "voids": voids}
-    return said | {"revoked_at": 0, "reason": "stolen"}
+    return said | {"voided": voided, "revoked_at": 0, "reason": "stolen"}
 
 
 def test_what_is_revoked_already_is_known_by_what_an_entry_says_and_who_says_it() -> None:
@@ -160,7 +162,7 @@ def test_what_is_revoked_already_is_known_by_what_an_entry_says_and_who_says_it(
     assert revoked(web, by_token, by="token " + "22" * 8)
     # A root's word reaches further than a token's, and a voided one reaches nobody.
     assert not revoked(web, by_token)
-    assert not revoked(web, by_token, entry("token", "22" * 8, voids=True), by="token " + "22" * 8)
+    assert not revoked(web, by_token | {"voided": True}, by="token " + "22" * 8)
     assert not revoked(web, entry("issuer", "ab" * 32))
     assert not revoked(web, by_root, voids=True)
     assert revoked(token, entry("token", "11" * 8, "root", "cd" * 32), spared="cd" * 32)
@@ -259,7 +261,7 @@ async def test_what_is_revoked_already_is_not_signed_again_unless_forced(tmp_pat
 
 
 async def test_an_entry_that_voids_and_one_that_is_voided_are_marked(tmp_path: Path) -> None:
-    stolen = entry("node", "cd" * 32, "token " + "22" * 8)
+    stolen = entry("node", "cd" * 32, "token " + "22" * 8, voided=True)
     async with asking(Node(stolen, entry("token", "22" * 8, voids=True)), tmp_path, "revocations") as ask:
         rows = [line.split() for line in (await ask()).stdout.splitlines()]
     assert rows[0] == ["KIND", "TARGET", "BY", "SINCE", "VOID", "REASON"]

@@ -40,6 +40,13 @@ UNCLEAR = [
     b"/hello/..;/admin",
     b"/hello/..%3bx/admin",
     b"/hello%00",
+    b"/hello/..%20/admin",
+    b"/hello/.%09./admin",
+    b"/hello/%c0%ae%c0%ae/admin",
+    b"/hello/%25%32%65%25%32%65/admin",
+    b"/hello/%2%65%2%65/admin",
+    b"/;x/hello",
+    b"/x/%3Bx/hello",
 ]
 
 
@@ -66,6 +73,11 @@ def found(host: bytes, target: bytes) -> str | int:
         (b"/hello.html", "site"),
         (b"/hello/a..b/.x/...", "hello"),
         (b"/%68ello", "site"),
+        (b"/hello/a;v=1/b/", "hello"),
+        (b"/hello/;v=1", "hello"),
+        (b"/;v=1", "site"),
+        (b"/hello/a%252eb", "hello"),
+        (b"/hello/100%25", "hello"),
     ],
 )
 def test_the_longest_path_that_ends_at_a_segment_decides(target: bytes, service: str) -> None:
