@@ -40,7 +40,8 @@ MAX_REQUEST_ID: Final = 128
 REQUEST_ID_AT: Final = len(b"x-request-id: ")
 HOST_AT: Final = len(b"host: ")
 LENGTH_AT: Final = len(b"content-length: ")
-TRACE_ID: Final = slice(len(b"traceparent: 00-"), len(b"traceparent: 00-") + 32)
+TRACE_ID_FROM: Final = len(b"traceparent: 00-")
+TRACE_ID_TO: Final = TRACE_ID_FROM + 32
 
 _VALUE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 _STRICT: Final = re.compile(rb"[0-9A-Za-z-]+: " + _VALUE.pattern)

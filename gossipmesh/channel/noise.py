@@ -102,19 +102,22 @@ class _SymmetricState:
 
     __slots__ = ("_chaining_key", "_cipher", "_digest")
 
-    def __init__(self, prologue: bytes) -> None:
+    def __init__(self, chaining_key: bytes, digest: bytes, cipher: CipherState | None = None) -> None:
+        self._chaining_key = chaining_key
+        self._digest = digest
+        self._cipher = cipher
+
+    @classmethod
+    def begun(cls, prologue: bytes) -> _SymmetricState:
+        """Give the state before the first message."""
         # The protocol's name is exactly one hash long, so it needs neither padding nor hashing (section 5.2).
-        self._chaining_key = PROTOCOL_NAME
-        self._digest = PROTOCOL_NAME
-        self._cipher: CipherState | None = None
-        self.mix_hash(prologue)
+        state = cls(PROTOCOL_NAME, PROTOCOL_NAME)
+        state.mix_hash(prologue)
+        return state
 
     def copy(self) -> _SymmetricState:
-        twin = _SymmetricState.__new__(_SymmetricState)
-        twin._chaining_key = self._chaining_key
-        twin._digest = self._digest
-        twin._cipher = None if self._cipher is None else self._cipher.copy()
-        return twin
+        cipher = None if self._cipher is None else self._cipher.copy()
+        return _SymmetricState(self._chaining_key, self._digest, cipher)
 
     def mix_hash(self, data: bytes) -> None:
         self._digest = hashlib.sha256(self._digest + data).digest()
@@ -159,7 +162,7 @@ class Handshake:
         self, role: Role, *, prologue: bytes, static_private: bytes, ephemeral_private: bytes
     ) -> None:
         self._role = role
-        self._symmetric = _SymmetricState(prologue)
+        self._symmetric = _SymmetricState.begun(prologue)
         self._static = static_private
         self._ephemeral = ephemeral_private
         self._static_public = _static_public_of(static_private)

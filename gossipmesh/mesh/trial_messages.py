@@ -23,7 +23,8 @@ from gossipmesh.identity.signed import MAX_WALL
 from gossipmesh.model import ID_BYTES, NodeId
 from gossipmesh.policy.decision import Source
 from gossipmesh.policy.document import MAX_TEXT
-from gossipmesh.policy.seen import MAX_FINDINGS, MAX_PATH, Asked, Finding, Tried
+from gossipmesh.policy.seen import MAX_PATH, Asked
+from gossipmesh.policy.trial import MAX_FINDINGS, Finding, Tried
 
 TRY: Final = 33
 TRIED: Final = 34

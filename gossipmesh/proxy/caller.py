@@ -175,7 +175,9 @@ class CallerConnection:
         else:
             self.abort()
 
-    broken = hung_up
+    def broken(self) -> None:
+        """End: nothing can be said to the app any more."""
+        self.hung_up()
 
     def drained(self) -> None:
         """The app took everything that was sent to it."""

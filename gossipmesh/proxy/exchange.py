@@ -227,12 +227,12 @@ class Exchange(Answering):
         assert isinstance(attempts, Attempts)
         try:
             self._stream = channel.open_stream(self._head(attempts), self, self._upload.whole())
-        except StreamLimit as error:
-            attempts.refused(ConnectError(error.code, str(error)))
+        except StreamLimit as full:
+            attempts.refused(ConnectError(full.code, str(full)))
             return
-        except LocalProtocolError as error:
+        except LocalProtocolError as fault:
             attempts.abandon()
-            self._refuse(RequestError("DPE", 431 if error.code == "hop.head-too-long" else 400, str(error)))
+            self._refuse(RequestError("DPE", 431 if fault.code == "hop.head-too-long" else 400, str(fault)))
             return
         attempts.sent()
         self._send_rest()

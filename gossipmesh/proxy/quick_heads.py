@@ -23,7 +23,8 @@ from gossipmesh.channel.header_lines import (
     PLAIN,
     REQUEST_ID,
     REQUEST_ID_AT,
-    TRACE_ID,
+    TRACE_ID_FROM,
+    TRACE_ID_TO,
     TRACEPARENT,
     TRACESTATE,
     VIA,
@@ -153,7 +154,7 @@ def _trace(request: QuickRequest, kinds: bytes, entropy: Callable[[int], bytes])
     if ids:
         request.request_id = lines[kinds.index(REQUEST_ID)][REQUEST_ID_AT:]
     if parents:
-        request.trace_id = lines[kinds.index(TRACEPARENT)][TRACE_ID]
+        request.trace_id = lines[kinds.index(TRACEPARENT)][TRACE_ID_FROM:TRACE_ID_TO]
     if DROPPED in kinds:
         request.lines = lines = [line for line, kind in zip(lines, kinds, strict=True) if kind != DROPPED]
     if not ids:
@@ -177,7 +178,9 @@ def added_lines(host: bytes, caller: str, via: str) -> list[bytes]:
 
 def trace_id_in(lines: list[bytes], kinds: bytes) -> bytes:
     """Give the trace id (32 hex digits) of a request from the mesh, or none if there is no valid one."""
-    return lines[kinds.index(TRACEPARENT)][TRACE_ID] if kinds.count(TRACEPARENT) == 1 else b""
+    return (
+        lines[kinds.index(TRACEPARENT)][TRACE_ID_FROM:TRACE_ID_TO] if kinds.count(TRACEPARENT) == 1 else b""
+    )
 
 
 def identity_lines(node: str, source: str) -> bytes:

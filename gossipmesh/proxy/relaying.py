@@ -106,12 +106,12 @@ class Relaying(ABC):
                     return
             if http.body_ended:
                 self._answered(self._end(http.trailers))
-        except PeerGone as error:
-            self._lose_app(AppFault("UC", str(error)))
-        except RemoteProtocolError as error:
-            self._fail(AppFault("UPE", str(error)))
-        except LocalProtocolError as error:
-            self._fail(AppFault("UPE", f"a response that cannot be passed on: {error}"))
+        except PeerGone as gone:
+            self._lose_app(AppFault("UC", str(gone)))
+        except RemoteProtocolError as fault:
+            self._fail(AppFault("UPE", str(fault)))
+        except LocalProtocolError as refusal:
+            self._fail(AppFault("UPE", f"a response that cannot be passed on: {refusal}"))
 
     def _end(self, trailers: Headers = ()) -> End:
         """Give the end of a response of the app, and what the caller's side should know of how it came about."""

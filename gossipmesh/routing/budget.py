@@ -39,25 +39,14 @@ from collections import OrderedDict
 from math import ceil
 from typing import Final
 
-from attrs import field, frozen
+from mypy_extensions import mypyc_attr
 
-from gossipmesh.routing.ranges import within
+from gossipmesh.routing.budget_settings import BudgetSettings
 
 SLOTS: Final = 20
 """Parts of a window. The oldest goes as a whole, so a window is between 19 and 20 parts long."""
 MAX_BEING_SERVED: Final = 4_096
 """Retries being served whose request ids are known; beyond it the oldest counts by the share like any other."""
-
-
-@frozen
-class BudgetSettings:
-    """How many retries a service may get from this node."""
-
-    percent: float = field(default=20.0, validator=within(0.0, 100.0))
-    """Of the requests in the window."""
-    least_per_s: float = field(default=10.0, validator=within(0.0, 100_000.0))
-    """So many in one second are always allowed, for services with little traffic."""
-    window_s: float = field(default=4.0, validator=within(1.0, 600.0))
 
 
 class _Window:
@@ -135,6 +124,7 @@ class RetryBudget:
         return max(0.0, of_requests, of_second)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Inbound:
     """What of this node's inbound requests are retries: one for all services that it offers.
 

@@ -36,6 +36,8 @@ from collections import Counter
 from copy import copy
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from gossipmesh.model import NodeId
 from gossipmesh.routing.ejection import (
     ERROR,
@@ -62,6 +64,7 @@ STALLED_S: Final = 0.2
 """... and after how long it is this process that was silent."""
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Outliers:
     """Watches the endpoints of one service.
 

@@ -6,12 +6,15 @@ from collections.abc import Hashable, Iterator, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from gossipmesh.model import NodeId
 from gossipmesh.routing.backoff import BackoffSettings
 from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.balancing.service import ServiceBalancer
 from gossipmesh.routing.breakers import Breaker
-from gossipmesh.routing.budget import BudgetSettings, RetryBudget
+from gossipmesh.routing.budget import RetryBudget
+from gossipmesh.routing.budget_settings import BudgetSettings
 from gossipmesh.routing.concurrency import ConcurrencySettings
 from gossipmesh.routing.ejection import OK, Came, Ejected, EjectionSettings, Readmitted, what_it_says
 from gossipmesh.routing.hedging import HedgeSettings, Hedging
@@ -44,6 +47,7 @@ class Waiter(Hashable, Protocol):
         """Its turn has come."""
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Upstream:
     """One service that is called: a machine for each thing that is decided about its requests.
 
@@ -138,6 +142,7 @@ def ejection_settings(ejection: Ejection) -> EjectionSettings:
     )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Upstreams:
     """All services that one node calls, each made when it is first called and known to be there.
 

@@ -25,7 +25,8 @@ from gossipmesh.mesh.trial_messages import (
 )
 from gossipmesh.model import NodeId
 from gossipmesh.policy.decision import Source
-from gossipmesh.policy.seen import MAX_FINDINGS, MAX_PATH, Asked, Finding, Tried
+from gossipmesh.policy.seen import MAX_PATH, Asked
+from gossipmesh.policy.trial import MAX_FINDINGS, Finding, Tried
 
 ASKER = NodeId(b"a" * 32)
 QUESTION = Question(1_800_000_000, ASKER, 'default = "deny"\n')

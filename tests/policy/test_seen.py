@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from gossipmesh.model import NodeId
 from gossipmesh.policy.decision import Decision, Source
 from gossipmesh.policy.seen import (
-    MAX_FINDINGS,
     MAX_KEPT,
     MAX_PATH,
     SLOT_S,
     Asked,
     Seen,
-    Trial,
 )
+from gossipmesh.policy.trial import MAX_FINDINGS, Trial
 
 WEB, API = (Source(NodeId(name * 32), name.decode()) for name in (b"w", b"a"))
 HOUR_S = 3_600.0

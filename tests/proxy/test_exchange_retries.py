@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gossipmesh.routing.backoff import BackoffSettings
-from gossipmesh.routing.budget import BudgetSettings, Inbound, RetryBudget
+from gossipmesh.routing.budget import Inbound, RetryBudget
+from gossipmesh.routing.budget_settings import BudgetSettings
 from gossipmesh.routing.traffic import DEFAULT, EVERY, Ejection, Retries, Traffic
 from gossipmesh.routing.upstreams import Upstream
 

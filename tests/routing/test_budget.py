@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
-from gossipmesh.routing.budget import MAX_BEING_SERVED, BudgetSettings, Inbound, RetryBudget
+from gossipmesh.routing.budget import MAX_BEING_SERVED, Inbound, RetryBudget
+from gossipmesh.routing.budget_settings import BudgetSettings
 
 SEEDS = range(3)
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.budget import BudgetSettings, RetryBudget
+from gossipmesh.routing.budget import RetryBudget
+from gossipmesh.routing.budget_settings import BudgetSettings
 from gossipmesh.routing.hedging import LEAST_SAMPLES
 from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import IDEMPOTENT, Plan

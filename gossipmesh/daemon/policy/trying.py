@@ -34,7 +34,8 @@ from gossipmesh.mesh.trial_messages import (
 )
 from gossipmesh.model import NodeId, short_id
 from gossipmesh.policy.decision import Decision
-from gossipmesh.policy.seen import TCP, Asked, Seen, Trial, Tried
+from gossipmesh.policy.seen import TCP, Asked, Seen
+from gossipmesh.policy.trial import Trial, Tried
 from gossipmesh.proxy.admission import judge
 from gossipmesh.transport.secure_stream import ChannelClosed
 

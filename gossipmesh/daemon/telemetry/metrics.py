@@ -21,6 +21,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from gossipmesh.daemon.telemetry.counts import Count, Counts, Duration, Durations, Total
@@ -64,7 +65,7 @@ CONVERGENCE_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 # Process-wide in the library, and nothing else in a daemon uses it: a creation time per series doubles the text.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)
+MetricT = TypeVar("MetricT", bound=MetricWrapperBase)
 
 
 class _Children(Generic[MetricT]):

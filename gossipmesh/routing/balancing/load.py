@@ -7,6 +7,8 @@ import math
 from math import exp
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from gossipmesh.model import Endpoint
 
 REPORT_FRESH_S: Final = 1.0
@@ -45,6 +47,7 @@ _FAILED: Final = Result.FAILED
 _UNKNOWN: Final = Result.UNKNOWN
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class EndpointLoad:
     """One endpoint with its statistics, which outlive the pictures of the mesh that name it.
 
@@ -71,7 +74,7 @@ class EndpointLoad:
     def __init__(self, endpoint: Endpoint, *, since: float = -math.inf) -> None:
         self.endpoint = endpoint
         self.since = since
-        self.weight: float = endpoint.service.weight
+        self.weight: float = float(endpoint.service.weight)
         """As it counts now: less than the endpoint's own during slow start."""
         self.in_flight = 0
         """Our own requests to it."""
@@ -166,7 +169,7 @@ class EndpointLoad:
 
     def ramp(self, slow_start_s: float, now: float) -> bool:
         """Bring its weight up to what it is ``now``; tell whether it still rises."""
-        weight = self.endpoint.service.weight
+        weight = float(self.endpoint.service.weight)
         age = now - self.since
         if age >= slow_start_s:
             self.weight = weight

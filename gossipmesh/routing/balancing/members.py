@@ -9,6 +9,8 @@ from heapq import heapify, heapreplace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from gossipmesh.model import NodeId
 from gossipmesh.routing.balancing.load import EndpointLoad
 
@@ -19,6 +21,7 @@ GOLDEN: Final = 0.6180339887498949
 """Multiples of it, less their whole part, are spread as evenly as can be."""
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Turns:
     """Whose turn it is in one group of endpoints; outlives the pictures of the mesh.
 

@@ -8,6 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
+from mypy_extensions import mypyc_attr
 
 from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.balancing.cookies import set_cookie, token_of
@@ -62,6 +63,7 @@ _Decision = tuple[EndpointLoad, Members | None, str]
 """The endpoint, the group among which it was chosen, and the session's part; no group where a session chose."""
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class ServiceBalancer:
     """Chooses among the endpoints of one service, and remembers how they did.
 
