@@ -43,6 +43,31 @@ mesh: $(STAMP) ## run a mesh of five until Ctrl-C
 test: $(STAMP) ## run all tests, real daemons included
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
+# The same source with its hot modules compiled (docs/compiled.md), in an environment of its own that borrows the tools
+# of the other one. From a copy, as the compiler leaves its libraries beside the source, where they would hide it.
+COMPILED := $(VENV)/compiled
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+
+.PHONY: compiled
+compiled: $(COMPILED)/.installed ## compile the hot modules, into .venv/compiled (a C compiler and some minutes)
+
+$(COMPILED)/.installed: $(STAMP) $(shell find gossipmesh -name '*.py')
+	@echo "compiling into $(COMPILED), which takes some minutes"
+	@rm -rf $(COMPILED) build/compiled && mkdir -p build/compiled/source
+	@cp -R pyproject.toml README.md LICENSE gossipmesh build/compiled/source
+	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt \
+		PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet \
+		--disable-pip-version-check --no-deps --wheel-dir build/compiled build/compiled/source
+	@$(BIN)/python -m venv --without-pip $(COMPILED)
+	@$(BIN)/python -m pip --disable-pip-version-check --python $(COMPILED)/bin/python install --quiet --no-deps \
+		build/compiled/*.whl
+	@$(BIN)/python -c '$(SITE)' >"$$($(COMPILED)/bin/python -c '$(SITE)')/borrowed.pth"
+	@touch $@
+
+.PHONY: test-compiled
+test-compiled: $(COMPILED)/.installed ## run the tests with the compiled modules
+	$(COMPILED)/bin/python -P -m pytest -n 2 --dist loadgroup -m "not stand_in" $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## lint, format, types, import law, dead code
 	$(BIN)/ruff check .

@@ -14,4 +14,17 @@ policy | routing > identity, channel > wire, crypto, model, errors. ARCHITECTURE
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 __version__ = "0.2.0.dev0"
+
+
+def is_compiled() -> bool:
+    """Tell whether this is the build whose hot modules are machine code; docs/compiled.md says how it is made."""
+    hot = find_spec("gossipmesh.wire")
+    return hot is not None and not str(hot.origin).endswith(".py")
+
+
+def release() -> str:
+    """Give name, version and build, for people: ``gossipmesh 1.2.3, compiled``."""
+    return f"gossipmesh {__version__}" + (", compiled" if is_compiled() else "")

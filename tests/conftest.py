@@ -16,6 +16,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+import gossipmesh
 from gossipmesh import crypto
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.noise import Role
@@ -25,6 +26,10 @@ from gossipmesh.transport.hop import HopConnection, Serve
 from gossipmesh.transport.hop_stream import HopStream, StreamResetError
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+
+def pytest_report_header() -> str:
+    return gossipmesh.release()
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ def _say(text: str) -> None:
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        put(f"gossipmesh {gossipmesh.__version__}")
+        put(gossipmesh.release())
         ctx.exit()
 
 
@@ -178,4 +178,4 @@ def cli(ctx: click.Context) -> None:
 @click.command(short_help="Show the version.")
 def version() -> None:
     """Show the version of gossipmesh."""
-    put(f"gossipmesh {gossipmesh.__version__}")
+    put(gossipmesh.release())

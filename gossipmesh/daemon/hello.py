@@ -26,7 +26,7 @@ def hello(mesh: Mesh, listening: Listening, state: Path, enrolment: Enrolment, *
     """
     where = mesh.own.addresses[0]
     lines = [
-        f"gossipmesh {gossipmesh.__version__}: node {mesh.own.name} ({short_id(mesh.id)}) "
+        f"{gossipmesh.release()}: node {mesh.own.name} ({short_id(mesh.id)}) "
         f"of mesh {mesh.trust.mesh_id[:4].hex()}, state in {state}",
         f"mesh {where} (bound {listening.mesh}), proxy http://{listening.proxy}, admin http://{listening.admin}",
     ]

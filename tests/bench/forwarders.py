@@ -28,7 +28,7 @@ HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from gossipmesh.config.keys import KEYS  # noqa: E402
-from harness import Mesh, Node, gossipmesh, said  # noqa: E402  (its folder is known only now)
+from harness import COMMAND, Mesh, Node, said  # noqa: E402  (its folder is known only now)
 
 PATIENCE_S: Final = 20.0
 ASK_S: Final = 10.0
@@ -72,6 +72,7 @@ class OurMesh:
     """Two daemons of this checkout, a mesh of their own; the profile is the default one.
 
     Attributes:
+        command: what starts one.
         access: the access log, ``off`` or ``all``; it goes into a file.
         proxy: lines of the configuration's table ``[proxy]``.
         needs: a key without which this checkout cannot be measured so.
@@ -82,14 +83,20 @@ class OurMesh:
     access: str = "off"
     proxy: str = ""
     needs: str = "log.access"
+    command: str = COMMAND
 
     def version(self) -> str | None:
-        return gossipmesh("--version").stdout.strip() if self.needs in KEYS else None
+        if self.needs not in KEYS or shutil.which(self.command) is None:
+            return None
+        said = subprocess.run(
+            [self.command, "--version"], stdout=subprocess.PIPE, text=True, timeout=ASK_S, check=True
+        )
+        return said.stdout.strip()
 
     @contextmanager
     def running(self, to: int) -> Iterator[Running]:
         with tempfile.TemporaryDirectory() as home:
-            mesh = Mesh(said("init", f"{home}/root"))
+            mesh = Mesh(said("init", f"{home}/root"), command=self.command)
         mesh.config.write_text(f'[log]\naccess = "{self.access}"\n[proxy]\n{self.proxy}\n')
         try:
             with pinned(MEASURED):
@@ -246,8 +253,12 @@ def one_proxypy(folder: Path, ports: list[int], to: int) -> list[list[str]]:
     return [[sys.executable, "-m", "proxy", *options]]
 
 
+COMPILED: Final = str(HERE.parents[1] / ".venv" / "compiled" / "bin" / "gossipmesh")
+"""What `make compiled` makes."""
+
 FORWARDERS: Final[tuple[Forwarder, ...]] = (
     OurMesh("gossipmesh", "two daemons"),
+    OurMesh("gossipmesh-compiled", "two daemons, compiled", command=COMPILED),
     OurMesh("gossipmesh+log", "two daemons, access log into a file", access="all"),
     OurMesh(
         "gossipmesh-h11", "two daemons, no fast lane", proxy="fast_lane = false", needs="proxy.fast_lane"

@@ -95,8 +95,9 @@ class UnixConnection(http.client.HTTPConnection):
 class Node:
     """One daemon; :meth:`start` it, ask it, end it, start it again with the same state directory."""
 
-    def __init__(self, name: str, home: Path, arguments: list[str]) -> None:
+    def __init__(self, name: str, home: Path, arguments: list[str], *, command: str = COMMAND) -> None:
         self.name = name
+        self.command = command
         self.state = home / name
         self.out = home / f"{name}.out"
         self.err = home / f"{name}.err"
@@ -109,7 +110,7 @@ class Node:
         """Start the daemon; its output is appended to two files."""
         with self.out.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
-                [COMMAND, "up", "--name", self.name, "--state", str(self.state), *self.arguments],
+                [self.command, "up", "--name", self.name, "--state", str(self.state), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -201,7 +202,8 @@ class Node:
 class Mesh:
     """The daemons of one test, in a directory with a short name: the path of a unix socket has 107 bytes at most."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, *, command: str = COMMAND) -> None:
+        self.command = command
         self._directory = tempfile.TemporaryDirectory(prefix="gm")
         self.home = Path(self._directory.name)
         self.nodes: list[Node] = []
@@ -233,7 +235,7 @@ class Mesh:
             arguments += ["--join", join.listen("mesh")]
         for service, port in (services or {}).items():
             arguments += ["--service", f"{service}={port}"]
-        node = Node(name, self.home, [*arguments, *extra])
+        node = Node(name, self.home, [*arguments, *extra], command=self.command)
         node.variables |= variables or {}
         self.nodes.append(node)
         return node

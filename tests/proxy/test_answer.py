@@ -13,6 +13,8 @@ from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import refusal, reply_to
 
+pytestmark = pytest.mark.stand_in
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = ResponseHead(200, ((b"Content-Length", b"1000000"),))
 SMALL = ResponseHead(200, ((b"Content-Length", b"5"),))

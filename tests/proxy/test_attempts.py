@@ -16,6 +16,8 @@ from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import DEFAULT
 from gossipmesh.routing.upstreams import Upstream
 
+pytestmark = pytest.mark.stand_in
+
 LOCAL = NodeId(b"w" * 32)
 HELLO = Service("hello", 80)
 UC = AttemptOutcome(OutcomeKind.FAILED, "UC")
