@@ -16,7 +16,7 @@ Currey 2017.
 - ``credibility``: accusers that were refuted too often about one subject
 - ``members``: the table of members, and what our own packets told us of each
 - ``piggyback``: news that rides on datagrams, those sent least first
-- ``messages``: what a gossip datagram says; ``outputs``: what the shell is asked to do
+- ``messages``: what a gossip datagram says; ``message_codec``: its bytes; ``outputs``: what the shell is asked to do
 - ``parameters``: the numbers, by profile
 - ``recorded``: the machine with a record of what goes in and out; ``trace``: the form of that record
 - ``packing``: the machine's objects as arrays, numbers and bytes; ``unpacking``: and back

@@ -16,6 +16,7 @@ from gossipmesh.membership.awareness import Awareness
 from gossipmesh.membership.beliefs import Beliefs
 from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
 from gossipmesh.membership.members import Member, MemberTable, is_refresh
+from gossipmesh.membership.message_codec import encoded_size
 from gossipmesh.membership.messages import (
     HEADER_BYTES,
     MAX_PLAINTEXT,
@@ -26,7 +27,6 @@ from gossipmesh.membership.messages import (
     Ping,
     ProbeMessage,
     RecordNews,
-    encoded_size,
 )
 from gossipmesh.membership.outputs import (
     Output,

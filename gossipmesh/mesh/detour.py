@@ -13,7 +13,8 @@ from typing import Final
 from attrs import define, field
 
 from gossipmesh.membership.members import Member
-from gossipmesh.membership.messages import Message, Ping, encode_messages
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import Message, Ping
 from gossipmesh.mesh.exchanges import MAX_CARRIED, Carry, Exchanges, Kind, encode_carried
 from gossipmesh.mesh.outputs import Exchange
 from gossipmesh.model import NodeId

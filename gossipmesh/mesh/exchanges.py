@@ -27,7 +27,8 @@ from gossipmesh import wire
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.chain import MAX_CHAIN
 from gossipmesh.identity.record import MAX_RECORD
-from gossipmesh.membership.messages import MAX_PLAINTEXT, Message, decode_messages_untrusted
+from gossipmesh.membership.message_codec import decode_messages_untrusted
+from gossipmesh.membership.messages import MAX_PLAINTEXT, Message
 from gossipmesh.mesh.outputs import Exchange
 from gossipmesh.model import Address, NodeId
 from gossipmesh.registry.sync import SyncRound

@@ -14,6 +14,7 @@ from typing import Final
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.membership import outputs as believed
 from gossipmesh.membership.machine import Membership
+from gossipmesh.membership.message_codec import decode_messages_untrusted, encode_messages
 from gossipmesh.membership.messages import (
     AccusationNews,
     Ack,
@@ -25,8 +26,6 @@ from gossipmesh.membership.messages import (
     Ping,
     PingRequest,
     RecordNews,
-    decode_messages_untrusted,
-    encode_messages,
 )
 from gossipmesh.mesh.admission import Admission
 from gossipmesh.mesh.convergence import Convergence

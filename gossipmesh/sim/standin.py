@@ -26,16 +26,8 @@ from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer, encode_credentials
 from gossipmesh.identity.record import MemberRecord, sign_record
 from gossipmesh.membership.members import Member
-from gossipmesh.membership.messages import (
-    ROOT_BYTES,
-    Ack,
-    Message,
-    Nack,
-    Ping,
-    PingRequest,
-    decode_messages_untrusted,
-    encode_messages,
-)
+from gossipmesh.membership.message_codec import decode_messages_untrusted, encode_messages
+from gossipmesh.membership.messages import ROOT_BYTES, Ack, Message, Nack, Ping, PingRequest
 from gossipmesh.mesh.charter import Charter
 from gossipmesh.mesh.exchanges import Kind, encode_plain, encode_refusal
 from gossipmesh.mesh.machine import Mesh

@@ -12,6 +12,7 @@ from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.accusation import sign_accusation
 from gossipmesh.identity.checks import Checks
 from gossipmesh.identity.record import resign_record
+from gossipmesh.membership.message_codec import encode_messages
 from gossipmesh.membership.messages import (
     AccusationNews,
     Ack,
@@ -22,7 +23,6 @@ from gossipmesh.membership.messages import (
     Ping,
     PingRequest,
     RecordNews,
-    encode_messages,
 )
 from gossipmesh.mesh.outputs import Refused, SendDatagram
 from gossipmesh.model import Serving

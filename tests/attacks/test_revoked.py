@@ -21,7 +21,8 @@ from gossipmesh.identity.record import MemberRecord, sign_record
 from gossipmesh.identity.renewal import renew
 from gossipmesh.identity.revocation import RevocationKind, sign_revocation
 from gossipmesh.identity.token import new_token
-from gossipmesh.membership.messages import AccusationNews, ChainNews, RecordNews, encode_messages
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import AccusationNews, ChainNews, RecordNews
 from gossipmesh.mesh import exchanges
 from gossipmesh.mesh.exchanges import Kind
 from gossipmesh.model import MemberState, NodeId, Serving

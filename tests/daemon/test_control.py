@@ -9,7 +9,8 @@ import trio.testing
 from attrs import define, field
 
 from gossipmesh.daemon.control import ANSWERING_S, MAX_INBOX, Control
-from gossipmesh.membership.messages import Ping, encode_messages
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import Ping
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Level, Notice, Output, Refused, SendDatagram

@@ -29,7 +29,7 @@ from gossipmesh.identity.bundle import decode_bundle_untrusted
 from gossipmesh.identity.record import decode_record_untrusted
 from gossipmesh.identity.signed import decode_signed_untrusted
 from gossipmesh.identity.token import PREFIX, parse_token
-from gossipmesh.membership.messages import decode_messages_untrusted, encode_messages
+from gossipmesh.membership.message_codec import decode_messages_untrusted, encode_messages
 from gossipmesh.membership.trace import MAGIC, _hash, decode_trace_untrusted
 from gossipmesh.mesh import exchanges
 from gossipmesh.mesh.exchanges import Kind

@@ -33,6 +33,7 @@ from gossipmesh.identity.record import RECORD_LABEL
 from gossipmesh.identity.revocation import REVOCATION_LABEL
 from gossipmesh.identity.signed import seal
 from gossipmesh.identity.token import new_token
+from gossipmesh.membership.message_codec import encode_messages
 from gossipmesh.membership.messages import (
     AccusationNews,
     ChainNews,
@@ -41,7 +42,6 @@ from gossipmesh.membership.messages import (
     Ping,
     PingRequest,
     RecordNews,
-    encode_messages,
 )
 from gossipmesh.mesh import exchanges
 from gossipmesh.mesh.charter_messages import Brought, Holding, encode_brought, encode_holding

@@ -17,15 +17,8 @@ from gossipmesh.errors import LocalProtocolError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import MemberRecord, resign_record, sign_record
 from gossipmesh.membership.machine import Membership
-from gossipmesh.membership.messages import (
-    AccusationNews,
-    Ack,
-    Nack,
-    Ping,
-    PingRequest,
-    RecordNews,
-    encode_messages,
-)
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import AccusationNews, Ack, Nack, Ping, PingRequest, RecordNews
 from gossipmesh.membership.outputs import (
     Forgotten,
     Output,

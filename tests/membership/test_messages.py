@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gossipmesh import wire
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.membership.message_codec import decode_messages_untrusted, encode_messages, encoded_size
 from gossipmesh.membership.messages import (
     HEADER_BYTES,
     MAX_MESSAGES,
@@ -24,9 +25,6 @@ from gossipmesh.membership.messages import (
     Ping,
     PingRequest,
     RecordNews,
-    decode_messages_untrusted,
-    encode_messages,
-    encoded_size,
 )
 from gossipmesh.model import NodeId
 

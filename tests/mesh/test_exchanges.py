@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.chain import MAX_CHAIN
 from gossipmesh.identity.record import MAX_RECORD
-from gossipmesh.membership.messages import Ack, Nack, encode_messages
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import Ack, Nack
 from gossipmesh.mesh.exchanges import (
     MAX_AGE_S,
     MAX_CARRIED,

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.membership.messages import Ack, ChainRequest, Message, Nack, Ping, RecordNews, encode_messages
+from gossipmesh.membership.message_codec import encode_messages
+from gossipmesh.membership.messages import Ack, ChainRequest, Message, Nack, Ping, RecordNews
 from gossipmesh.mesh.exchanges import Kind, decode_carried_untrusted, encode_carried
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Exchange, MemberChanged, Output, ProbeMeasured, Refused, SendDatagram

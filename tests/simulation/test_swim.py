@@ -18,16 +18,8 @@ from attrs import evolve
 from gossipmesh.identity.accusation import Accusation, decode_accusation_untrusted, sign_accusation
 from gossipmesh.identity.record import MemberRecord, decode_record_untrusted, resign_record, sign_record
 from gossipmesh.membership.machine import Membership
-from gossipmesh.membership.messages import (
-    AccusationNews,
-    Ack,
-    Nack,
-    Ping,
-    PingRequest,
-    RecordNews,
-    decode_messages_untrusted,
-    encode_messages,
-)
+from gossipmesh.membership.message_codec import decode_messages_untrusted, encode_messages
+from gossipmesh.membership.messages import AccusationNews, Ack, Nack, Ping, PingRequest, RecordNews
 from gossipmesh.membership.outputs import (
     Forgotten,
     Output,
