@@ -16,8 +16,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
-
 from gossipmesh.membership.awareness import Awareness
 from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
 from gossipmesh.membership.messages import MAX_SEQ, Ack, Nack, Ping, PingRequest, ProbeMessage
@@ -48,30 +46,59 @@ MOST_OF_PERIOD: Final = 0.5
 """A direct probe never waits longer than this share of the period: the rest is for the indirect ones."""
 
 
-@define
+# These two are plain classes: every packet asks each of them when it is due, and mypyc reads an attribute of a plain
+# class from its place, one of attrs' by its name. What they have is declared all the same, for who reads recordings.
 class _Probe:
-    """One probe of ours. ``timeout_at`` is inf once helpers were asked."""
+    """One probe of ours. ``due_at`` is when helpers are to be asked; once they were, it is ``ends_at``."""
 
+    __slots__ = ("acks", "asked_at", "due_at", "ends_at", "helpers", "nacks", "stream_failed", "target")
     target: NodeId
     asked_at: float
-    timeout_at: float
+    due_at: float
     ends_at: float
-    helpers: tuple[NodeId, ...] = ()
-    nacks: set[NodeId] = field(factory=set)
-    acks: set[NodeId] = field(factory=set)
-    stream_failed: bool = False
+    helpers: tuple[NodeId, ...]
+    nacks: set[NodeId]
+    acks: set[NodeId]
+    stream_failed: bool
+
+    def __init__(self, target: NodeId, asked_at: float, timeout_at: float, ends_at: float) -> None:
+        self.target = target
+        self.asked_at = asked_at
+        self.due_at = min(timeout_at, ends_at)
+        self.ends_at = ends_at
+        self.helpers = ()
+        self.nacks = set()
+        self.acks = set()
+        self.stream_failed = False
 
 
-@define
 class _Errand:
     """One probe for somebody else. ``nack_at`` is inf once it was said that there is no answer yet."""
 
+    __slots__ = ("asked_at", "asker", "asker_seq", "ends_at", "nack_at", "target")
     asker: NodeId
     asker_seq: int
     target: NodeId
     asked_at: float
     nack_at: float
     ends_at: float
+
+    def __init__(
+        self,
+        asker: NodeId,
+        asker_seq: int,
+        target: NodeId,
+        *,
+        asked_at: float,
+        nack_at: float,
+        ends_at: float,
+    ) -> None:
+        self.asker = asker
+        self.asker_seq = asker_seq
+        self.target = target
+        self.asked_at = asked_at
+        self.nack_at = nack_at
+        self.ends_at = ends_at
 
 
 class Prober:
@@ -119,7 +146,7 @@ class Prober:
         """When ``handle_timer`` has something to do, in monotonic seconds; inf if never."""
         due = self._next_period_at
         for probe in self._probes.values():
-            due = min(due, probe.timeout_at, probe.ends_at)
+            due = min(due, probe.due_at)
         for errand in self._errands.values():
             due = min(due, errand.nack_at, errand.ends_at)
         return due
@@ -160,7 +187,7 @@ class Prober:
     def extend(self, late_s: float) -> None:
         """Give every probe and errand the time that we ourselves were not running, in seconds."""
         for probe in self._probes.values():
-            probe.timeout_at += late_s
+            probe.due_at += late_s
             probe.ends_at += late_s
         for errand in self._errands.values():
             errand.nack_at += late_s
@@ -173,7 +200,7 @@ class Prober:
 
     def start_wanted(self, *, now: float) -> list[Tell]:
         """Begin as many of the wanted probes as there is room for. To be called after every other call."""
-        if not self._wanted:
+        if not self._wanted or len(self._probes) >= MAX_AT_ONCE:
             return []
         found: list[Tell] = []
         busy = {probe.target for probe in self._probes.values()}
@@ -307,7 +334,7 @@ class Prober:
         nack_at = now + self._parameters.nack_share * self._timeout_s(target)
         ends_at = now + self._parameters.probe_period_s
         number = self._next_seq()
-        self._errands[number] = _Errand(asker, seq, target, now, nack_at, ends_at)
+        self._errands[number] = _Errand(asker, seq, target, asked_at=now, nack_at=nack_at, ends_at=ends_at)
         return [Tell(target, Ping(number, target, self._root()))]
 
     def handle_timer(self, *, now: float) -> list[Finding]:
@@ -326,14 +353,14 @@ class Prober:
                         # Too few to ask, so we ask more often: with one peer and 10 % loss, four probes in a
                         # suspicion's time would bury it about once an hour.
                         self.want(probe.target)
-            elif probe.timeout_at <= now:
+            elif probe.due_at <= now:
                 found += self._ask_helpers(seq, probe, now)
         if self._next_period_at <= now:
             found += self._begin_period(now)
         return found
 
     def _ask_helpers(self, seq: int, probe: _Probe, now: float) -> list[Finding]:
-        probe.timeout_at = math.inf
+        probe.due_at = probe.ends_at
         helpers = self._table.sample(self._parameters.indirect_probes, without=probe.target)
         probe.helpers = tuple(helpers)
         request = PingRequest(seq, probe.target)

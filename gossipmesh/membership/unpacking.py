@@ -35,7 +35,7 @@ INFINITE: Final[Mapping[str, float]] = MappingProxyType(
         ("alive_at", "silent_at", "failed_at", "doubted_at", "_gossiped_at", "_refuted_at", "_put_off_until"),
         -math.inf,
     )
-    | dict.fromkeys(("_gossip_at", "_reconnect_at", "_next_period_at", "timeout_at", "nack_at"), math.inf)
+    | dict.fromkeys(("_gossip_at", "_reconnect_at", "_next_period_at", "nack_at"), math.inf)
 )
 """Fields that may say "not yet" or "not due". Infinity anywhere else would make the difference of two no number, and
 whoever waits until that has passed waits for ever."""
