@@ -34,7 +34,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import frozen
 
 from gossipmesh import crypto
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
@@ -56,8 +56,8 @@ MAX_COUNTER: Final = 2**64 - 1
 MAX_TAGS: Final = 16_384
 """Tags of peers that are remembered and need not be hashed again."""
 
-TAG_AT: Final = slice(4, 4 + SENDER_TAG)
-"""Where a sealed datagram and a hint show their sender's tag."""
+TAG_AT: Final = 4
+"""Where a sealed datagram and a hint show their sender's tag, of :data:`SENDER_TAG` bytes."""
 
 _CONTEXT: Final = b"gossipmesh/datagram/1\0"
 _VERSION: Final = 1
@@ -95,12 +95,12 @@ class Hint:
 Peeked: TypeAlias = Header | Hint
 
 
-@frozen
+@frozen(repr=False)
 class PairKeys:
-    """The two keys of a pair of nodes, 32 bytes each: what we seal with and what we open with."""
+    """The two keys of a pair of nodes, 32 bytes each: what we seal with and what we open with. Never shown."""
 
-    sealing: bytes = field(repr=False)
-    opening: bytes = field(repr=False)
+    sealing: bytes
+    opening: bytes
 
 
 @lru_cache(maxsize=MAX_TAGS)

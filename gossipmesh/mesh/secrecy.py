@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
-
 from gossipmesh import crypto
 from gossipmesh.channel.datagram import (
+    SENDER_TAG,
     TAG_AT,
     DatagramOpener,
     DatagramSealer,
@@ -43,35 +42,43 @@ MAX_HINTED: Final = 1_024
 """Sources hinted within the gap; beyond it nobody is hinted until the oldest has aged."""
 
 
-@define
+# These three are plain classes: each datagram reads them, and mypyc reads an attribute of a plain class from its place,
+# one of attrs' by its name. None of them shows its keys.
 class _OwnKey:
-    private: bytes = field(repr=False)
-    public: bytes
-    dies_at: float = float("inf")
+    __slots__ = ("dies_at", "private", "public")
+
+    def __init__(self, private: bytes, public: bytes) -> None:
+        self.private = private
+        self.public = public
+        self.dies_at = float("inf")
 
 
-@define(eq=False, weakref_slot=False)
 class _Link:
     """What is shared between one key of ours and one of a peer's: made when it is needed, half by half."""
 
-    own_public: bytes
-    keys: PairKeys | None = field(default=None, repr=False)  # until both halves are made
-    sealer: DatagramSealer | None = field(default=None, repr=False)
-    opener: DatagramOpener | None = field(default=None, repr=False)
-    older: _Link | None = None  # with another key of ours
+    __slots__ = ("keys", "older", "opener", "own_public", "sealer")
+
+    def __init__(self, own_public: bytes, older: _Link | None) -> None:
+        self.own_public = own_public
+        self.keys: PairKeys | None = None  # until both halves are made
+        self.sealer: DatagramSealer | None = None
+        self.opener: DatagramOpener | None = None
+        self.older = older  # with another key of ours
 
 
-@define(eq=False, weakref_slot=False)
 class _PeerKey:
     """One key of a peer; the one in its record knows the one before, and no more are kept.
 
     In a large mesh most are never used, so they hold next to nothing.
     """
 
-    generation: int
-    public: bytes
-    link: _Link | None = None
-    before: _PeerKey | None = None
+    __slots__ = ("before", "generation", "link", "public")
+
+    def __init__(self, generation: int, public: bytes, before: _PeerKey | None) -> None:
+        self.generation = generation
+        self.public = public
+        self.link: _Link | None = None
+        self.before = before
 
 
 class Secrecy:
@@ -160,7 +167,7 @@ class Secrecy:
         else:
             newest.before = None
         # Openers go only together with their key: a second one for the same keys would take replays.
-        self._peers[record.id] = _PeerKey(record.dh_generation, record.dh_key, before=newest)
+        self._peers[record.id] = _PeerKey(record.dh_generation, record.dh_key, newest)
 
     def forget(self, node: NodeId) -> None:
         """Drop a peer and every key derived for it."""
@@ -175,7 +182,7 @@ class Secrecy:
         while link is not None and link.own_public != own.public:
             link = link.older
         if link is None:
-            link = key.link = _Link(own.public, older=key.link)
+            link = key.link = _Link(own.public, key.link)
         return link
 
     def _keys(self, peer: NodeId, key: _PeerKey, own: _OwnKey, link: _Link) -> PairKeys:
@@ -210,7 +217,7 @@ class Secrecy:
 
     def knows_sender(self, datagram: bytes) -> bool:
         """Tell whether a datagram, or a hint, names a known peer as its sender."""
-        return datagram[TAG_AT] in self._by_tag
+        return datagram[TAG_AT : TAG_AT + SENDER_TAG] in self._by_tag
 
     def open_untrusted(self, datagram: bytes) -> tuple[NodeId, bytes]:
         """Give the sender and the plaintext of a sealed datagram.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from gossipmesh.channel.datagram import SENDER_TAG
+from gossipmesh.channel.datagram import SENDER_TAG, TAG_AT
 from gossipmesh.errors import RemoteProtocolError
 from gossipmesh.identity.chain import VerifiedChain
 from gossipmesh.identity.credentials import Peer, encode_credentials
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import random
 
 
-_TAG: Final = slice(4, 4 + SENDER_TAG)
-"""Where a sealed datagram shows its sender's tag."""
 _NO_ROOT: Final = bytes(ROOT_BYTES)
 _NOBODY: Final[Mapping[NodeId, Member]] = MappingProxyType({})
 
@@ -164,7 +162,7 @@ class StandIn(Mesh):
         except RemoteProtocolError as error:
             if error.code not in ("datagram.stranger", "datagram.forged"):
                 raise
-            for record in self._surroundings.records(payload[_TAG]):
+            for record in self._surroundings.records(payload[TAG_AT : TAG_AT + SENDER_TAG]):
                 self._secrecy.learn(record)
             return self._secrecy.open_untrusted(payload)
 
