@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, frozen
 
-from gossipmesh.identity.record import RECORD_LIFETIME_S
+from gossipmesh.identity.record import RECORD_LIFETIME_S, MemberRecord
 from gossipmesh.model import Address, MemberState, NodeId
 
 if TYPE_CHECKING:
     import random
-
-    from gossipmesh.identity.record import MemberRecord
 
 MAX_MEMBERS: Final = 16_384
 REFRESH_AGE: Final = 0.3

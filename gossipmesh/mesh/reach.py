@@ -37,9 +37,10 @@ from gossipmesh.model import Address, NodeId, short_id
 if TYPE_CHECKING:
     import random
 
-FIRST_ASK_S: Final = (0.2, 1.5)
+# Of any length, to mypyc: it takes the first float of one of a fixed length for unset (2.4.1).
+FIRST_ASK_S: Final[tuple[float, ...]] = (0.2, 1.5)
 """How long after the first meeting we ask, at least and at most: many may have met the same seed at once."""
-ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
+ASK_AGAIN_S: Final[tuple[float, ...]] = (1.0, 2.0, 4.0, 8.0)
 """... and again, while the answer is not known or says that no datagram came through: one may have been lost."""
 MAX_LOOKS: Final = 256
 """Members whose answer is remembered; the oldest goes first."""

@@ -115,8 +115,9 @@ class Reconciling:
         """Note that a peer's root hash equals ours."""
         self._differing.pop(peer, None)
 
-    forget = agrees
-    """The dead and the departed have nothing to compare."""
+    def forget(self, peer: NodeId) -> None:
+        """Note that a peer is dead or departed: it has nothing to compare."""
+        self.agrees(peer)
 
     def differs(self, peer: NodeId, *, now: float) -> None:
         """Note that a peer's root hash differs from ours; a round follows if it stays so."""

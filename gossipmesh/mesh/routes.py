@@ -8,8 +8,6 @@ from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Final
 
-from attrs import define, field
-
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.members import Member
@@ -70,15 +68,17 @@ def endpoints_of(
     return found
 
 
-@define
 class _Offers:
     """All endpoints of one service. Those of the gone stand only for what nobody living offers.
 
     A service that is down is unhealthy, which is another answer than unknown.
     """
 
-    living: dict[NodeId, Endpoint] = field(factory=dict)
-    gone: dict[NodeId, Endpoint] = field(factory=dict)
+    __slots__ = ("gone", "living")
+
+    def __init__(self) -> None:
+        self.living: dict[NodeId, Endpoint] = {}
+        self.gone: dict[NodeId, Endpoint] = {}
 
     def ordered(self) -> tuple[Endpoint, ...]:
         """Give them in the order of ids, so that nodes with one picture go round the endpoints alike."""

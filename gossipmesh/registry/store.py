@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from gossipmesh.identity.bundle import TrustStore
 from gossipmesh.identity.chain import VerifiedChain, chain_hash
@@ -75,7 +75,7 @@ class NeedsChain:
     chain_hash: bytes
 
 
-@frozen
+@frozen(repr=False)
 class CloneAlarm:
     """Two different records of one version, both signed by one key: the key is in use twice. Ours is kept.
 
@@ -83,8 +83,8 @@ class CloneAlarm:
     """
 
     id: NodeId
-    ours: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
-    theirs: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
+    ours: bytes
+    theirs: bytes
 
 
 @frozen
