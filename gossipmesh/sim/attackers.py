@@ -5,9 +5,9 @@ Both are admitted nodes with valid chains. What they can do, whoever steals one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
@@ -31,6 +31,9 @@ from gossipmesh.mesh.outputs import Output
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.model import NodeId, Serving
 
+if TYPE_CHECKING:
+    import random
+
 LIE_EVERY_S: Final = 0.2
 LIES_AT_ONCE: Final = 4
 """Accusations to a datagram; more do not fit."""
@@ -43,11 +46,11 @@ class LyingMembership(Membership):
     _says_well = False
 
     def receive(
-        self, message: ProbeMessage, sender: NodeId, *, now: float, **more: Any
+        self, message: ProbeMessage, sender: NodeId, *, now: float, stream: bool = False
     ) -> list[believed.Output]:
         """Lie to who asks for a probe; do all else as it should be done."""
         if not isinstance(message, PingRequest):
-            return super().receive(message, sender, now=now, **more)
+            return super().receive(message, sender, now=now, stream=stream)
         self._says_well = not self._says_well
         answer = Ack(message.seq, self._root()) if self._says_well else Nack(message.seq)
         return [believed.SendMessages(sender, (answer,))]
@@ -56,8 +59,19 @@ class LyingMembership(Membership):
 class Liar(Mesh):
     """Accuses everybody to everybody, all the time; every second time of a version that nobody ever signed."""
 
-    def __init__(self, setup: Setup, **more: Any) -> None:
-        super().__init__(evolve(setup, membership=LyingMembership), **more)
+    # All arguments by name: mypyc does not hand `**more` to a compiled method.
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        rng: random.Random,
+        entropy: Callable[[int], bytes],
+        now: float,
+        wall: float,
+    ) -> None:
+        super().__init__(
+            evolve(setup, membership=LyingMembership), rng=rng, entropy=entropy, now=now, wall=wall
+        )
         self._lies = 0
         self._lie_at = 0.0
 

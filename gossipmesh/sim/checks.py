@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import Final, NoReturn
 
-from attrs import define, field
-
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership.members import MAX_MEMBERS
 from gossipmesh.membership.piggyback import MAX_NEWS
@@ -98,23 +96,31 @@ class Ledger:
         return False
 
 
-@define
 class Checker:
-    """Watches one node through one life."""
+    """Watches one node through one life.
 
-    name: str
-    history: History
-    ledger: Ledger
-    now: float = 0.0
-    """Monotonic seconds, kept up to date by whoever lets events happen."""
-    trusted: bool = True
-    """False for a machine that misbehaves: what it believes, or says that it believes, is its own affair."""
-    own: Version = (-1, -1)
-    buried: dict[NodeId, Version] = field(factory=dict)
-    spins: int = 0
-    bounded: list[tuple[str, Sized, int]] = field(factory=list)
-    turn: int = 0
-    id: NodeId | None = None
+    Args:
+        name: the node's.
+        history: of the world.
+        ledger: of the world.
+        now: monotonic seconds, kept up to date by whoever lets events happen.
+        trusted: False for a machine that misbehaves: what it believes, or says that it believes, is its own affair.
+    """
+
+    def __init__(
+        self, name: str, history: History, ledger: Ledger, *, now: float = 0.0, trusted: bool = True
+    ) -> None:
+        self.name = name
+        self.history = history
+        self.ledger = ledger
+        self.now = now
+        self.trusted = trusted
+        self.own: Version = (-1, -1)
+        self.buried: dict[NodeId, Version] = {}
+        self.spins = 0
+        self.bounded: list[tuple[str, Sized, int]] = []
+        self.turn = 0
+        self.id: NodeId | None = None
 
     def watch(self, mesh: Mesh) -> None:
         """Begin to check the bounds of a node that starts."""

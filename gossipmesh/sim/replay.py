@@ -163,7 +163,8 @@ class _Run:
         self._node = _as_mesh(self._machine)
         self._names: dict[NodeId, str] = {own.id: own.name}
         self._seen: dict[NodeId, MemberState] = {}
-        self._laws = _Laws(own.name, History(0), Ledger(), own=own.version)
+        self._laws = _Laws(own.name, History(0), Ledger())
+        self._laws.own = own.version
         self._laws.watch(self._node)
         self._laws.buried = {
             each.id: each.record.version for each in self._machine.members.values() if each.state in _GONE

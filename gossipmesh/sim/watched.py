@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.outputs import Output
+from gossipmesh.model import NodeId
 from gossipmesh.sim.checks import Checker
 
 if TYPE_CHECKING:
+    import random
+
+    from gossipmesh.identity.accusation import Accusation
     from gossipmesh.identity.record import MemberRecord
+    from gossipmesh.membership.parameters import Parameters
 
 
 class WatchedMembership(Membership):
@@ -17,12 +23,21 @@ class WatchedMembership(Membership):
 
     Args:
         checker: of the node.
-        args: as for :class:`Membership`.
-        kwargs: as for :class:`Membership`.
+        parameters: this and the others as for :class:`Membership`.
     """
 
-    def __init__(self, checker: Checker, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    # All arguments by name: mypyc hands what `*args` holds to a compiled method as one tuple.
+    def __init__(
+        self,
+        checker: Checker,
+        parameters: Parameters,
+        own: MemberRecord,
+        *,
+        rng: random.Random,
+        root: Callable[[], bytes],
+        sign_accusation: Callable[[NodeId, int, int], Accusation],
+    ) -> None:
+        super().__init__(parameters, own, rng=rng, root=root, sign_accusation=sign_accusation)
         self._checker = checker
         checker.signed(self.own)
 
