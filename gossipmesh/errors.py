@@ -63,3 +63,42 @@ class RequestError(MeshError):
         self.retry_after_s = retry_after_s
         self.flag = flag
         self.status = status
+
+
+class StreamLimit(MeshError):
+    """This channel opens no stream, and nothing was sent.
+
+    ``hop.stream-limit``: not while so many are open; ``hop.gone-away``: never again.
+    """
+
+
+class StreamResetError(MeshError):
+    """The stream is of no more use: what was called can have no effect.
+
+    Args:
+        flag: why, as it goes into ``x-gossipmesh-error``: ``UC`` where the channel broke, ``refused`` where nobody
+            began to handle the request, so that another try is safe whatever its method; else what was given to
+            ``reset``.
+    """
+
+    def __init__(self, flag: str) -> None:
+        super().__init__("hop.reset", f"the stream was reset ({flag})")
+        self.flag = flag
+
+
+class AppFault(MeshError):
+    """An app failed a request that may have reached it.
+
+    ``flag`` says how: ``UC`` it closed the connection, ``UPE`` it broke HTTP, ``UT`` it took nothing for too long.
+    """
+
+    def __init__(self, flag: str, text: str) -> None:
+        super().__init__(f"app.{flag.lower()}", text)
+        self.flag = flag
+
+
+class AppRefused(AppFault):
+    """No connection to an app could be made: nothing of the request reached it (``UF``)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("UF", text)

@@ -20,10 +20,11 @@ import gossipmesh
 from gossipmesh import crypto
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.noise import Role
+from gossipmesh.errors import StreamResetError
 from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.model import NodeId
 from gossipmesh.transport.hop import HopConnection, Serve
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
+from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
 

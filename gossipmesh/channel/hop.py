@@ -30,10 +30,10 @@ from gossipmesh.channel import hop_messages as messages
 from gossipmesh.channel import hop_whole as whole
 from gossipmesh.channel.hop_events import HopEvent
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.channel.hop_sending import LAST_STREAM, MAX_STREAMS, SendingSide, StreamLimit
+from gossipmesh.channel.hop_sending import LAST_STREAM, MAX_STREAMS, SendingSide
 from gossipmesh.channel.hop_stream import CHANNEL_WINDOW, HopStreamState, ReceiveBudget, Sending
 from gossipmesh.channel.noise import Role
-from gossipmesh.errors import RemoteProtocolError
+from gossipmesh.errors import RemoteProtocolError, StreamLimit
 
 __all__ = ["CHANNEL_WINDOW", "MAX_STREAMS", "HopMux", "StreamLimit"]
 

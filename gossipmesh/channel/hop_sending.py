@@ -18,7 +18,7 @@ from gossipmesh.channel.hop_stream import (
 )
 from gossipmesh.channel.hop_whole import MAX_WHOLE, encode_answer, encode_call
 from gossipmesh.channel.noise import Role
-from gossipmesh.errors import LocalProtocolError, MeshError
+from gossipmesh.errors import LocalProtocolError, StreamLimit
 
 MAX_STREAMS: Final = 1_024
 """Streams of one channel that are not over."""
@@ -29,13 +29,6 @@ _HEAD_DUE: Final = Sending.HEAD_DUE
 _CLOSED: Final = Sending.CLOSED
 _THEIRS_CLOSED: Final = Receiving.CLOSED
 _PLAIN_END: Final = messages.encode_end(End())
-
-
-class StreamLimit(MeshError):
-    """This channel opens no stream, and nothing was sent.
-
-    ``hop.stream-limit``: not while so many are open; ``hop.gone-away``: never again.
-    """
 
 
 class SendingSide:

@@ -14,7 +14,7 @@ import trio
 from attrs import evolve
 
 from gossipmesh.config.load import Loaded
-from gossipmesh.daemon.telemetry.logs import ExhaustionHandler, Log
+from gossipmesh.daemon.telemetry.logs import Log
 
 FILES_KEPT: Final = 256
 """File descriptors that the proxy's connections leave to channels, apps and disk."""
@@ -100,6 +100,22 @@ def leave_no_core() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
         if soft > 1 or soft == resource.RLIM_INFINITY:
             resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+class ExhaustionHandler(logging.Handler):
+    """Takes what trio's listeners log when no file descriptor is left: ten times a second, with a traceback each.
+
+    Args:
+        tell: is called with every one of them, and may count.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, _: logging.LogRecord) -> None:
+        """Count it."""
+        self._tell()
 
 
 def exhaustion_teller(count: Callable[[str], None], log: Log) -> Callable[[], None]:

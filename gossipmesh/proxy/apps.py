@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
-from gossipmesh.errors import MeshError
+from gossipmesh.errors import AppRefused
 from gossipmesh.proxy.http1.asking import Asking
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.transport.connecting import Connecting
@@ -22,24 +22,6 @@ from gossipmesh.transport.link import ACKNOWLEDGED_BELOW, Link
 from gossipmesh.transport.reactor import Reactor
 
 LOOPBACK: Final = "127.0.0.1"
-
-
-class AppFault(MeshError):
-    """An app failed a request that may have reached it.
-
-    ``flag`` says how: ``UC`` it closed the connection, ``UPE`` it broke HTTP, ``UT`` it took nothing for too long.
-    """
-
-    def __init__(self, flag: str, text: str) -> None:
-        super().__init__(f"app.{flag.lower()}", text)
-        self.flag = flag
-
-
-class AppRefused(AppFault):
-    """No connection to an app could be made: nothing of the request reached it (``UF``)."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__("UF", text)
 
 
 class AppUser(Protocol):

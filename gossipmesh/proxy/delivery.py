@@ -12,9 +12,9 @@ import math
 
 from gossipmesh.channel.hop_messages import End, ResponseHead
 from gossipmesh.channel.hop_whole import MAX_WHOLE
-from gossipmesh.errors import LocalProtocolError, RequestError
+from gossipmesh.errors import AppFault, AppRefused, LocalProtocolError, RequestError
 from gossipmesh.model import Protocol, Service
-from gossipmesh.proxy.apps import AppConnection, AppFault, AppRefused
+from gossipmesh.proxy.apps import AppConnection
 from gossipmesh.proxy.headers import (
     asks_to_switch,
     request_to_app,

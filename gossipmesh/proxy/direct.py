@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gossipmesh.channel.hop_messages import End, ResponseHead
-from gossipmesh.errors import RemoteProtocolError, RequestError
+from gossipmesh.errors import RemoteProtocolError, RequestError, StreamResetError
 from gossipmesh.proxy.dialling import Dialler, Dialling
 from gossipmesh.proxy.headers import Pairs, response_to_mesh
 from gossipmesh.proxy.http1.asking import Asking
@@ -19,7 +19,7 @@ from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import STATUS
 from gossipmesh.routing.outcomes import AttemptOutcome
-from gossipmesh.transport.hop_stream import StreamListener, StreamResetError
+from gossipmesh.transport.hop_stream import StreamListener
 from gossipmesh.transport.link import Link
 from gossipmesh.transport.reactor import Reactor
 

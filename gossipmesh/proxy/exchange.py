@@ -13,14 +13,13 @@ import math
 import socket
 from collections.abc import Callable
 
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import (
     MAX_DEADLINE_MS,
     Headers,
     RequestHead,
     ResponseHead,
 )
-from gossipmesh.errors import ConnectError, LocalProtocolError, RequestError
+from gossipmesh.errors import ConnectError, LocalProtocolError, RequestError, StreamLimit, StreamResetError
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy import deciding
 from gossipmesh.proxy.answering import Answering
@@ -40,7 +39,7 @@ from gossipmesh.routing.breakers import Admission
 from gossipmesh.routing.outcomes import GIVEN_UP
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop import HopConnection
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
+from gossipmesh.transport.hop_stream import HopStream
 
 
 class Exchange(Answering):

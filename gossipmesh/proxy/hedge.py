@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.errors import ConnectError, LocalProtocolError
+from gossipmesh.errors import ConnectError, LocalProtocolError, StreamLimit
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.attempts import Attempts, outcome_of
 from gossipmesh.proxy.finishing import UNNEEDED

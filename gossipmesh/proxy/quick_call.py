@@ -16,10 +16,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from gossipmesh.channel.header_lines import HeaderLines
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import MAX_DEADLINE_MS, End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_whole import MAX_WHOLE
-from gossipmesh.errors import LocalProtocolError
+from gossipmesh.errors import LocalProtocolError, StreamLimit
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.attempts import let_go
 from gossipmesh.proxy.ports import OutboundPorts

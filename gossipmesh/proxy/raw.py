@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.errors import ConnectError
+from gossipmesh.errors import ConnectError, StreamLimit
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.attempts import Attempts

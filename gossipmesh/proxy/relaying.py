@@ -13,10 +13,10 @@ from typing import Final
 from gossipmesh.channel.hop_messages import End, Headers, ResponseHead, app_us_of
 from gossipmesh.channel.hop_stream import MAX_INTERIM_HEADS
 from gossipmesh.channel.hop_whole import MAX_WHOLE
-from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, RequestError
+from gossipmesh.errors import AppFault, LocalProtocolError, RemoteProtocolError, RequestError
 from gossipmesh.model import Service
 from gossipmesh.proxy.access import Direction, RequestReport, path_of
-from gossipmesh.proxy.apps import AppConnection, AppFault
+from gossipmesh.proxy.apps import AppConnection
 from gossipmesh.proxy.body import ReplayableBody
 from gossipmesh.proxy.headers import (
     Pairs,

@@ -16,7 +16,7 @@ What a service is spared, and who of its endpoints is left out, judged by what i
     pauses.py        how long an endpoint may be silent
     ejection.py      when an endpoint is an outlier, and what the end of a request says about it
     success_rate.py  who has fallen behind the others
-    budget.py        how many retries there may be, over several hops too
+    budget.py        how many retries there may be, over several hops too; budget_settings.py: its numbers
     backoff.py       how long to wait before one
     hedging.py       when a second request is sent beside a slow first one
     latencies.py     how long a service takes: quantiles of a stream

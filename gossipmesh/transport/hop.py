@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import trio
 
-from gossipmesh.channel.hop import HopMux, StreamLimit
+from gossipmesh.channel.hop import HopMux
 from gossipmesh.channel.hop_events import RequestOpened
 from gossipmesh.channel.hop_messages import REFUSED, UNWANTED, UPSTREAM_CLOSED, End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP, Ended, Record
-from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError
+from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError, StreamLimit
 from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.transport.hop_stream import HopStream, StreamListener
 from gossipmesh.transport.hop_streams import HopStreams

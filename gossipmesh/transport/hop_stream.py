@@ -5,22 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.errors import MeshError
+from gossipmesh.errors import StreamResetError
 from gossipmesh.identity.credentials import Peer
-
-
-class StreamResetError(MeshError):
-    """The stream is of no more use: what was called can have no effect.
-
-    Args:
-        flag: why, as it goes into ``x-gossipmesh-error``: ``UC`` where the channel broke, ``refused`` where nobody
-            began to handle the request, so that another try is safe whatever its method; else what was given to
-            ``reset``.
-    """
-
-    def __init__(self, flag: str) -> None:
-        super().__init__("hop.reset", f"the stream was reset ({flag})")
-        self.flag = flag
 
 
 class StreamListener(Protocol):

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from gossipmesh.channel import hop_frames as frames
-from gossipmesh.channel.hop import CHANNEL_WINDOW, MAX_STREAMS, HopMux, StreamLimit
+from gossipmesh.channel.hop import CHANNEL_WINDOW, MAX_STREAMS, HopMux
 from gossipmesh.channel.hop_events import (
     CreditGained,
     DataReceived,
@@ -21,7 +21,7 @@ from gossipmesh.channel.hop_events import (
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW, STREAM_WINDOW
 from gossipmesh.channel.hop_whole import MAX_WHOLE, MAX_WHOLE_HEAD
-from gossipmesh.errors import LocalProtocolError
+from gossipmesh.errors import LocalProtocolError, StreamLimit
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)

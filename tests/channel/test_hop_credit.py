@@ -6,10 +6,11 @@ from types import ModuleType
 
 import pytest
 
-from gossipmesh.channel.hop import CHANNEL_WINDOW, MAX_STREAMS, StreamLimit
+from gossipmesh.channel.hop import CHANNEL_WINDOW, MAX_STREAMS
 from gossipmesh.channel.hop_events import CreditGained, DataReceived
 from gossipmesh.channel.hop_messages import RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW, STREAM_WINDOW
+from gossipmesh.errors import StreamLimit
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)

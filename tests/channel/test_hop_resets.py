@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from gossipmesh.channel.hop import MAX_STREAMS, StreamLimit
+from gossipmesh.channel.hop import MAX_STREAMS
 from gossipmesh.channel.hop_events import (
     DataReceived,
     GoneAway,
@@ -17,7 +17,7 @@ from gossipmesh.channel.hop_events import (
 )
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW
-from gossipmesh.errors import LocalProtocolError
+from gossipmesh.errors import LocalProtocolError, StreamLimit
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gossipmesh.errors import RemoteProtocolError
-from gossipmesh.proxy.apps import AppConnection, AppPool, AppRefused
+from gossipmesh.errors import AppRefused, RemoteProtocolError
+from gossipmesh.proxy.apps import AppConnection, AppPool
 from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
 

@@ -8,7 +8,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from gossipmesh.proxy.apps import AppConnection, AppPool, AppRefused
+from gossipmesh.errors import AppRefused
+from gossipmesh.proxy.apps import AppConnection, AppPool
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.transport.reactor import Reactor
 

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from gossipmesh.channel.hop_messages import End, Headers, RequestHead, ResponseHead
 from gossipmesh.channel.noise import Role
+from gossipmesh.errors import StreamResetError
 from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
 from gossipmesh.model import Protocol, Service
 from gossipmesh.policy.rules import Policy, Rule
@@ -22,7 +23,6 @@ from gossipmesh.proxy.inbound import Inbound
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.transport.hop import HopConnection
-from gossipmesh.transport.hop_stream import StreamResetError
 from sources import source_of
 
 HOST = (b"Host", b"hello")

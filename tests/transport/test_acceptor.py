@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.channel.noise import Role
+from gossipmesh.errors import StreamLimit
 from gossipmesh.model import NodeId
 from gossipmesh.transport.acceptor import MAX_AGE_S, HopAcceptor
 from gossipmesh.transport.counters import Counters

@@ -11,15 +11,15 @@ import trio
 import trio.testing
 
 from gossipmesh.channel import hop_frames as frames
-from gossipmesh.channel.hop import StreamLimit
 from gossipmesh.channel.hop_events import DataReceived, ResponseStarted, StreamEnded, StreamReset
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP, SYNC
+from gossipmesh.errors import StreamLimit, StreamResetError
 from gossipmesh.identity.credentials import WHOLE_MESSAGES
 from gossipmesh.transport.hop import HopConnection
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
+from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.secure_stream import SecureStream
 from gossipmesh.transport.silence import DOUBT_AFTER_S, PING_AFTER_S, PONG_WITHIN_S
 

@@ -6,9 +6,10 @@ import pytest
 from attrs import define, field
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.errors import StreamResetError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId
-from gossipmesh.transport.hop_stream import HopStream, StreamResetError
+from gossipmesh.transport.hop_stream import HopStream
 
 GET = RequestHead("orders", b"GET", b"/")
 OK = ResponseHead(200)

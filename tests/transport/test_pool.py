@@ -10,9 +10,9 @@ import pytest
 import trio
 import trio.testing
 
-from gossipmesh.channel.hop import MAX_STREAMS, StreamLimit
+from gossipmesh.channel.hop import MAX_STREAMS
 from gossipmesh.channel.hop_messages import RequestHead, ResponseHead
-from gossipmesh.errors import ConnectError
+from gossipmesh.errors import ConnectError, StreamLimit
 from gossipmesh.model import Address, NodeId
 from gossipmesh.transport.acceptor import HopAcceptor
 from gossipmesh.transport.counters import Counters

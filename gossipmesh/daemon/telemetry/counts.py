@@ -6,41 +6,13 @@ comes out is, to the byte, what the library's own would give.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import define
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-
-@define(eq=False)
-class Count:
-    """One series of a counter."""
-
-    value: int = 0
-
-
-class Duration:
-    """One series of a histogram.
-
-    Args:
-        bounds: the upper ends of its buckets, rising; above the last one there is one more.
-    """
-
-    __slots__ = ("bounds", "buckets", "sum_s")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.buckets = [0] * (len(bounds) + 1)
-        """How many were in each bucket, and not in the one before."""
-        self.sum_s = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one duration; a bucket's upper end belongs to it."""
-        self.buckets[bisect_left(self.bounds, seconds)] += 1
-        self.sum_s += seconds
+from gossipmesh.daemon.telemetry.series import Count, Duration
 
 
 class Total(Collector):

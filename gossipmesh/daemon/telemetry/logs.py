@@ -7,7 +7,6 @@ whose name says that it is a secret is never written.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import select
@@ -90,22 +89,6 @@ class Sink:
             self._stream = None  # The reader is gone, or the stream was closed: neither comes back.
         except OSError:
             pass  # A full disk may have room again for the next line.
-
-
-class ExhaustionHandler(logging.Handler):
-    """Takes what trio's listeners log when no file descriptor is left: ten times a second, with a traceback each.
-
-    Args:
-        tell: is called with every one of them, and may count.
-    """
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def emit(self, _: logging.LogRecord) -> None:
-        """Count it."""
-        self._tell()
 
 
 class Log:

@@ -24,7 +24,8 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from gossipmesh.daemon.telemetry.counts import Count, Counts, Duration, Durations, Total
+from gossipmesh.daemon.telemetry.counts import Counts, Durations, Total
+from gossipmesh.daemon.telemetry.series import Count, Duration
 from gossipmesh.model import MemberState
 from gossipmesh.routing.health import Result
 
@@ -59,8 +60,21 @@ REQUEST_BUCKETS_S: Final = (
     60.0,
 )
 
-PROBE_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-CONVERGENCE_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+PROBE_BUCKETS_S: Final[tuple[float, ...]] = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+)
+CONVERGENCE_BUCKETS_S: Final[tuple[float, ...]] = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 # Process-wide in the library, and nothing else in a daemon uses it: a creation time per series doubles the text.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.config.model import LogConfig
+from gossipmesh.daemon.surroundings import ExhaustionHandler
 from gossipmesh.daemon.telemetry.logs import (
     AccessLog,
-    ExhaustionHandler,
     Sink,
     event_log,
     render_json,
