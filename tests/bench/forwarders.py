@@ -258,7 +258,7 @@ COMPILED: Final = str(HERE.parents[1] / ".venv" / "compiled" / "bin" / "gossipme
 
 FORWARDERS: Final[tuple[Forwarder, ...]] = (
     OurMesh("gossipmesh", "two daemons"),
-    OurMesh("gossipmesh-compiled", "two daemons, compiled", command=COMPILED),
+    OurMesh("gossipmesh-compiled", "two daemons", command=COMPILED),
     OurMesh("gossipmesh+log", "two daemons, access log into a file", access="all"),
     OurMesh(
         "gossipmesh-h11", "two daemons, no fast lane", proxy="fast_lane = false", needs="proxy.fast_lane"
