@@ -6,6 +6,8 @@ import pytest
 
 from gossipmesh import errors
 from gossipmesh.errors import (
+    AppFault,
+    AppRefused,
     ConfigError,
     ConnectError,
     LocalProtocolError,
@@ -13,6 +15,8 @@ from gossipmesh.errors import (
     RemoteProtocolError,
     RequestError,
     StateError,
+    StreamLimit,
+    StreamResetError,
     TrustError,
     UnreachableError,
 )
@@ -26,7 +30,9 @@ CODED = [
     LocalProtocolError,
     ConnectError,
     UnreachableError,
+    StreamLimit,
 ]
+FLAGGED = [RequestError, StreamResetError, AppFault, AppRefused]
 
 
 @pytest.mark.parametrize("kind", CODED)
@@ -38,7 +44,7 @@ def test_an_error_has_a_code_for_scripts_and_a_line_for_people(kind: type[MeshEr
 
 def test_there_is_one_tree_of_errors() -> None:
     kinds = {value for value in vars(errors).values() if isinstance(value, type)}
-    assert kinds == {*CODED, RequestError}
+    assert kinds == {*CODED, *FLAGGED}
     assert all(issubclass(kind, MeshError) for kind in kinds)
 
 

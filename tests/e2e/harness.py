@@ -97,7 +97,7 @@ class Node:
 
     def __init__(self, name: str, home: Path, arguments: list[str], *, command: str = COMMAND) -> None:
         self.name = name
-        self.command = command
+        self.program = command
         self.state = home / name
         self.out = home / f"{name}.out"
         self.err = home / f"{name}.err"
@@ -110,7 +110,7 @@ class Node:
         """Start the daemon; its output is appended to two files."""
         with self.out.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
-                [self.command, "up", "--name", self.name, "--state", str(self.state), *self.arguments],
+                [self.program, "up", "--name", self.name, "--state", str(self.state), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -203,7 +203,7 @@ class Mesh:
     """The daemons of one test, in a directory with a short name: the path of a unix socket has 107 bytes at most."""
 
     def __init__(self, token: str, *, command: str = COMMAND) -> None:
-        self.command = command
+        self.program = command
         self._directory = tempfile.TemporaryDirectory(prefix="gm")
         self.home = Path(self._directory.name)
         self.nodes: list[Node] = []
@@ -235,7 +235,7 @@ class Mesh:
             arguments += ["--join", join.listen("mesh")]
         for service, port in (services or {}).items():
             arguments += ["--service", f"{service}={port}"]
-        node = Node(name, self.home, [*arguments, *extra], command=self.command)
+        node = Node(name, self.home, [*arguments, *extra], command=self.program)
         node.variables |= variables or {}
         self.nodes.append(node)
         return node
