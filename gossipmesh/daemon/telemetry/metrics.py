@@ -43,7 +43,7 @@ FLAGS: Final = frozenset(
 DECISIONS: Final = frozenset({"allow", "deny", "audit-deny"})
 WAYS: Final = frozenset({"in", "out"})
 DIRECTIONS: Final = frozenset({"inbound", "outbound"})
-REQUEST_BUCKETS_S: Final = (
+REQUEST_BUCKETS_S: Final[tuple[float, ...]] = (
     0.001,
     0.0025,
     0.005,
