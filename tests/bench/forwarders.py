@@ -72,7 +72,7 @@ class OurMesh:
     """Two daemons of this checkout, a mesh of their own; the profile is the default one.
 
     Attributes:
-        command: what starts one.
+        program: what starts one.
         access: the access log, ``off`` or ``all``; it goes into a file.
         proxy: lines of the configuration's table ``[proxy]``.
         needs: a key without which this checkout cannot be measured so.
@@ -83,20 +83,20 @@ class OurMesh:
     access: str = "off"
     proxy: str = ""
     needs: str = "log.access"
-    command: str = COMMAND
+    program: str = COMMAND
 
     def version(self) -> str | None:
-        if self.needs not in KEYS or shutil.which(self.command) is None:
+        if self.needs not in KEYS or shutil.which(self.program) is None:
             return None
         said = subprocess.run(
-            [self.command, "--version"], stdout=subprocess.PIPE, text=True, timeout=ASK_S, check=True
+            [self.program, "--version"], stdout=subprocess.PIPE, text=True, timeout=ASK_S, check=True
         )
         return said.stdout.strip()
 
     @contextmanager
     def running(self, to: int) -> Iterator[Running]:
         with tempfile.TemporaryDirectory() as home:
-            mesh = Mesh(said("init", f"{home}/root"), command=self.command)
+            mesh = Mesh(said("init", f"{home}/root"), program=self.program)
         mesh.config.write_text(f'[log]\naccess = "{self.access}"\n[proxy]\n{self.proxy}\n')
         try:
             with pinned(MEASURED):
@@ -137,7 +137,7 @@ class Program:
         with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
             folder = Path(home)
             ports = unused_ports(2)
-            commands = self.commands(folder, ports, to)
+            commands = self.programs(folder, ports, to)
             environment = os.environ | {"REVERSE_PROXYPY_TO": str(to), "PYTHONPATH": str(HERE)}
             pids = []
             for command in commands:
@@ -258,7 +258,7 @@ COMPILED: Final = str(HERE.parents[1] / ".venv" / "compiled" / "bin" / "gossipme
 
 FORWARDERS: Final[tuple[Forwarder, ...]] = (
     OurMesh("gossipmesh", "two daemons"),
-    OurMesh("gossipmesh-compiled", "two daemons", command=COMPILED),
+    OurMesh("gossipmesh-compiled", "two daemons", program=COMPILED),
     OurMesh("gossipmesh+log", "two daemons, access log into a file", access="all"),
     OurMesh(
         "gossipmesh-h11", "two daemons, no fast lane", proxy="fast_lane = false", needs="proxy.fast_lane"

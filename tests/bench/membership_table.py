@@ -29,7 +29,7 @@ SMALL: Final = (2, 3, 4, 8)
 SEEDS: Final = {2: 100, 3: 100, 4: 100, 8: 100, 128: 100, 256: 20, 1000: 5}
 QUICK: Final = {2: 10, 3: 10, 4: 10, 8: 10, 128: 4, 256: 2, 1000: 1}
 LONG_SEEDS: Final = 10
-"""Of what takes minutes of a core or real cryptography, or is the same in every run, where that is less."""
+"""Of what takes ten virtual minutes or real cryptography, or is the same in every run, where that is less."""
 MEMBERLIST: Final = (
     "memberlist 0.2.2, its LAN profile, on an in-memory network, on a machine of the same kind"
 )
@@ -109,7 +109,7 @@ SLOW_16: Final = Runs("slow", ("--slow-members", "16"), long=True)
 SLOW_32: Final = Runs("slow", ("--slow-members", "32"), long=True)
 LOSS_10: Final = Runs("loss", ("--loss", "0.1"), long=True, at_1000=("--loss", "0.1", "--duration", "1m"))
 LOSS_30: Final = Runs("loss", ("--loss", "0.3"), long=True, at_1000=("--loss", "0.3", "--duration", "1m"))
-PARTITION: Final = Runs("partition", long=True)
+PARTITION: Final = Runs("partition")
 IDLE: Final = Runs("idle", long=True)
 FORGE: Final = Runs("forge", long=True)
 CUT: Final = Runs("asymmetric")

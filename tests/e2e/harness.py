@@ -95,9 +95,9 @@ class UnixConnection(http.client.HTTPConnection):
 class Node:
     """One daemon; :meth:`start` it, ask it, end it, start it again with the same state directory."""
 
-    def __init__(self, name: str, home: Path, arguments: list[str], *, command: str = COMMAND) -> None:
+    def __init__(self, name: str, home: Path, arguments: list[str], *, program: str = COMMAND) -> None:
         self.name = name
-        self.program = command
+        self.program = program
         self.state = home / name
         self.out = home / f"{name}.out"
         self.err = home / f"{name}.err"
@@ -202,8 +202,8 @@ class Node:
 class Mesh:
     """The daemons of one test, in a directory with a short name: the path of a unix socket has 107 bytes at most."""
 
-    def __init__(self, token: str, *, command: str = COMMAND) -> None:
-        self.program = command
+    def __init__(self, token: str, *, program: str = COMMAND) -> None:
+        self.program = program
         self._directory = tempfile.TemporaryDirectory(prefix="gm")
         self.home = Path(self._directory.name)
         self.nodes: list[Node] = []
@@ -235,7 +235,7 @@ class Mesh:
             arguments += ["--join", join.listen("mesh")]
         for service, port in (services or {}).items():
             arguments += ["--service", f"{service}={port}"]
-        node = Node(name, self.home, [*arguments, *extra], command=self.program)
+        node = Node(name, self.home, [*arguments, *extra], program=self.program)
         node.variables |= variables or {}
         self.nodes.append(node)
         return node
