@@ -137,7 +137,7 @@ class Program:
         with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
             folder = Path(home)
             ports = unused_ports(2)
-            commands = self.programs(folder, ports, to)
+            commands = self.commands(folder, ports, to)
             environment = os.environ | {"REVERSE_PROXYPY_TO": str(to), "PYTHONPATH": str(HERE)}
             pids = []
             for command in commands:
