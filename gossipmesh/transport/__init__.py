@@ -13,6 +13,7 @@
 
     the data plane, called back:
     reactor.py        an epoll of our own behind one trio task: turns, alarms
+    lingering.py      whether a turn waits for the next event itself
     link.py           one TCP connection on it
     tls.py            TLS for strangers at a gateway, as a socket that a link may use
     connecting.py     connections made and accepted on it

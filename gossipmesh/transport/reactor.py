@@ -6,6 +6,8 @@ the control plane) stays ordinary trio tasks, and this module with :mod:`.link` 
 
 - One trio task, :meth:`Reactor.run`, waits until the epoll's own descriptor is readable; then it works for at most
   :data:`TURN_S` and yields, so that the control task answers its probes however busy the proxy is.
+- Where one event is soon followed by the next, as with few connections that ask and are answered, a turn waits for it
+  in the epoll itself instead of going round through trio: see :mod:`.lingering`.
 - Whatever runs here runs in a *turn*: callbacks of ready descriptors, then alarms, then what was deferred to the turn's
   end. Tasks do not call machines of the data plane themselves; they :meth:`~Reactor.defer`.
 - An exception in a callback is a bug. It leaves :meth:`Reactor.run` and ends the daemon, as in any task.
@@ -25,6 +27,7 @@ from typing import Final
 
 import trio
 
+from gossipmesh.transport.lingering import Lingering
 from gossipmesh.transport.parking import Parking
 
 TURN_S: Final = 0.001
@@ -35,8 +38,20 @@ MAX_DROPPED: Final = 1_024
 """Alarms that were dropped before their time and may be queued still, where they are not fewer than the others."""
 MAX_RINGS: Final = 256
 """Alarms that go off in one go; the others follow in the next turn."""
+LINGER_S: Final = 0.001
+"""How long a turn waits for one more event, at most: the least that epoll can count. A trio task may wait for that."""
 
 Callback = Callable[[], None]
+
+
+def trio_is_idle() -> bool:
+    """Tell whether no other task of trio's could run now, nor has a deadline within :data:`LINGER_S`."""
+    of_trio = trio.lowlevel.current_statistics()
+    return not (
+        of_trio.tasks_runnable
+        or of_trio.run_sync_soon_queue_size
+        or of_trio.seconds_to_next_deadline < LINGER_S
+    )
 
 
 class Alarm:
@@ -116,6 +131,7 @@ class Reactor:
         self._next_look = math.inf
         self._keeping_time = Parking()
         self._in_turn = False
+        self._lingering = Lingering()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._waker, select.EPOLLIN)
         self._handlers[self._waker] = self._woken
@@ -193,13 +209,15 @@ class Reactor:
         poll, handlers, fresh, ready = self._epoll.poll, self._handlers, self._fresh, self._ready
         self._now = self._clock()
         until = perf_counter() + TURN_S
+        lingering = self._lingering
+        lingering.begin(self._now)
         self._in_turn = True
         try:
             while True:
                 if not ready:
                     fresh.clear()
                     ready += poll(0, MAX_EVENTS)[::-1]
-                    if not ready and not self._deferred:
+                    if not ready and not self._deferred and not self._linger(until):
                         return True
                 idle = not ready
                 while ready:
@@ -207,6 +225,7 @@ class Reactor:
                     # One of the callbacks before may have closed it, and its number may be another one's by now.
                     if (handler := handlers.get(fd)) is not None and fd not in fresh:
                         handler(happened)
+                        lingering.saw(fd)
                     if perf_counter() >= until:
                         break
                 # What was deferred waits until nothing more is ready: the fewer records leave.
@@ -216,6 +235,15 @@ class Reactor:
                         return False
         finally:
             self._in_turn = False
+
+    def _linger(self, until: float) -> bool:
+        """Wait for one more event where that is likely to come soon; tell whether it came."""
+        if perf_counter() >= until or not self._lingering.is_due() or not trio_is_idle():
+            return False
+        self._ready += self._epoll.poll(LINGER_S, MAX_EVENTS)[::-1]
+        self._now = self._clock()
+        self._lingering.came(bool(self._ready))
+        return bool(self._ready)
 
     def _run_deferred(self, until: float) -> None:
         # What these defer in their turn is done as well: a stream that ends may make a channel flush. But a caller
