@@ -1,13 +1,14 @@
 """What two daemons say to each other: sealed streams over TCP and sealed datagrams over UDP.
 
     knock.py         the first message of a handshake: who knows no mesh gets no answer
-    noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in
+    noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in, AES-GCM's where both sides are made for it
     secure.py        a byte stream as records: handshake, authentication, record framing, rekeying, END
     header_lines.py  header lines, and what kind of header each is, remembered
     hop_headers.py   headers: what they may be, checked and remembered
     hop_messages.py  the heads and ends of requests that travel in records, as values
     hop_whole.py     a whole request or answer as one message
     hop_frames.py    how parts of many requests lie in one record
+    hop_body.py      the part of one body that waits to be sent
     hop_stream.py    one request inside a channel: its two directions and its credit
     hop_events.py    what the multiplexer reports
     hop_outbox.py    what waits to be sent, in the order in which it goes: fairness

@@ -103,10 +103,11 @@ class Outbox:
             if not number:
                 return
             stream = self.bodies.pop(number)
-        if stream.outgoing:
-            size = packer.chunk_room(len(stream.outgoing), alone=not self.bodies)
-            packer.add(number, frames.DATA, stream.take_chunk(size))
-        if stream.outgoing:
+        waiting = stream.waiting
+        if waiting is not None and waiting.size:
+            room = packer.chunk_room(waiting.size, alone=not self.bodies)
+            packer.add(number, frames.DATA, waiting.take(room))
+        if waiting is not None and waiting.size:
             self.bodies[number] = stream
         elif stream.sending is Sending.ENDING:
             packer.add(number, frames.END, stream.ending)

@@ -19,6 +19,7 @@ import enum
 from typing import Final
 
 from gossipmesh.channel import hop_frames as frames
+from gossipmesh.channel.hop_body import WaitingBody
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
@@ -32,9 +33,6 @@ RECEIVE_BUDGET: Final = 64 * 1024 * 1024
 """Bytes by which all the streams of one daemon together may have grown beyond their initial windows."""
 MAX_INTERIM_HEADS: Final = 16
 """Response heads before the final one; heads need no credit, so their number is bounded."""
-
-
-Buffer = bytes | bytearray | memoryview
 
 
 class ReceiveBudget:
@@ -142,8 +140,8 @@ class HopStreamState:
     """
 
     # What most streams never change is the class's, so that making a stream costs little.
-    outgoing: Buffer = b""
-    """Body bytes that wait to be sent: a view of what was accepted, or a buffer of their own once more is added."""
+    waiting: WaitingBody | None = None
+    """Body bytes that wait to be sent; made for the first of them."""
     ending = b""
     flag = b""
     whole_size = 0
@@ -200,7 +198,8 @@ class HopStreamState:
         if self.sending is not _OPEN:
             raise LocalProtocolError("hop.order", f"body bytes on a stream that is {self.sending.value}")
         size = min(len(data), self.send_credit, channel_credit)
-        self._append(data, size)
+        if size:
+            self._append(data, size)
         return size
 
     def send_end(self, payload: bytes) -> None:
@@ -216,19 +215,16 @@ class HopStreamState:
 
     def send_rest(self, body: bytes, payload: bytes) -> None:
         """Accept all of the body, for which credit was looked at, and with it the end, encoded as ``payload``."""
-        self._append(body, len(body))
+        if body:
+            self._append(body, len(body))
         self.ending = payload
         self.sending = Sending.ENDING
 
     def _append(self, data: bytes | memoryview, size: int) -> None:
         self.send_credit -= size
-        view = memoryview(data)[:size]
-        if not self.outgoing and type(view.obj) is bytes:
-            self.outgoing = view  # Nobody can change these: a large body is copied first into its record.
-            return
-        if type(self.outgoing) is not bytearray:
-            self.outgoing = bytearray(self.outgoing)
-        self.outgoing += view
+        if self.waiting is None:
+            self.waiting = WaitingBody()
+        self.waiting.add(data, size)
 
     def reset(self, flag: bytes) -> None:
         """Have a RESET sent, and ignore what still comes."""
@@ -256,26 +252,13 @@ class HopStreamState:
 
     def drop_output(self) -> int:
         """Forget what waits to be sent, and give how many body bytes that was."""
-        size = len(self.outgoing) + self.whole_size
+        size = self.whole_size
+        if self.waiting is not None:
+            size += self.waiting.clear()
         self.whole_size = 0
         self.heads.clear()
-        self.outgoing = b""
         self.ending = b""
         return size
-
-    def take_chunk(self, size: int) -> Buffer:
-        """Give the next ``size`` bytes that wait to be sent."""
-        outgoing = self.outgoing
-        if size >= len(outgoing):
-            self.outgoing = b""
-            return outgoing
-        if type(outgoing) is not bytearray:
-            self.outgoing = outgoing[size:]
-            return outgoing[:size]
-        with memoryview(outgoing) as view:
-            chunk = bytes(view[:size])
-        del outgoing[:size]
-        return chunk
 
     # --- the other side's direction ----------------------------------------------------------------------------
 
