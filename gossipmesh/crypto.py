@@ -26,8 +26,9 @@ from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
 try:
     from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 except ImportError:  # The extra `fast` is not installed.
+    AESGCM = None  # type: ignore[assignment,misc]
     ChaCha20Poly1305 = None  # type: ignore[assignment,misc]
 
 KEY: Final = 32
@@ -41,6 +42,10 @@ LARGE: Final = 2_048
 MAX_VERIFIED: Final = 8_192
 """Signatures that are remembered to hold; the oldest goes first."""
 _verified: Final[dict[bytes, None]] = {}
+
+HAS_AES: Final = bool(lib.crypto_aead_aes256gcm_is_available())
+"""Whether this processor has instructions for AES-GCM. Without them it would be slow, and its time would tell of the
+key."""
 
 # Importing `nacl.bindings` has initialised libsodium. What is allocated here is written over whole, or not read.
 _allocate: Final[Callable[[str, int], Any]] = ffi.new_allocator(should_clear_after_alloc=False)
@@ -179,6 +184,49 @@ class RecordCipher:
         _exactly(nonce, NONCE, "an AEAD nonce")
         try:
             opened: bytes = openssl.decrypt(nonce, sealed, associated)
+        except InvalidTag:
+            raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
+        return opened
+
+
+class AesRecordCipher:
+    """AES-256-GCM (NIST SP 800-38D) under one key, for records of any size; only where :data:`HAS_AES`.
+
+    A tenth of ChaCha20-Poly1305's time for large records, half of it for small ones: 6 and 54 us for 64 KiB, 0.6 and
+    1.5 us for 256 bytes (one run). By way of OpenSSL where the extra ``fast`` is installed, else by libsodium, which
+    needs twice as long. The bytes are the same.
+
+    Args:
+        key: 32 bytes.
+        openssl: whether OpenSSL does it.
+    """
+
+    __slots__ = ("_key", "_openssl")
+
+    def __init__(self, key: bytes, *, openssl: bool = AESGCM is not None) -> None:
+        _exactly(key, KEY, "an AEAD key")
+        self._key = key
+        self._openssl: Any = AESGCM(key) if openssl else None
+
+    def seal(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+        """Seal under a nonce that was never used: ciphertext and 16-byte tag."""
+        _exactly(nonce, NONCE, "an AEAD nonce")
+        if self._openssl is None:
+            return _seal(lib.crypto_aead_aes256gcm_encrypt, self._key, nonce, plaintext, associated)
+        sealed: bytes = self._openssl.encrypt(nonce, plaintext, associated)
+        return sealed
+
+    def open_untrusted(self, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+        """Open what :meth:`seal` made.
+
+        Raises:
+            RemoteProtocolError: ``crypto.aead``, for anything else.
+        """
+        _exactly(nonce, NONCE, "an AEAD nonce")
+        if self._openssl is None:
+            return _open_untrusted(lib.crypto_aead_aes256gcm_decrypt, self._key, nonce, sealed, associated)
+        try:
+            opened: bytes = self._openssl.decrypt(nonce, sealed, associated)
         except InvalidTag:
             raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
         return opened

@@ -118,3 +118,57 @@ def test_a_record_cipher_checks_its_lengths() -> None:
             crypto.RecordCipher(bytes(32)).seal(bytes(11), bytes(size), b"")
         with pytest.raises(LocalProtocolError):
             crypto.RecordCipher(bytes(32)).open_untrusted(bytes(13), bytes(size), b"")
+
+
+with_aes = pytest.mark.skipif(
+    not crypto.HAS_AES, reason="no instructions for AES-GCM here: it is never used then"
+)
+
+
+@with_aes
+def test_aes_records_are_those_of_the_standard() -> None:
+    # McGrew and Viega, The Galois/Counter Mode of Operation, test case 16.
+    key = bytes.fromhex("feffe9928665731c6d6a8f9467308308" * 2)
+    plaintext = bytes.fromhex(
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+    )
+    sealed = crypto.AesRecordCipher(key).seal(
+        bytes.fromhex("cafebabefacedbaddecaf888"),
+        plaintext,
+        bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+    )
+    assert sealed[-16:].hex() == "76fc6ece0f4e1768cddf8853bb2d551b"
+    assert sealed[:16].hex() == "522dc1f099567d07f47f37a32a84427d"
+
+
+@with_aes
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 300, 65_000])
+def test_aes_records_are_sealed_alike_whoever_does_it(size: int) -> None:
+    key, nonce, plaintext = bytes(range(32)), bytes(range(12)), bytes(size)
+    ciphers = [crypto.AesRecordCipher(key, openssl=openssl) for openssl in (True, False)]
+    sealed = ciphers[0].seal(nonce, plaintext, b"with")
+    assert sealed == ciphers[1].seal(nonce, plaintext, b"with")
+    for cipher in ciphers:
+        assert cipher.open_untrusted(nonce, sealed, b"with") == plaintext
+        for wrong in (
+            sealed[:-1],
+            sealed[:-1] + bytes([sealed[-1] ^ 1]),
+            bytes([sealed[0] ^ 1]) + sealed[1:],
+            b"",
+        ):
+            with pytest.raises(RemoteProtocolError) as raised:
+                cipher.open_untrusted(nonce, wrong, b"with")
+            assert raised.value.code == "crypto.aead"
+        with pytest.raises(RemoteProtocolError):
+            cipher.open_untrusted(nonce, sealed, b"without")
+        with pytest.raises(LocalProtocolError):
+            cipher.seal(bytes(11), plaintext, b"")
+        with pytest.raises(LocalProtocolError):
+            cipher.open_untrusted(bytes(13), sealed, b"")
+
+
+@with_aes
+def test_an_aes_record_cipher_checks_its_key() -> None:
+    with pytest.raises(LocalProtocolError):
+        crypto.AesRecordCipher(bytes(16))

@@ -1,7 +1,10 @@
-"""``Noise_XX_25519_ChaChaPoly_SHA256`` (noiseprotocol.org, revision 34): one pattern, one suite, no negotiation.
+"""``Noise_XX_25519_ChaChaPoly_SHA256`` (noiseprotocol.org, revision 34): one pattern, one suite for the handshake.
 
 XX because over TCP it carries the first application byte after one round trip just as IK does, with no replayable
 first message and without knowing the other side's key beforehand; both static keys travel encrypted.
+
+What follows the handshake is sealed with AES-256-GCM instead (as Noise's ``AESGCM`` does, section 12.4) where both
+sides have said within it that their processors are made for that: :class:`Suite`.
 
 The law: a message that does not open leaves the handshake or the cipher exactly as it was. So nothing is decided
 from half a message, and the genuine message would still be accepted afterwards. Whether a static key belongs to
@@ -25,8 +28,11 @@ MAX_MESSAGE: Final = 65_535
 MAX_NONCE: Final = 2**64 - 2
 """The last nonce a message may use; 2**64 - 1 is kept for rekeying (section 5.1)."""
 
+_REKEYING: Final = 2**64 - 1
 _pack_nonce: Final = struct.Struct("<4xQ").pack
-_REKEY_NONCE: Final = _pack_nonce(2**64 - 1)
+_pack_aes_nonce: Final = struct.Struct(">4xQ").pack
+_AES_KEYS: Final = b"gossipmesh/1 AESGCM"
+"""What a key of AES-256-GCM is made with, of one for ChaCha20-Poly1305: no key serves two ciphers."""
 _SEALED_KEY: Final = crypto.KEY + crypto.TAG
 
 _Token = Literal["e", "s", "ee", "es", "se"]
@@ -45,20 +51,35 @@ class Role(enum.Enum):
     RESPONDER = "responder"
 
 
+class Suite(enum.Enum):
+    """What seals the messages that follow a handshake."""
+
+    CHACHA = "ChaChaPoly"
+    AES = "AESGCM"
+
+
 class CipherState:
     """A key and the number of the next message under it (section 5.1).
 
     Args:
         key: 32 bytes.
         nonce: the number of the first message; 0 for every cipher that a handshake makes.
+        suite: what seals with it.
     """
 
-    __slots__ = ("_cipher", "_key", "nonce")
+    __slots__ = ("_cipher", "_key", "_pack", "_suite", "nonce")
 
-    def __init__(self, key: bytes, nonce: int = 0) -> None:
-        self._key = key
-        self._cipher = crypto.RecordCipher(key)
+    def __init__(self, key: bytes, nonce: int = 0, suite: Suite = Suite.CHACHA) -> None:
+        self._suite = suite
+        self._pack = _pack_nonce if suite is Suite.CHACHA else _pack_aes_nonce
+        self._take_key(key)
         self.nonce = nonce
+
+    def _take_key(self, key: bytes) -> None:
+        self._key = key
+        self._cipher: crypto.RecordCipher | crypto.AesRecordCipher = (
+            crypto.RecordCipher(key) if self._suite is Suite.CHACHA else crypto.AesRecordCipher(key)
+        )
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
         """Seal the next message; 16 bytes longer than ``plaintext``.
@@ -69,7 +90,7 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise LocalProtocolError("noise.nonce", "a cipher has sealed as many messages as it may")
-        sealed = self._cipher.seal(_pack_nonce(nonce), plaintext, associated)
+        sealed = self._cipher.seal(self._pack(nonce), plaintext, associated)
         self.nonce = nonce + 1
         return sealed
 
@@ -83,18 +104,17 @@ class CipherState:
         nonce = self.nonce
         if nonce > MAX_NONCE:
             raise RemoteProtocolError("noise.nonce", "a peer sealed more messages than a cipher may")
-        plaintext = self._cipher.open_untrusted(_pack_nonce(nonce), sealed, associated)
+        plaintext = self._cipher.open_untrusted(self._pack(nonce), sealed, associated)
         self.nonce = nonce + 1
         return plaintext
 
     def rekey(self) -> None:
         """Replace the key by a one-way function of itself (section 4.2); the nonce goes on counting."""
-        self._key = crypto.aead_seal(self._key, _REKEY_NONCE, bytes(crypto.KEY), b"")[: crypto.KEY]
-        self._cipher = crypto.RecordCipher(self._key)
+        self._take_key(self._cipher.seal(self._pack(_REKEYING), bytes(crypto.KEY), b"")[: crypto.KEY])
 
     def copy(self) -> CipherState:
         """Give an equal cipher that changes independently."""
-        return CipherState(self._key, self.nonce)
+        return CipherState(self._key, self.nonce, self._suite)
 
 
 class _SymmetricState:
@@ -136,9 +156,11 @@ class _SymmetricState:
         self.mix_hash(sealed)
         return plaintext
 
-    def split(self) -> tuple[CipherState, CipherState]:
+    def split(self, suite: Suite) -> tuple[CipherState, CipherState]:
         first, second = _hkdf(self._chaining_key, b"")
-        return CipherState(first), CipherState(second)
+        if suite is Suite.AES:
+            first, second = crypto.hmac_sha256(first, _AES_KEYS), crypto.hmac_sha256(second, _AES_KEYS)
+        return CipherState(first, suite=suite), CipherState(second, suite=suite)
 
 
 def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
@@ -242,15 +264,18 @@ class Handshake:
         self._turn += 1
         return payload
 
-    def split(self) -> tuple[CipherState, CipherState]:
+    def split(self, suite: Suite = Suite.CHACHA) -> tuple[CipherState, CipherState]:
         """Give the cipher to send with and the cipher to receive with.
+
+        Args:
+            suite: what both sides have agreed on in the handshake's payloads.
 
         Raises:
             LocalProtocolError: ``noise.order``, before the handshake is finished.
         """
         if not self.finished:
             raise LocalProtocolError("noise.order", "the handshake is not finished")
-        from_initiator, from_responder = self._symmetric.split()
+        from_initiator, from_responder = self._symmetric.split(suite)
         if self._role is Role.INITIATOR:
             return from_initiator, from_responder
         return from_responder, from_initiator

@@ -28,7 +28,7 @@ from attrs import field, frozen
 
 from gossipmesh import crypto
 from gossipmesh.channel.knock import MAX_HELLO, MAX_KNOCK, UNANSWERED, hello_of_untrusted, payload_of
-from gossipmesh.channel.noise import CipherState, Handshake, Role
+from gossipmesh.channel.noise import CipherState, Handshake, Role, Suite
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 from gossipmesh.model import value
 
@@ -115,6 +115,7 @@ class SecureChannel(Generic[PeerT]):
         authenticate: given the other side's credentials and its X25519 key (which it has proved to hold), says who it
             is, or raises TrustError. The initiator's must compare with the id that was dialled.
         bare: an initiator knocks as release 0.1 did, with its key alone; a responder answers that too.
+        suite: what seals the records exchanged with whom ``authenticate`` gave; both sides must agree.
         rekey_every: records of one direction under one key; both sides must agree.
 
     Raises:
@@ -132,14 +133,15 @@ class SecureChannel(Generic[PeerT]):
         authenticate: Callable[[bytes, bytes], PeerT],
         hello: bytes = b"",
         bare: bool = False,
+        suite: Callable[[PeerT], Suite] = lambda _: Suite.CHACHA,
         rekey_every: int = REKEY_EVERY,
     ) -> None:
         if isinstance(credentials, bytes):
             _check_size(credentials, MAX_CREDENTIALS)
         _check_size(hello, MAX_HELLO)
         self._role = role
-        self._credentials = credentials
-        self._authenticate = authenticate
+        self._credentials, self._authenticate = credentials, authenticate
+        self._suite = suite
         self._rekey_every = rekey_every
         self._mesh_id, self._bare = mesh_id, bare
         self._begin = partial(
@@ -157,8 +159,7 @@ class SecureChannel(Generic[PeerT]):
         self._max_frame = MAX_HANDSHAKE - _LENGTH if role is Role.INITIATOR else MAX_KNOCK
         self._outgoing: list[bytes] = []
         self._unsent = 0
-        self._we_ended = False
-        self._peer_ended = False
+        self._we_ended = self._peer_ended = False
         self._failure: Callable[[], RemoteProtocolError] | None = None
         if role is Role.INITIATOR:
             self._handshake = handshake = self._begin()
@@ -248,8 +249,7 @@ class SecureChannel(Generic[PeerT]):
             raise error
 
     def _unanswered(self) -> bool:
-        knocked = self._role is Role.INITIATOR and self._opening is None
-        return knocked and not self._incomplete
+        return self._role is Role.INITIATOR and self._opening is None and not self._incomplete
 
     def _seal(self, plaintext: bytes) -> None:
         self._raise_failure()
@@ -347,7 +347,7 @@ class SecureChannel(Generic[PeerT]):
         peer = self._authenticate(payload, handshake.remote_static)
         if self._role is Role.INITIATOR:
             self._append(handshake.write_message(self._shown(payload)))
-        self._sealing, self._opening = handshake.split()
+        self._sealing, self._opening = handshake.split(self._suite(peer))
         self._max_frame = MAX_FRAME
         return HandshakeDone(peer)
 

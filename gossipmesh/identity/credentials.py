@@ -27,7 +27,7 @@ from typing import Final
 
 from attrs import frozen
 
-from gossipmesh import wire
+from gossipmesh import crypto, wire
 from gossipmesh.errors import TrustError
 from gossipmesh.identity.bundle import MAX_BUNDLE, MAX_N, MAX_PATH, TrustStore
 from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain
@@ -47,8 +47,10 @@ WHOLE_MESSAGES: Final = 1
 """Feature: understands whole requests and answers in one frame (:mod:`gossipmesh.channel.hop_whole`)."""
 BUNDLES: Final = 2
 """Feature: reads on behind the features, where bundles are."""
-FEATURES: Final = WHOLE_MESSAGES | BUNDLES
-"""What this release can do."""
+AES_RECORDS: Final = 4
+"""Feature: has a processor for AES-256-GCM, which seals the channel's records where both sides have one."""
+FEATURES: Final = WHOLE_MESSAGES | BUNDLES | (AES_RECORDS if crypto.HAS_AES else 0)
+"""What this release can do, on this machine."""
 MAX_FEATURES: Final = 2**32 - 1
 
 

@@ -11,10 +11,17 @@ import trio
 from attrs import field, frozen
 
 from gossipmesh import crypto
-from gossipmesh.channel.noise import Role
+from gossipmesh.channel.noise import Role, Suite
 from gossipmesh.channel.secure import SYNC, Ended, Event, HandshakeDone, Record, SecureChannel
 from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError, TrustError
-from gossipmesh.identity.credentials import BUNDLES, Peer, decode_hello_untrusted, encode_hello
+from gossipmesh.identity.credentials import (
+    AES_RECORDS,
+    BUNDLES,
+    FEATURES,
+    Peer,
+    decode_hello_untrusted,
+    encode_hello,
+)
 from gossipmesh.model import NodeId, short_id
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0
@@ -54,8 +61,15 @@ class ChannelIdentity:
     """Whether to answer a bare knock, as members of release 0.1 make (:mod:`gossipmesh.channel.knock`)."""
     tries_old: Callable[[], bool] = lambda: False
     """Whether to try the other way to knock where nobody answers the first."""
+    features: int = FEATURES
+    """What our credentials say that we can do."""
     is_old: Callable[[NodeId], bool] = lambda _: False
     """Whether a member is of that release, as far as we have heard."""
+
+
+def suite_of(ours: int, theirs: int) -> Suite:
+    """Give what seals the records of two sides with these features, which each has shown the other authenticated."""
+    return Suite.AES if ours & theirs & AES_RECORDS else Suite.CHACHA
 
 
 class SecureStream:
@@ -117,6 +131,7 @@ class SecureStream:
             authenticate=authenticate,
             hello=encode_hello(identity.bundle_n()) if role is Role.INITIATOR else b"",
             bare=bare if role is Role.INITIATOR else identity.answers_bare(),
+            suite=lambda peer: suite_of(identity.features, peer.features),
         )
 
     @property

@@ -17,7 +17,7 @@ from gossipmesh.channel.hop import HopMux
 from gossipmesh.channel.hop_events import HopEvent
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.knock import payload_of
-from gossipmesh.channel.noise import CipherState, Handshake, Role
+from gossipmesh.channel.noise import CipherState, Handshake, Role, Suite
 from gossipmesh.channel.secure import HOP, PROLOGUE, Credentials, Event, HandshakeDone, SecureChannel
 from gossipmesh.crypto import dh_public
 from gossipmesh.errors import RemoteProtocolError, TrustError
@@ -63,6 +63,7 @@ def channel(
     hello: bytes = b"",
     bare: bool = False,
     rekey_every: int = 2**20,
+    suite: Suite = Suite.CHACHA,
     ephemeral: int = 0,
 ) -> Channel:
     return SecureChannel(
@@ -75,6 +76,7 @@ def channel(
         hello=hello,
         bare=bare,
         rekey_every=rekey_every,
+        suite=lambda _: suite,
     )
 
 

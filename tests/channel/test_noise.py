@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noise.backends.default.ciphers import AESGCMCipher
 from noise.connection import Keypair, NoiseConnection
 from noise.exceptions import NoiseMaxNonceError
 
-from gossipmesh.channel.noise import MAX_MESSAGE, MAX_NONCE, PROTOCOL_NAME, CipherState, Handshake, Role
-from gossipmesh.crypto import dh_public
+from gossipmesh.channel.noise import (
+    MAX_MESSAGE,
+    MAX_NONCE,
+    PROTOCOL_NAME,
+    CipherState,
+    Handshake,
+    Role,
+    Suite,
+)
+from gossipmesh.crypto import HAS_AES, dh_public
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
 PROLOGUE = b"gossipmesh/1" + bytes(range(32))
@@ -138,8 +148,45 @@ def test_the_last_nonce_is_the_one_that_noiseprotocol_uses_last() -> None:
         theirs.decrypt(bytes(20))
 
 
-def test_a_cipher_refuses_to_pass_its_last_nonce_in_either_direction() -> None:
-    sending, receiving = CipherState(bytes(32), nonce=MAX_NONCE), CipherState(bytes(32), nonce=MAX_NONCE)
+with_aes = pytest.mark.skipif(not HAS_AES, reason="no instructions for AES-GCM here: it is never used then")
+suites = pytest.mark.parametrize("suite", [Suite.CHACHA, pytest.param(Suite.AES, marks=with_aes)])
+
+
+@with_aes
+def test_aes_transport_messages_and_rekeying_are_those_of_noiseprotocol() -> None:
+    key = bytes(range(32))
+    ours = CipherState(key, suite=Suite.AES)
+    theirs = AESGCMCipher()
+    theirs.initialize(key)
+    for _ in range(3):
+        for nonce in range(4):
+            ours.nonce = nonce << 20
+            assert ours.encrypt(b"body", b"with") == theirs.encrypt(None, nonce << 20, b"with", b"body")
+        ours.nonce = 7
+        ours.rekey()
+        theirs.initialize(theirs.rekey(None))
+        assert ours.nonce == 7
+
+
+@with_aes
+def test_an_aes_key_is_made_of_the_handshakes_and_is_not_it() -> None:
+    initiator = alice()
+    theirs = reference(Role.RESPONDER, PROLOGUE, BOB_STATIC, BOB_EPHEMERAL)
+    theirs.read_message(initiator.write_message(b""))
+    initiator.read_message_untrusted(bytes(theirs.write_message(b"")))
+    theirs.read_message(initiator.write_message(b""))
+    key = theirs.noise_protocol.cipher_state_decrypt.k
+    sealed = initiator.split(Suite.AES)[0].encrypt(b"body")
+    aes = AESGCMCipher()
+    aes.initialize(hmac.digest(key, b"gossipmesh/1 AESGCM", "sha256"))
+    assert aes.decrypt(None, 0, b"", sealed) == b"body"
+    with pytest.raises(RemoteProtocolError):
+        CipherState(key, suite=Suite.AES).decrypt_untrusted(sealed)
+
+
+@suites
+def test_a_cipher_refuses_to_pass_its_last_nonce_in_either_direction(suite: Suite) -> None:
+    sending, receiving = (CipherState(bytes(32), MAX_NONCE, suite) for _ in range(2))
     assert receiving.decrypt_untrusted(sending.encrypt(b"last")) == b"last"
     for _ in range(2):
         with pytest.raises(LocalProtocolError) as ours:
@@ -151,18 +198,20 @@ def test_a_cipher_refuses_to_pass_its_last_nonce_in_either_direction() -> None:
     assert sending.nonce == receiving.nonce == MAX_NONCE + 1
 
 
-def test_a_message_sealed_before_a_rekey_does_not_open_after_it() -> None:
+@suites
+def test_a_message_sealed_before_a_rekey_does_not_open_after_it(suite: Suite) -> None:
     initiator, responder = finished_pair()
-    sending, receiving = initiator.split()[0], responder.split()[1]
+    sending, receiving = initiator.split(suite)[0], responder.split(suite)[1]
     early = sending.encrypt(b"early")
     receiving.rekey()
     with pytest.raises(RemoteProtocolError):
         receiving.decrypt_untrusted(early)
 
 
-def test_each_direction_has_its_own_key() -> None:
+@suites
+def test_each_direction_has_its_own_key(suite: Suite) -> None:
     initiator, _ = finished_pair()
-    sending, receiving = initiator.split()
+    sending, receiving = initiator.split(suite)
     with pytest.raises(RemoteProtocolError):
         receiving.decrypt_untrusted(sending.encrypt(b"reflected"))
 
@@ -207,9 +256,10 @@ def test_damage_to_message_1_is_noticed_by_the_initiator() -> None:
             initiator.read_message_untrusted(responder.write_message(b"bob"))
 
 
-def test_damage_to_a_transport_message_leaves_the_cipher_as_it_was() -> None:
+@suites
+def test_damage_to_a_transport_message_leaves_the_cipher_as_it_was(suite: Suite) -> None:
     initiator, responder = finished_pair()
-    sending, receiving = initiator.split()[0], responder.split()[1]
+    sending, receiving = initiator.split(suite)[0], responder.split(suite)[1]
     message = sending.encrypt(b"body", b"associated")
     for bad in damaged(message):
         with pytest.raises(RemoteProtocolError):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipmesh.channel.noise import Suite
 from gossipmesh.channel.secure import (
     END,
     HOP,
@@ -227,8 +228,9 @@ def test_no_bytes_at_all_are_our_own_mistake_not_a_clean_end(lab: ModuleType) ->
 # --- rekeying
 
 
-def test_both_ends_rekey_in_step(lab: ModuleType) -> None:
-    initiator, responder = lab.opened(rekey_every=3)
+@pytest.mark.parametrize("suite", list(Suite))
+def test_both_ends_rekey_in_step(lab: ModuleType, suite: Suite) -> None:
+    initiator, responder = lab.opened(rekey_every=3, suite=suite)
     for number in range(20):
         body = bytes([number])
         assert responder.receive_bytes_untrusted(lab.sealed(initiator, HOP, body)) == [Record(HOP, body)]

@@ -6,12 +6,13 @@ import random
 
 import pytest
 
-from gossipmesh import wire
+from gossipmesh import crypto, wire
 from gossipmesh.errors import RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle, successor
 from gossipmesh.identity.chain import MAX_CHAIN, VerifiedChain, chain_hash, join_chain, verify_chain_untrusted
 from gossipmesh.identity.checks import Checks
 from gossipmesh.identity.credentials import (
+    AES_RECORDS,
     FEATURES,
     MAX_CREDENTIALS,
     WHOLE_MESSAGES,
@@ -99,6 +100,7 @@ def elements(*more: wire.Value) -> bytes:
 
 def test_a_node_says_what_its_release_can_do() -> None:
     assert FEATURES & WHOLE_MESSAGES
+    assert bool(FEATURES & AES_RECORDS) is crypto.HAS_AES
     assert verify_credentials_untrusted(payload(), DH, TRUST, wall=NOW).features == FEATURES
     assert payload() == elements(FEATURES, b"", [])
 

@@ -10,18 +10,24 @@ import trio
 import trio.testing
 
 from gossipmesh import crypto
-from gossipmesh.channel.noise import Role
+from gossipmesh.channel.noise import Role, Suite
 from gossipmesh.channel.secure import HOP, SYNC, Record
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, TrustError
 from gossipmesh.identity.bundle import TrustStore, new_bundle
 from gossipmesh.identity.chain import chain_hash, join_chain
-from gossipmesh.identity.credentials import Peer, encode_credentials, verify_credentials_untrusted
+from gossipmesh.identity.credentials import (
+    AES_RECORDS,
+    FEATURES,
+    Peer,
+    encode_credentials,
+    verify_credentials_untrusted,
+)
 from gossipmesh.identity.grants import Caveats
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import sign_record
 from gossipmesh.identity.token import Token, new_token
 from gossipmesh.model import Address, NodeId
-from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity, SecureStream
+from gossipmesh.transport.secure_stream import ChannelClosed, ChannelIdentity, SecureStream, suite_of
 
 WALL = 1_800_000_000
 ROOT = bytes(range(32))
@@ -32,7 +38,9 @@ def token(root: bytes = ROOT) -> Token:
     return new_token(bundle, root, Caveats(not_before=WALL - 60, expires_at=WALL + 86_400), os.urandom)
 
 
-def node(name: str, joined: Token, *, shown_key: bytes | None = None) -> tuple[NodeId, ChannelIdentity]:
+def node(
+    name: str, joined: Token, *, shown_key: bytes | None = None, features: int = FEATURES
+) -> tuple[NodeId, ChannelIdentity]:
     """Give a node's id and its channel identity; ``shown_key`` makes its record name a key it does not use."""
     key = NodeKey.generate(os.urandom)
     static = os.urandom(32)
@@ -56,10 +64,11 @@ def node(name: str, joined: Token, *, shown_key: bytes | None = None) -> tuple[N
 
     identity = ChannelIdentity(
         mesh_id=joined.mesh_id,
-        credentials=lambda _: encode_credentials(0, chain, record.signed.raw, wall=WALL),
+        credentials=lambda _: encode_credentials(0, chain, record.signed.raw, wall=WALL, features=features),
         authenticate=authenticate,
         static_private=lambda: static,
         entropy=os.urandom,
+        features=features,
     )
     return key.id, identity
 
@@ -136,6 +145,30 @@ async def test_records_arrive_together_and_the_end_is_a_statement() -> None:
     await orders.finish()
     assert await web.receive_records() == []
     await web.finish()
+
+
+@pytest.mark.parametrize("ours", [0, FEATURES])
+@pytest.mark.parametrize("theirs", [0, FEATURES])
+async def test_a_side_without_instructions_for_aes_is_understood_by_every_other(
+    ours: int, theirs: int
+) -> None:
+    joined = token()
+    client, server = await connected()
+    _, web = node("web-1", joined, features=ours)
+    _, orders = node("orders-1", joined, features=theirs)
+    one, other = SecureStream(client, Role.INITIATOR, web), SecureStream(server, Role.RESPONDER, orders)
+    await shaken(one, other)
+    for sender, receiver in ((one, other), (other, one)):
+        await sender.send_records(HOP, [b"body"])
+        assert await receiver.receive_records() == [Record(HOP, b"body")]
+    one.close()
+    other.close()
+
+
+def test_aes_seals_records_where_both_sides_have_it() -> None:
+    assert suite_of(AES_RECORDS | 1, AES_RECORDS | 2) is Suite.AES
+    for ours, theirs in ((AES_RECORDS, 3), (3, AES_RECORDS), (0, 0)):
+        assert suite_of(ours, theirs) is Suite.CHACHA
 
 
 async def test_a_channel_that_ends_without_a_record_has_no_purpose() -> None:
