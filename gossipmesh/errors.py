@@ -86,6 +86,10 @@ class StreamResetError(MeshError):
         self.flag = flag
 
 
+class PeerGone(MeshError):
+    """The other end of an HTTP connection closed or reset it in the middle of a message; it is of no more use."""
+
+
 class AppFault(MeshError):
     """An app failed a request that may have reached it.
 

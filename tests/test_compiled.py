@@ -123,6 +123,8 @@ def test_bases_from_elsewhere_have_no_attributes(path: str) -> None:
     """A compiled object has its attributes where one of such a base has its own; the collector falls over them."""
     module = import_module(path.removesuffix(".py").replace("/", "."))
     for owner in classes_of(path):
+        if any("native_class=False" in ast.unparse(each) for each in owner.decorator_list):
+            continue  # Not compiled but for its methods.
         made = getattr(module, owner.name, None)
         if isinstance(made, type) and not issubclass(made, enum.Enum):
             for base in made.__mro__[1:]:

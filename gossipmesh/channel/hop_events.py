@@ -2,89 +2,114 @@
 
 from __future__ import annotations
 
-from attrs import field
+from typing import ClassVar, Final
 
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
-from gossipmesh.model import value
+from gossipmesh.unchanging import Unchanging
 
 
-def _size(data: bytes | None) -> str:
-    return "None" if data is None else f"<{len(data)} bytes>"
-
-
-@value
-class RequestOpened:
+class RequestOpened(Unchanging):
     """The initiator opened a stream (acceptor only)."""
 
-    stream: int
-    head: RequestHead
-    body: bytes | None = field(default=None, repr=_size)
-    """All of the body, where the request came whole: its direction has ended, and no StreamEnded follows. None: what
-    there is of it follows."""
+    __match_args__: ClassVar = ("stream", "head", "body")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, head: RequestHead, body: bytes | None = None) -> None:
+        self.stream: Final = stream
+        self.head: Final = head
+        self.body: Final = body
+        """All of the body, where the request came whole: its direction has ended, and no StreamEnded follows.
+
+        None: what there is of it follows.
+        """
 
 
-@value
-class ResponseStarted:
+class ResponseStarted(Unchanging):
     """A response head came (initiator only); again for each interim one."""
 
-    stream: int
-    head: ResponseHead
+    __match_args__: ClassVar = ("stream", "head")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, head: ResponseHead) -> None:
+        self.stream: Final = stream
+        self.head: Final = head
 
 
-@value
-class ResponseWhole:
+class ResponseWhole(Unchanging):
     """A whole response came (initiator only), perhaps after interim heads: nothing follows but, perhaps, a reset."""
 
-    stream: int
-    head: ResponseHead
-    body: bytes = field(repr=_size)
-    end: End
+    __match_args__: ClassVar = ("stream", "head", "body", "end")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, head: ResponseHead, body: bytes, end: End) -> None:
+        self.stream: Final = stream
+        self.head: Final = head
+        self.body: Final = body
+        self.end: Final = end
 
 
-@value
-class DataReceived:
+class DataReceived(Unchanging):
     """Body bytes came. Call ``consume`` as the app takes them, or the stream stalls."""
 
-    stream: int
-    data: bytes = field(repr=_size)
+    __match_args__: ClassVar = ("stream", "data")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, data: bytes) -> None:
+        self.stream: Final = stream
+        self.data: Final = data
 
 
-@value
-class StreamEnded:
+class StreamEnded(Unchanging):
     """The other side's direction is complete: everything it sent was reported before this."""
 
-    stream: int
-    end: End
+    __match_args__: ClassVar = ("stream", "end")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, end: End) -> None:
+        self.stream: Final = stream
+        self.end: Final = end
 
 
-@value
-class StreamReset:
+class StreamReset(Unchanging):
     """The stream is of no more use, for ``flag``; ``refused`` says that nobody began to handle its request."""
 
-    stream: int
-    flag: str
+    __match_args__: ClassVar = ("stream", "flag")
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int, flag: str) -> None:
+        self.stream: Final = stream
+        self.flag: Final = flag
 
 
-@value
-class CreditGained:
+class CreditGained(Unchanging):
     """More may be sent on a stream; or, where ``stream`` is None, the channel has credit for all of them again."""
 
-    stream: int | None
+    __match_args__: ClassVar = ("stream",)
+    __slots__ = __match_args__
+
+    def __init__(self, stream: int | None) -> None:
+        self.stream: Final = stream
 
 
-@value
-class GoneAway:
+class GoneAway(Unchanging):
     """The other side takes, or opens, no stream above ``last``. The ``refused`` ones nobody began to handle."""
 
-    last: int
-    refused: tuple[int, ...] = ()
+    __match_args__: ClassVar = ("last", "refused")
+    __slots__ = __match_args__
+
+    def __init__(self, last: int, refused: tuple[int, ...] = ()) -> None:
+        self.last: Final = last
+        self.refused: Final = refused
 
 
-@value
-class PongReceived:
+class PongReceived(Unchanging):
     """The other side answered the ping with this number."""
 
-    nonce: int
+    __match_args__: ClassVar = ("nonce",)
+    __slots__ = __match_args__
+
+    def __init__(self, nonce: int) -> None:
+        self.nonce: Final = nonce
 
 
 HopEvent = (

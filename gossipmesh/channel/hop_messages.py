@@ -22,12 +22,12 @@ The microseconds are left out where there is nothing to say, as they are by olde
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 from gossipmesh.channel import hop_headers
 from gossipmesh.channel.hop_headers import are_tokens, are_values, check_number
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
-from gossipmesh.model import value
+from gossipmesh.unchanging import Unchanging
 from gossipmesh.wire import Fields, Value, pack, unpack_untrusted
 
 MAX_HEAD: Final = 65_000
@@ -58,31 +58,56 @@ _is_target: Final = re.compile(rb"[\x21-\x7e]+").fullmatch
 _FLAG: Final = re.compile(rb"[A-Za-z-]{1,%d}" % MAX_FLAG)
 
 
-@value
-class RequestHead:
+class RequestHead(Unchanging):
     """One request as it travels: what the caller asked, and what the mesh knows about the asking."""
 
-    service: str
-    method: bytes
-    target: bytes
-    """The request target in origin form (RFC 9112, section 3.2.1), or ``HOST:PORT`` of a CONNECT."""
-    headers: Headers = ()
-    """In order, as received, duplicates kept."""
-    deadline_ms: int = 0
-    """Milliseconds left for the whole request when this was sent; 0: no deadline."""
-    attempt: int = 1
-    """Which try of this request this is; 1 is the first."""
-    request_id: bytes = b""
-    source_service: str = ""
-    """The service that the caller speaks as, or none. The destination checks it against the caller's chain."""
+    __match_args__: ClassVar = (
+        "service",
+        "method",
+        "target",
+        "headers",
+        "deadline_ms",
+        "attempt",
+        "request_id",
+        "source_service",
+    )
+    __slots__ = __match_args__
+
+    def __init__(  # noqa: PLR0917 -- one for each field
+        self,
+        service: str,
+        method: bytes,
+        target: bytes,
+        headers: Headers = (),
+        deadline_ms: int = 0,
+        attempt: int = 1,
+        request_id: bytes = b"",
+        source_service: str = "",
+    ) -> None:
+        self.service: Final = service
+        self.method: Final = method
+        self.target: Final = target
+        """The request target in origin form (RFC 9112, section 3.2.1), or ``HOST:PORT`` of a CONNECT."""
+        self.headers: Final = headers
+        """In order, as received, duplicates kept."""
+        self.deadline_ms: Final = deadline_ms
+        """Milliseconds left for the whole request when this was sent; 0: no deadline."""
+        self.attempt: Final = attempt
+        """Which try of this request this is; 1 is the first."""
+        self.request_id: Final = request_id
+        self.source_service: Final = source_service
+        """The service that the caller speaks as, or none. The destination checks it against the caller's chain."""
 
 
-@value
-class ResponseHead:
+class ResponseHead(Unchanging):
     """One response head. Interim ones (1xx except 101) may come before the final one."""
 
-    status: int
-    headers: Headers = ()
+    __match_args__: ClassVar = ("status", "headers")
+    __slots__ = __match_args__
+
+    def __init__(self, status: int, headers: Headers = ()) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
 
     @property
     def final(self) -> bool:
@@ -90,17 +115,20 @@ class ResponseHead:
         return self.status >= 200 or self.status == 101
 
 
-@value
-class End:
+class End(Unchanging):
     """The end of one direction of a stream; of a response also how busy its server is, for the balancer."""
 
-    trailers: Headers = ()
-    in_flight: int = 0
-    """Requests that the sender's daemon is serving."""
-    queued: int = 0
-    """Requests that wait for their turn there."""
-    app_us: int = 0
-    """Of a response: microseconds from the request's arrival to the first byte of its app's answer; 0: not said."""
+    __match_args__: ClassVar = ("trailers", "in_flight", "queued", "app_us")
+    __slots__ = __match_args__
+
+    def __init__(self, trailers: Headers = (), in_flight: int = 0, queued: int = 0, app_us: int = 0) -> None:
+        self.trailers: Final = trailers
+        self.in_flight: Final = in_flight
+        """Requests that the sender's daemon is serving."""
+        self.queued: Final = queued
+        """Requests that wait for their turn there."""
+        self.app_us: Final = app_us
+        """Of a response: microseconds from the request's arrival to the first byte of its app's answer; 0: not said."""
 
 
 def app_us_of(took_s: float) -> int:

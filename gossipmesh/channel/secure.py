@@ -22,15 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Generic, TypeAlias, TypeVar
-
-from attrs import field, frozen
+from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from gossipmesh import crypto
 from gossipmesh.channel.knock import MAX_HELLO, MAX_KNOCK, UNANSWERED, hello_of_untrusted, payload_of
 from gossipmesh.channel.noise import CipherState, Handshake, Role, Suite
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
-from gossipmesh.model import value
+from gossipmesh.unchanging import Unchanging
 
 PROLOGUE: Final = b"gossipmesh/1"
 """Precedes the mesh id in the handshake's prologue: another version or mesh fails at message 2."""
@@ -69,27 +67,28 @@ PeerT = TypeVar("PeerT")
 Part: TypeAlias = bytes | bytearray | memoryview
 
 
-def _size(value: bytes) -> str:
-    return f"<{len(value)} bytes>"
-
-
-@frozen
-class HandshakeDone(Generic[PeerT]):
+class HandshakeDone(Unchanging, Generic[PeerT]):
     """The other side is who ``authenticate`` says it is; records may follow, both ways."""
 
-    peer: PeerT
+    __match_args__: ClassVar = ("peer",)
+    __slots__ = __match_args__
+
+    def __init__(self, peer: PeerT) -> None:
+        self.peer: Final = peer
 
 
-@value
-class Record:
+class Record(Unchanging):
     """One record of the other side, exactly as it was sent. ``kind`` is 1 to 255."""
 
-    kind: int
-    body: bytes = field(repr=_size)
+    __match_args__: ClassVar = ("kind", "body")
+    __slots__ = __match_args__
+
+    def __init__(self, kind: int, body: bytes) -> None:
+        self.kind: Final = kind
+        self.body: Final = body
 
 
-@frozen
-class Ended:
+class Ended(Unchanging):
     """The other side has sent everything. Our own direction stays open until :meth:`SecureChannel.send_end`."""
 
 

@@ -73,7 +73,7 @@ def read_policy(text: str, *, version: int = 0, file: str = "policy") -> PolicyT
         ConfigError: ``FILE:LINE: what is wrong, and what to write``; nothing of it counts.
     """
     read = _read(text, file)
-    return read if not version else evolve(read, policy=evolve(read.policy, version=version))
+    return read if not version else evolve(read, policy=read.policy.changed(version=version))
 
 
 # A document is checked before it is taken and read again to be put in force, both within the control task; the worst

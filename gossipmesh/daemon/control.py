@@ -6,7 +6,6 @@ what was received, then lets deadlines fire, and performs the outputs; outputs n
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
@@ -14,6 +13,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 from attrs import define, field
 
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.membership.machine import STALL_S
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import Output, Refused
@@ -27,11 +27,6 @@ MAX_ASKING: Final = 256
 ANSWERING_S: Final = 0.02
 """After so long of one turn the other questions wait for the next. A member may ask what costs us a hundred signature
 checks, and may ask it hundreds of times: in between, probes are answered."""
-
-
-def wall_clock() -> float:
-    """Give Unix seconds; used for expiry only, everything else is monotonic."""
-    return time.time()  # noqa: TID251 -- this is where `wall` comes from
 
 
 def clocks() -> tuple[float, float]:

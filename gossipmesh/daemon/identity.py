@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from gossipmesh.daemon.checkup.noted import Noted
-from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.daemon.mixed import OldPeers
 from gossipmesh.daemon.telemetry.logs import Log
 from gossipmesh.daemon.telemetry.metrics import Metrics

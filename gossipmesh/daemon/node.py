@@ -22,7 +22,8 @@ from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
 from gossipmesh.daemon.checkup.gathering import Examiner
 from gossipmesh.daemon.checkup.noted import Noted
-from gossipmesh.daemon.control import Control, clocks, wall_clock
+from gossipmesh.daemon.clock import wall_clock
+from gossipmesh.daemon.control import Control, clocks
 from gossipmesh.daemon.disk.keeping_peers import KeepingPeers, recall_peers
 from gossipmesh.daemon.disk.keeping_rollouts import KeepingRollouts
 from gossipmesh.daemon.disk.remembered import Remembered

@@ -40,7 +40,6 @@ from gossipmesh.proxy.ports import InboundPorts, OutboundPorts
 from gossipmesh.proxy.sweep import Sweep
 from gossipmesh.routing.budget import Inbound as RetriesServed
 from gossipmesh.routing.ejection import Ejected, Readmitted
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.traffic import Traffic
 from gossipmesh.transport.acceptor import HopAcceptor
@@ -91,7 +90,6 @@ class DataPlane:
         self._mesh = mesh
         self._metrics = metrics
         self._log = log
-        self._unreachable = unreachable
         limits = config.proxy.limits
         fast_lane = config.proxy.fast_lane
         self._reactor = reactor = Reactor()
@@ -101,12 +99,13 @@ class DataPlane:
         """How requests go."""
         self._history = History()
         self._observing = Observing(
-            mesh,
+            mesh.routes,
             metrics=metrics,
             measuring=self.measuring,
             history=self._history,
             access=access,
             reactor=reactor,
+            unreachable=unreachable,
         )
         self._look_due = False
         self._authorization = Authorization(
@@ -144,7 +143,7 @@ class DataPlane:
         return InboundPorts(
             service=self._services.get,
             source=self._callers.source,
-            policy=lambda: authorization.policy,
+            policy=authorization.in_force,
             decided=authorization.decided,
             reactor=self._reactor,
             apps=self._apps,
@@ -156,20 +155,20 @@ class DataPlane:
         )
 
     def _outbound_ports(self, config: Config, mesh: Mesh) -> OutboundPorts:
-        reactor, retries, proxy = self._reactor, self._retries, config.proxy
+        reactor, routes, proxy = self._reactor, mesh.routes, config.proxy
         return OutboundPorts(
             node=mesh.own.name,
             source_service=proxy.as_service or "",
-            snapshot=lambda: mesh.snapshot,
+            snapshot=lambda: routes.snapshot,
             reactor=reactor,
             pool=self._pool,
             upstreams=self._upstreams,
-            report=self._attempted,
+            report=self._observing.attempted,
             observe=self._observing.observe,
             entropy=os.urandom,
             limits=proxy.limits,
             rotated=self._rotated,
-            is_retry=lambda request_id: retries.is_retry(request_id, now=reactor.now),
+            retries=self._retries,
             fast_lane=proxy.fast_lane,
             external=External(proxy.external, proxy.allow),
             dialler=self._dialler,
@@ -386,8 +385,3 @@ class DataPlane:
     def _rotated(self, service: str, news: Ejected | Readmitted) -> None:
         log_rotation(self._log, self._mesh.names, service, news)
         self._rotation_changed(service)
-
-    def _attempted(self, node: NodeId, outcome: AttemptOutcome) -> None:
-        self._metrics.attempt()
-        if outcome.kind is OutcomeKind.CONNECT_FAILED:
-            self._unreachable(node, "a connect to it failed")

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from gossipmesh.config.load import HOST_NAME, Loaded
-from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.daemon.disk.state import StateDirectory
 from gossipmesh.daemon.enrol import Enrolment, enrol
 from gossipmesh.daemon.node import Node

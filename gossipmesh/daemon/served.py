@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import trio
 
-from gossipmesh.daemon.control import Control, wall_clock
+from gossipmesh.daemon.clock import wall_clock
+from gossipmesh.daemon.control import Control
 from gossipmesh.errors import TrustError
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.mesh.machine import Mesh

@@ -41,6 +41,7 @@ class Mesh:
 
     Attributes:
         deadline: when :meth:`handle_timer` is due, in monotonic seconds.
+        routes: keeps :attr:`names` and :attr:`snapshot`; to be read only.
 
     Raises:
         ConfigError: ``record.too-long`` or ``record.invalid``, where this node's record would not be accepted.
@@ -80,8 +81,7 @@ class Mesh:
         self._calls = parts.calls
         self._charter, self._pulling, self._restored = parts.charter, parts.pulling, parts.restored
         self._carrying = Carrying(parts)
-        self._reach = parts.reach
-        self._routes = parts.routes
+        self._reach, self.routes = parts.reach, parts.routes
         self._housekeeping_at = now
 
     # --- what others may look at ---
@@ -124,12 +124,12 @@ class Mesh:
     @property
     def names(self) -> Mapping[NodeId, str]:
         """What each id is shown as; names are labels, and two nodes that claim one do not both get it."""
-        return self._routes.names
+        return self.routes.names
 
     @property
     def snapshot(self) -> Snapshot:
         """The endpoints as last handed out."""
-        return self._routes.snapshot
+        return self.routes.snapshot
 
     @property
     def joined(self) -> bool:
@@ -191,7 +191,7 @@ class Mesh:
             self._pulling.deadline,
             self._standing.deadline,
             self._housekeeping_at,
-            self._routes.due,
+            self.routes.due,
             self._carrying.deadline,
         )
 
@@ -391,7 +391,7 @@ class Mesh:
             effects += followed
             outputs += said
         if self._registry.expire(wall=wall):
-            self._routes.stale = True
+            self.routes.stale = True
         renewed, asked = self._renewing.handle_timer(self._own.chain, self.members, now=now, wall=wall)
         effects += self._standing.adopt(renewed, now=now, wall=wall)
         return outputs + asked

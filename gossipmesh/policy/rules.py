@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from gossipmesh.policy.decision import DEFAULT_RULE, Decision, Source
 from gossipmesh.policy.paths import NONE, PathIndex
+from gossipmesh.unchanging import Unchanging
 
 EVERY: Final = "*"
 """In ``to``: all services. In ``from``: all members."""
@@ -214,28 +215,27 @@ def _services_with_paths(rules: Sequence[Rule]) -> frozenset[str]:
     return frozenset(name for rule in rules if rule.paths for name in rule.services)
 
 
-@frozen
-class Policy:
+class Policy(Unchanging):
     """Who may call what: rules and the default, of one version."""
 
-    rules: tuple[Rule, ...] = ()
-    default_allow: bool = False
-    mode: Mode = "enforce"
-    """``audit``: what is denied is counted and told, and let through by the shell."""
-    version: int = 0
-    """Of the document that says it; 0: there is none."""
-    _compiled: _Compiled = field(
-        init=False,
-        eq=False,
-        repr=False,
-        default=Factory(lambda policy: _Compiled(policy.rules, policy.default_allow), takes_self=True),
-    )
-    _with_paths: frozenset[str] = field(
-        init=False,
-        eq=False,
-        repr=False,
-        default=Factory(lambda policy: _services_with_paths(policy.rules), takes_self=True),
-    )
+    __match_args__: ClassVar = ("rules", "default_allow", "mode", "version")
+    __slots__ = (*__match_args__, "_compiled", "_with_paths")
+
+    def __init__(
+        self,
+        rules: tuple[Rule, ...] = (),
+        default_allow: bool = False,
+        mode: Mode = "enforce",
+        version: int = 0,
+    ) -> None:
+        self.rules: Final = rules
+        self.default_allow: Final = default_allow
+        self.mode: Final[Mode] = mode
+        """``audit``: what is denied is counted and told, and let through by the shell."""
+        self.version: Final = version
+        """Of the document that says it; 0: there is none."""
+        self._compiled: Final = _Compiled(rules, default_allow)
+        self._with_paths: Final = _services_with_paths(rules)
 
     @classmethod
     def of_default(cls, allow: bool) -> Policy:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
 
-from gossipmesh.model import value
 from gossipmesh.routing.outcomes import Attempt
 from gossipmesh.routing.standing import LeftOut
+from gossipmesh.unchanging import Unchanging
 
 
 class Direction(enum.Enum):
@@ -19,45 +20,89 @@ class Direction(enum.Enum):
     """From the mesh to a local app."""
 
 
-@value
-class RequestReport:
+class RequestReport(Unchanging):
     """One request, after its end: the fields of one access-log line and of the metrics.
 
     What came as bytes may stay so: it is made text by whoever writes it down, and most daemons write few.
     """
 
-    direction: Direction
-    request_id: str | bytes
-    """Empty if the request could not be read that far; so are the fields below."""
-    trace_id: str | bytes
-    source: str
-    """The service that the caller speaks as, or empty."""
-    service: str
-    method: str | bytes
-    path: str | bytes
-    """Text is without the query, which may hold secrets; bytes are the whole target (see :func:`path_in`)."""
-    code: int
-    """The status that the caller got; 0 if it got none."""
-    flag: str
-    """Why the mesh answered itself or broke the answer off (``UF``, ``DC`` ...); empty if all went well."""
-    bytes_in: int
-    """Of the request's body, as read from the caller."""
-    bytes_out: int
-    """Of the response's body, as sent to the caller."""
-    duration_s: float
-    attempts: int
-    endpoint: str
-    """The node that answered, or that was tried last; inbound: the caller's node."""
-    retried: tuple[str, ...] = ()
-    """The flag of each failed attempt that was followed by another."""
-    tries: Sequence[Attempt] = ()
-    """The attempts, with their times, by the reactor's clock."""
-    left_out: tuple[LeftOut, ...] = ()
-    """The endpoints that the last of them could not get, and why."""
-    begun: float = 0.0
-    """When the request came, by the same clock; means something where there are attempts."""
-    session: str = ""
-    """How the caller's session told the endpoint: see :func:`~gossipmesh.routing.explain.session_of`."""
+    __match_args__: ClassVar = (
+        "direction",
+        "request_id",
+        "trace_id",
+        "source",
+        "service",
+        "method",
+        "path",
+        "code",
+        "flag",
+        "bytes_in",
+        "bytes_out",
+        "duration_s",
+        "attempts",
+        "endpoint",
+        "retried",
+        "tries",
+        "left_out",
+        "begun",
+        "session",
+    )
+    __slots__ = __match_args__
+
+    def __init__(  # noqa: PLR0917 -- one for each field
+        self,
+        direction: Direction,
+        request_id: str | bytes,
+        trace_id: str | bytes,
+        source: str,
+        service: str,
+        method: str | bytes,
+        path: str | bytes,
+        code: int,
+        flag: str,
+        bytes_in: int,
+        bytes_out: int,
+        duration_s: float,
+        attempts: int,
+        endpoint: str,
+        retried: tuple[str, ...] = (),
+        tries: Sequence[Attempt] = (),
+        left_out: tuple[LeftOut, ...] = (),
+        begun: float = 0.0,
+        session: str = "",
+    ) -> None:
+        self.direction: Final = direction
+        self.request_id: Final = request_id
+        """Empty if the request could not be read that far; so are the fields below."""
+        self.trace_id: Final = trace_id
+        self.source: Final = source
+        """The service that the caller speaks as, or empty."""
+        self.service: Final = service
+        self.method: Final = method
+        self.path: Final = path
+        """Text is without the query, which may hold secrets; bytes are the whole target (see :func:`path_in`)."""
+        self.code: Final = code
+        """The status that the caller got; 0 if it got none."""
+        self.flag: Final = flag
+        """Why the mesh answered itself or broke the answer off (``UF``, ``DC`` ...); empty if all went well."""
+        self.bytes_in: Final = bytes_in
+        """Of the request's body, as read from the caller."""
+        self.bytes_out: Final = bytes_out
+        """Of the response's body, as sent to the caller."""
+        self.duration_s: Final = duration_s
+        self.attempts: Final = attempts
+        self.endpoint: Final = endpoint
+        """The node that answered, or that was tried last; inbound: the caller's node."""
+        self.retried: Final = retried
+        """The flag of each failed attempt that was followed by another."""
+        self.tries: Final = tries
+        """The attempts, with their times, by the reactor's clock."""
+        self.left_out: Final = left_out
+        """The endpoints that the last of them could not get, and why."""
+        self.begun: Final = begun
+        """When the request came, by the same clock; means something where there are attempts."""
+        self.session: Final = session
+        """How the caller's session told the endpoint: see :func:`~gossipmesh.routing.explain.session_of`."""
 
 
 Observer = Callable[[RequestReport], None]

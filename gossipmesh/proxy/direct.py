@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Final
 
 from gossipmesh.channel.hop_messages import End, ResponseHead
-from gossipmesh.errors import RemoteProtocolError, RequestError, StreamResetError
+from gossipmesh.errors import PeerGone, RemoteProtocolError, RequestError, StreamResetError
 from gossipmesh.proxy.dialling import Dialler, Dialling
 from gossipmesh.proxy.headers import Pairs, response_to_mesh
 from gossipmesh.proxy.http1.asking import Asking
-from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import STATUS
 from gossipmesh.routing.outcomes import AttemptOutcome

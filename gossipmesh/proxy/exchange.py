@@ -19,7 +19,14 @@ from gossipmesh.channel.hop_messages import (
     RequestHead,
     ResponseHead,
 )
-from gossipmesh.errors import ConnectError, LocalProtocolError, RequestError, StreamLimit, StreamResetError
+from gossipmesh.errors import (
+    ConnectError,
+    LocalProtocolError,
+    PeerGone,
+    RequestError,
+    StreamLimit,
+    StreamResetError,
+)
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy import deciding
 from gossipmesh.proxy.answering import Answering
@@ -29,7 +36,7 @@ from gossipmesh.proxy.direct import DirectAttempt, DirectStream
 from gossipmesh.proxy.gateway import Gate
 from gossipmesh.proxy.headers import visits
 from gossipmesh.proxy.hedge import TIMED_OUT, Hedge
-from gossipmesh.proxy.http1.messages import PeerGone, RequestIn
+from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.names import Named
 from gossipmesh.proxy.ports import OutboundPorts
 from gossipmesh.proxy.quick_call import QuickCall

@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import evolve
-
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import RequestError
 from gossipmesh.proxy.headers import strip_connection
@@ -62,8 +60,7 @@ class Gate:
             request: as it came.
             peer: the IP address that it came from.
         """
-        return evolve(
-            request,
+        return request.changed(
             headers=self._headers(request, authority_in(request.target) or request.host, peer),
             # Whatever else might be spoken, no rule for requests would be asked about it.
             upgrade=request.upgrade if request.upgrade.lower() == _WEBSOCKET else b"",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice, takewhile
-from typing import Any, Final
+from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from gossipmesh.model import Endpoint
 from gossipmesh.proxy.access import Direction, RequestReport, text_in
@@ -59,14 +59,14 @@ class History:
             snapshot: the present picture, which says what is wrong with endpoints that could not be chosen.
         """
         if len(report.path) > MAX_PATH or len(report.method) > MAX_PATH:
-            report = _changed(report, path=report.path[:MAX_PATH], method=report.method[:MAX_PATH])
+            report = report.changed(path=report.path[:MAX_PATH], method=report.method[:MAX_PATH])
         if len(report.left_out) > MAX_LEFT_OUT:
-            report = _changed(report, left_out=report.left_out[:MAX_LEFT_OUT])
+            report = report.changed(left_out=report.left_out[:MAX_LEFT_OUT])
         entry = report, wall
         if report.flag or report.code >= 500 or not report.code or report.duration_s >= SLOW_S:
             if not report.tries and report.service:
                 ill = _ineligible(snapshot.endpoints(report.service))
-                entry = _changed(report, left_out=ill), wall
+                entry = report.changed(left_out=ill), wall
             if report.flag or (
                 report.method not in _TUNNELS and report.code != 101
             ):  # Those take long by nature.
@@ -99,12 +99,6 @@ class History:
     def since(self) -> float | None:
         """When the oldest of the newest ended, in unix seconds; None: there was none."""
         return self._newest[0][1] if self._newest else None
-
-
-def _changed(report: RequestReport, **changes: object) -> RequestReport:
-    some: Any = report  # attrs made it, which mypy is not told: see `model.value`.
-    made: RequestReport = evolve(some, **changes)
-    return made
 
 
 def _ineligible(endpoints: tuple[Endpoint, ...]) -> tuple[LeftOut, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -29,15 +28,15 @@ class _Places:
     def __init__(self, limit: int) -> None:
         self.taken = 0
         self._limit = limit
-        self._per_peer: Counter[NodeId] = Counter()
+        self._per_peer: dict[NodeId, int] = {}
 
     def full_for(self, peer: NodeId) -> bool:
         limit = self._limit
-        return self.taken >= limit or self._per_peer[peer] >= limit - limit // 4
+        return self.taken >= limit or self._per_peer.get(peer, 0) >= limit - limit // 4
 
     def take(self, peer: NodeId) -> None:
         self.taken += 1
-        self._per_peer[peer] += 1
+        self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
 
     def give_back(self, peer: NodeId) -> None:
         self.taken -= 1
@@ -64,7 +63,7 @@ class Inbound:
     def __init__(self, ports: InboundPorts) -> None:
         self._ports = ports
         self._in_flight = 0
-        self._per_peer: Counter[NodeId] = Counter()
+        self._per_peer: dict[NodeId, int] = {}
         self._draining = False
         self.waiting = False
         """Whether to refuse everything for now, to be tried elsewhere: what is allowed is not known here yet."""
@@ -87,7 +86,7 @@ class Inbound:
         peer, ports = stream.peer, self._ports
         full = self._full_for(peer.id)
         self._in_flight += 1
-        self._per_peer[peer.id] += 1
+        self._per_peer[peer.id] = self._per_peer.get(peer.id, 0) + 1
         ports.retries.began(stream.request.request_id, stream.request.attempt, now=ports.reactor.now)
         service = ports.service(stream.request.service)
         if self._draining or self.waiting or full or service is None:
@@ -167,7 +166,7 @@ class Inbound:
     def _full_for(self, peer: NodeId) -> bool:
         limit = self._ports.limits.requests_in_flight
         # Three quarters of the places at most for one peer: nobody may keep all the others out.
-        return self._in_flight >= limit or self._per_peer[peer] >= limit - limit // 4
+        return self._in_flight >= limit or self._per_peer.get(peer, 0) >= limit - limit // 4
 
     async def drain(self) -> None:
         """Refuse new requests from now on, and wait until those that were taken are over."""

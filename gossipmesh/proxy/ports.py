@@ -51,8 +51,8 @@ class OutboundPorts:
     limits: ProxyLimits
     rotated: Callable[[str, Ejected | Readmitted], None] = lambda _, __: None
     """Is told of a service's endpoints that go out of rotation for what their requests came to, and come back."""
-    is_retry: Callable[[bytes], bool] = lambda _: False
-    """Tells whether a request with this id is a retry of somebody further up: :class:`.budget.Inbound`."""
+    retries: RetriesServed = field(factory=RetriesServed)
+    """Tells whether a request is a retry of somebody further up."""
     fast_lane: bool = True
     """Whether plain heads may be read without h11."""
     external: External = REFUSED

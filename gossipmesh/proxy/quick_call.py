@@ -147,7 +147,7 @@ class QuickCall:
             max_attempts=limits.max_attempts,
             now=now,
             deadline=deadline,
-            is_retry=ports.is_retry(request.request_id),
+            is_retry=ports.retries.is_retry(request.request_id, now=now),
             newest=ports.snapshot,
         )
         plan.admit_now(now=now)

@@ -13,7 +13,7 @@ from typing import Final
 from gossipmesh.channel.hop_messages import End, Headers, ResponseHead, app_us_of
 from gossipmesh.channel.hop_stream import MAX_INTERIM_HEADS
 from gossipmesh.channel.hop_whole import MAX_WHOLE
-from gossipmesh.errors import AppFault, LocalProtocolError, RemoteProtocolError, RequestError
+from gossipmesh.errors import AppFault, LocalProtocolError, PeerGone, RemoteProtocolError, RequestError
 from gossipmesh.model import Service
 from gossipmesh.proxy.access import Direction, RequestReport, path_of
 from gossipmesh.proxy.apps import AppConnection
@@ -22,7 +22,6 @@ from gossipmesh.proxy.headers import (
     Pairs,
     response_to_mesh,
 )
-from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.replies import STATUS, refusal, reply_to, without_body
 from gossipmesh.proxy.tracing import trace_id_of

@@ -7,9 +7,8 @@ import math
 
 from gossipmesh.channel.hop_messages import End
 from gossipmesh.channel.hop_whole import MAX_WHOLE
-from gossipmesh.errors import RequestError
+from gossipmesh.errors import PeerGone, RequestError
 from gossipmesh.proxy.body import ReplayableBody
-from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.stream import Stream

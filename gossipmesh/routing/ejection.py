@@ -1,22 +1,13 @@
-"""When an endpoint is an outlier, and what the end of a request says about it."""
+"""When an endpoint is an outlier, and for how long."""
 
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 from attrs import field, frozen
 
-from gossipmesh.channel.hop_messages import REFUSED
 from gossipmesh.model import NodeId
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.ranges import within
-
-SAYS_NOTHING: Final = frozenset({"UO", "RL", "DR", "AZ", "LP", "NR", "DC", REFUSED})
-"""Flags with which an endpoint's daemon declines, or its caller left: no fault of the endpoint."""
-
-BROKEN: Final = frozenset({"UF", "UR", "UC", "UPE", "UT"})
-"""Flags with which an answer broke off after it had begun."""
 
 
 @frozen
@@ -77,38 +68,3 @@ class Readmitted:
     """An endpoint is back in rotation: it answered, or was started again."""
 
     endpoint: NodeId
-
-
-class Came(enum.Enum):
-    """What a request to an endpoint came to, as far as it tells something about the endpoint."""
-
-    OK = "ok"
-    """Answered, below 500."""
-    ERROR = "error"
-    """Answered by the app, 500 or above."""
-    FAILURE = "failure"
-    """No connection, reset (be it in the middle of the answer), timed out, or an app that its daemon cannot reach."""
-    SILENCE = "silence"
-    """Let go by us, as nothing came for long and whoever should answer may be frozen."""
-    NOTHING = "nothing"
-    """Let go by us or the caller, or declined: tells nothing."""
-
-
-# What every request asks after: a member of an enum's costs 0.2 us to look up in Python 3.11, a name 0.01.
-OK: Final = Came.OK
-ERROR: Final = Came.ERROR
-NOTHING: Final = Came.NOTHING
-_ANSWERED: Final = OutcomeKind.ANSWERED
-
-
-def what_it_says(outcome: AttemptOutcome) -> Came:
-    """Give what the end of an attempt says about its endpoint."""
-    answered, flag = outcome.kind is _ANSWERED, outcome.flag
-    if flag or not answered:  # Nearly every request has neither.
-        if flag in SAYS_NOTHING:
-            return NOTHING
-        if outcome.kind is OutcomeKind.DOUBTED:
-            return Came.SILENCE
-        if not answered or flag in BROKEN:
-            return Came.FAILURE
-    return ERROR if outcome.status >= 500 else OK

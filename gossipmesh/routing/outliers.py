@@ -40,15 +40,12 @@ from mypy_extensions import mypyc_attr
 
 from gossipmesh.model import NodeId
 from gossipmesh.routing.ejection import (
-    ERROR,
-    NOTHING,
-    OK,
-    Came,
     Cause,
     Ejected,
     EjectionSettings,
     Readmitted,
 )
+from gossipmesh.routing.outcomes import ERROR, NOTHING, OK, Came
 from gossipmesh.routing.pauses import Pauses
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.standing import LeftOut, Standing

@@ -27,9 +27,8 @@ from typing import Final
 from gossipmesh.model import Endpoint, NodeId
 from gossipmesh.routing.backoff import wait_s
 from gossipmesh.routing.breakers import Admission
-from gossipmesh.routing.ejection import Came, what_it_says
 from gossipmesh.routing.hedging import HEDGED
-from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import GIVEN_UP, Attempt, AttemptOutcome, Came, OutcomeKind, what_it_says
 from gossipmesh.routing.snapshot import Candidates, Snapshot
 from gossipmesh.routing.standing import LeftOut
 from gossipmesh.routing.tried import anybody_in, failed_at, last_let_go, pick_untried

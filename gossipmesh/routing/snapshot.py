@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
-from attrs import field, frozen
+from mypy_extensions import mypyc_attr
 
 from gossipmesh.model import Endpoint, NodeId
+from gossipmesh.unchanging import Unchanging
 
 _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
+_NO_SERVICES: Final[Mapping[str, tuple[Endpoint, ...]]] = MappingProxyType({})
 
 
+@mypyc_attr(native_class=False)  # A tuple, which has its attributes elsewhere.
 class Candidates(tuple[Endpoint, ...]):
     """Endpoints, each on another node, in the order of the snapshot."""
 
@@ -38,28 +41,33 @@ class Candidates(tuple[Endpoint, ...]):
         return candidates
 
 
-def _unchangeable(services: Mapping[str, tuple[Endpoint, ...]]) -> Mapping[str, tuple[Endpoint, ...]]:
-    return MappingProxyType(dict(services))
-
-
-@frozen
-class Snapshot:
+class Snapshot(Unchanging):
     """Every service that some member offers, with all its endpoints, eligible or not.
 
     Endpoints that may not be chosen stay in it with their reason: a service whose endpoints are all down is
     *unhealthy*, which is another answer than *unknown*, and ``explain`` shows why each was left out.
     """
 
-    local: NodeId
-    """The node whose picture this is."""
-    services: Mapping[str, tuple[Endpoint, ...]] = field(factory=dict, converter=_unchangeable)
-    """By service name."""
-    zone: str = ""
-    """The zone of that node; empty where it has none."""
-    zones: Mapping[str, int] = _NOBODY
-    """How many members stand in each zone: what requests they send is taken to be about equal."""
-    _eligible: dict[str, Candidates] = field(init=False, factory=dict, eq=False, repr=False)
-    """Made when first asked for: a mesh has more services than one node calls. Bounded by :attr:`services`."""
+    __match_args__: ClassVar = ("local", "services", "zone", "zones")
+    __slots__ = (*__match_args__, "_eligible")
+
+    def __init__(
+        self,
+        local: NodeId,
+        services: Mapping[str, tuple[Endpoint, ...]] = _NO_SERVICES,
+        zone: str = "",
+        zones: Mapping[str, int] = _NOBODY,
+    ) -> None:
+        self.local: Final = local
+        """The node whose picture this is."""
+        self.services: Final[Mapping[str, tuple[Endpoint, ...]]] = MappingProxyType(dict(services))
+        """By service name."""
+        self.zone: Final = zone
+        """The zone of that node; empty where it has none."""
+        self.zones: Final = zones
+        """How many members stand in each zone: what requests they send is taken to be about equal."""
+        self._eligible: Final[dict[str, Candidates]] = {}
+        """Made when first asked for: a mesh has more services than one node calls. Bounded by :attr:`services`."""
 
     def knows(self, service: str) -> bool:
         """Tell whether any member, however ill, offers ``service``."""

@@ -16,9 +16,9 @@ from gossipmesh.routing.breakers import Breaker
 from gossipmesh.routing.budget import RetryBudget
 from gossipmesh.routing.budget_settings import BudgetSettings
 from gossipmesh.routing.concurrency import ConcurrencySettings
-from gossipmesh.routing.ejection import OK, Came, Ejected, EjectionSettings, Readmitted, what_it_says
+from gossipmesh.routing.ejection import Ejected, EjectionSettings, Readmitted
 from gossipmesh.routing.hedging import HedgeSettings, Hedging
-from gossipmesh.routing.outcomes import Attempt
+from gossipmesh.routing.outcomes import OK, Attempt, Came, what_it_says
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.per_service import PerService
 from gossipmesh.routing.snapshot import Candidates, Snapshot

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from attrs import frozen
 
 from gossipmesh.channel.hop_messages import Headers, ResponseHead
-from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, RequestError
+from gossipmesh.errors import LocalProtocolError, PeerGone, RemoteProtocolError, RequestError
 from gossipmesh.proxy.http1.asking import Asking
-from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import reply_to

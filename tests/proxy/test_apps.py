@@ -10,9 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gossipmesh.errors import AppRefused, RemoteProtocolError
+from gossipmesh.errors import AppRefused, PeerGone, RemoteProtocolError
 from gossipmesh.proxy.apps import AppConnection, AppPool
-from gossipmesh.proxy.http1.messages import PeerGone
 from gossipmesh.proxy.limits import ProxyLimits
 
 HOST = [(b"Host", b"a")]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 from trio.testing import MockClock
 
 from gossipmesh.channel.hop_messages import End, Headers, RequestHead, ResponseHead
@@ -150,7 +150,7 @@ async def test_what_another_daemon_left_in_a_request_is_stripped_here(
         (b"X-Gossipmesh-Node", b"admin"),
     )
     async with bench(lab, hops, keeping(heads, OK), peer=lab.peer_of("web", features=WHOLE_MESSAGES)) as web:
-        assert await web.ask(evolve(GET, headers=dirty, source_service="web")) == (200, b"ok")
+        assert await web.ask(GET.changed(headers=dirty, source_service="web")) == (200, b"ok")
     assert heads == [
         b"GET / HTTP/1.1\r\nHost: hello\r\nx-gossipmesh-source: web\r\nx-gossipmesh-node: web-1\r\n\r\n"
     ]
@@ -159,10 +159,10 @@ async def test_what_another_daemon_left_in_a_request_is_stripped_here(
 @pytest.mark.parametrize(
     "head",
     [
-        evolve(GET, target=b"http://169.254.169.254/latest"),
-        evolve(GET, headers=(HOST, (b"Content-Length", b"-2"))),
-        evolve(GET, headers=(HOST, (b"Content-Length", b"2"), (b"Content-Length", b"3"))),
-        evolve(GET, headers=(HOST, (b"Content-Length", b"2"), (b"Transfer-Encoding", b"chunked"))),
+        GET.changed(target=b"http://169.254.169.254/latest"),
+        GET.changed(headers=(HOST, (b"Content-Length", b"-2"))),
+        GET.changed(headers=(HOST, (b"Content-Length", b"2"), (b"Content-Length", b"3"))),
+        GET.changed(headers=(HOST, (b"Content-Length", b"2"), (b"Transfer-Encoding", b"chunked"))),
     ],
 )
 async def test_a_request_that_no_honest_daemon_sends_reaches_no_app(
@@ -180,7 +180,7 @@ async def test_a_service_that_is_not_ours_is_reset_so_that_another_node_is_asked
     lab: ModuleType, hops: ModuleType
 ) -> None:
     async with bench(lab, hops, untouched) as web:
-        assert await web.ask(evolve(GET, service="nobody")) == (0, b"NR")
+        assert await web.ask(GET.changed(service="nobody")) == (0, b"NR")
 
 
 @pytest.mark.parametrize(("method", "has_body"), [(b"GET", True), (b"HEAD", False)])
@@ -188,13 +188,13 @@ async def test_a_denied_request_is_told_so_and_reaches_no_app(
     lab: ModuleType, hops: ModuleType, method: bytes, has_body: bool
 ) -> None:
     async with bench(lab, hops, untouched, allow=False) as web:
-        _, body = await web.ask(evolve(GET, method=method))
+        _, body = await web.ask(GET.changed(method=method))
         assert (b"rule test" in body) is has_body
         assert (web.reports[0].code, web.reports[0].flag) == (403, "AZ")
 
 
 async def test_a_denied_request_with_a_body_gets_its_whole_answer(lab: ModuleType, hops: ModuleType) -> None:
-    head = evolve(GET, method=b"POST", headers=(HOST, (b"Content-Length", b"1000000")))
+    head = GET.changed(method=b"POST", headers=(HOST, (b"Content-Length", b"1000000")))
     async with bench(lab, hops, untouched, allow=False) as web:
         stream = web.open(head)
         await stream.send_data(bytes(1_000))
@@ -213,7 +213,7 @@ async def test_a_whole_request_whose_body_does_not_fit_its_length_reaches_no_app
 ) -> None:
     heads: list[bytes] = []
     async with bench(lab, hops, keeping(heads)) as web:
-        status, body = await web.ask(evolve(GET, method=b"PUT", headers=headers), b"abc")
+        status, body = await web.ask(GET.changed(method=b"PUT", headers=headers), b"abc")
         assert (status, b'"flag": "DPE"' in body) == (400, True)
     assert heads == []
 
@@ -233,7 +233,7 @@ async def test_a_body_that_does_not_fit_its_length_ends_as_a_cut_request(
         closed.set()
 
     async with bench(lab, hops, app) as web:
-        talk = web.open(evolve(GET, method=b"PUT", headers=headers))
+        talk = web.open(GET.changed(method=b"PUT", headers=headers))
         await asked.wait()
         await talk.send_data(b"abc")
         talk.send_end()
@@ -264,7 +264,7 @@ async def test_a_post_on_a_dead_connection_is_not_sent_again(lab: ModuleType, ho
     heads: list[bytes] = []
     async with bench(lab, hops, keeping(heads, OK)) as web:
         assert await web.ask(GET) == (200, b"ok")
-        assert await web.ask(evolve(GET, method=b"POST")) == (0, b"UC")
+        assert await web.ask(GET.changed(method=b"POST")) == (0, b"UC")
     assert len(heads) == 2
 
 
@@ -285,7 +285,7 @@ async def test_an_app_has_as_long_as_the_request_has_left(
 
     async with bench(lab, hops, silent) as web:
         started = trio.current_time()
-        assert await web.ask(evolve(GET, deadline_ms=2_000)) == (0, b"UT")
+        assert await web.ask(GET.changed(deadline_ms=2_000)) == (0, b"UT")
         assert 2.0 <= trio.current_time() - started < 3.0
         assert await web.ask(GET) == (0, b"UT")
         assert 62.0 <= trio.current_time() - started < 63.0
@@ -299,7 +299,7 @@ async def test_a_body_that_never_comes_ends_the_request(
             pass
 
     async with bench(lab, hops, silent) as web:
-        stream = web.open(evolve(GET, headers=(HOST, (b"Content-Length", b"5"))))
+        stream = web.open(GET.changed(headers=(HOST, (b"Content-Length", b"5"))))
         assert await stream.status_or_flag() == "DPE"
 
 
@@ -312,7 +312,7 @@ async def test_an_app_may_answer_and_close_without_reading_the_request(
         await stream.receive_some()
 
     async with bench(lab, hops, brief) as web:
-        stream = web.open(evolve(GET, method=b"POST", headers=(HOST, (b"Content-Length", b"1000000"))))
+        stream = web.open(GET.changed(method=b"POST", headers=(HOST, (b"Content-Length", b"1000000"))))
         assert await stream.response_head() == ResponseHead(200, ((b"Content-Length", b"2"),))
         assert await stream.receive_data() == b"ok"
         assert await stream.receive_data() == b""

@@ -128,9 +128,16 @@ async def test_the_attempt_says_on_the_wire_which_it_is(lab: ModuleType) -> None
         object.__setattr__(second.inbound._ports, "retries", noted)
         # hello-0 is first, then hello-00; a retry of somebody further up counts as one more.
         assert await answer_to(lab, web) == (200, "")
-        object.__setattr__(web.outbound._ports, "is_retry", lambda request_id: True)
+        object.__setattr__(web.outbound._ports, "retries", AllOfThem())
         assert await answer_to(lab, web) == (200, "")
         assert noted.attempts == [2, 3]
+
+
+class AllOfThem(Inbound):
+    """Takes each request for a retry of somebody further up."""
+
+    def is_retry(self, request_id: bytes, *, now: float) -> bool:
+        return True
 
 
 class Noted(Inbound):

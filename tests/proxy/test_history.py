@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from attrs import evolve
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.proxy.access import Direction, RequestReport
@@ -135,6 +132,4 @@ def test_what_local_apps_called_lately_is_known_by_name() -> None:
 
 
 def _of(service: str, direction: Direction) -> RequestReport:
-    some: Any = report("x")
-    made: RequestReport = evolve(some, service=service, direction=direction)
-    return made
+    return report("x").changed(service=service, direction=direction)

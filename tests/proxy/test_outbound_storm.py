@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from gossipmesh.model import Address, NodeId
-from gossipmesh.routing.ejection import Came
+from gossipmesh.routing.outcomes import Came
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.traffic import BreakerLimits, Ejection, Retries, Sticky, Traffic
 from gossipmesh.routing.upstreams import Upstream, ejection_settings

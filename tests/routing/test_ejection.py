@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gossipmesh.errors import ConfigError
-from gossipmesh.routing.ejection import Came, EjectionSettings, what_it_says
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.ejection import EjectionSettings
+from gossipmesh.routing.outcomes import AttemptOutcome, Came, OutcomeKind, what_it_says
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.ejection import Came, Cause, Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.ejection import Cause, Ejected, EjectionSettings, Readmitted
+from gossipmesh.routing.outcomes import Came
 from gossipmesh.routing.outliers import MAX_ENDPOINTS, MAX_NEWS, Outliers
 from gossipmesh.routing.snapshot import Candidates
 

@@ -11,7 +11,8 @@ from attrs import define, field
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.balancing.service import ServiceBalancer
-from gossipmesh.routing.ejection import Came, EjectionSettings
+from gossipmesh.routing.ejection import EjectionSettings
+from gossipmesh.routing.outcomes import Came
 from gossipmesh.routing.outliers import Outliers
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.traffic import DEFAULT

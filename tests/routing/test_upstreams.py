@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
-from gossipmesh.routing.ejection import Came
+from gossipmesh.routing.outcomes import Came
 from gossipmesh.routing.per_service import MAX_SERVICES
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import EVERY, Traffic

@@ -7,8 +7,7 @@ from random import Random
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.breakers import Admission
-from gossipmesh.routing.ejection import Came
-from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
+from gossipmesh.routing.outcomes import AttemptOutcome, Came, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import DEFAULT, EVERY, BreakerLimits, Ejection, Retries, Share, Traffic

@@ -32,7 +32,7 @@ from gossipmesh.daemon.admin.view import (
     Services,
     Status,
 )
-from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.daemon.policy.can import Judge
 from gossipmesh.daemon.policy.policies import Policies
 from gossipmesh.daemon.policy.trying import Trials

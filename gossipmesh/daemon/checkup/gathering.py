@@ -27,7 +27,7 @@ from gossipmesh.daemon.checkup.facts import (
     Seed,
 )
 from gossipmesh.daemon.checkup.noted import Noted
-from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.daemon.plane import DataPlane
 from gossipmesh.daemon.policy.policies import Policies
 from gossipmesh.discovery.seeds import Resolved

@@ -40,6 +40,10 @@ class Authorization:
         self._second = 0.0
         self._told = self._untold = 0
 
+    def in_force(self) -> Policy:
+        """Give :attr:`policy`."""
+        return self.policy
+
     def decided(
         self, source: Source, request: RequestHead, service: Service, decision: Decision, policy: Policy
     ) -> None:

@@ -58,13 +58,21 @@ class Callers:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._members = (
+            mesh.members
+        )  # A live view: asking for it takes longer than looking somebody up in it.
         self._known: dict[NodeId, Caller] = {}
+        self._latest: dict[NodeId, tuple[MemberRecord, Peer, Caller]] = {}
+        """What the mesh held of a peer when it was last worked out, the peer, and what came of that."""
 
     def source(self, peer: Peer, service: str) -> Source | None:
         """Give a peer as the source of a request, speaking as ``service`` or as none; None where it may not."""
         # The record shown in the handshake may be hours old; what it declares now is what counts.
         mesh = self._mesh
-        member = mesh.members.get(peer.id)
+        member = self._members.get(peer.id)
+        latest = self._latest.get(peer.id)
+        if latest is not None and member is not None and latest[0] is member.record and latest[1] is peer:
+            return latest[2].speaking_as(service)
         record = mesh.own if peer.id == mesh.id else member.record if member else None
         if record is None or record.version < peer.record.version:
             record = peer.record
@@ -73,5 +81,8 @@ class Callers:
             # Globs are matched once for each record and chain, not for each request.
             if len(self._known) >= MAX_CALLERS:
                 self._known.clear()
+                self._latest.clear()
             caller = self._known[peer.id] = Caller(record, peer.chain, mesh.chain_of(peer.id))
+        if member is not None:
+            self._latest[peer.id] = member.record, peer, caller
         return caller.speaking_as(service)

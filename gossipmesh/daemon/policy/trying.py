@@ -14,7 +14,7 @@ import trio
 
 from gossipmesh.config.policy_text import read_policy
 from gossipmesh.daemon.admin.policy_view import TrialFinding, TrialNode, TrialShown
-from gossipmesh.daemon.control import wall_clock
+from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.errors import ConfigError, ConnectError, RemoteProtocolError, TrustError
 from gossipmesh.identity.authority import verify_authorised_untrusted
 from gossipmesh.identity.credentials import Peer

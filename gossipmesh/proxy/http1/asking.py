@@ -10,23 +10,23 @@ from __future__ import annotations
 import h11
 
 from gossipmesh.channel.hop_messages import Headers
-from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.errors import LocalProtocolError, PeerGone, RemoteProtocolError
 from gossipmesh.proxy.headers import Pairs
 from gossipmesh.proxy.http1 import careful, plain
-from gossipmesh.proxy.http1.messages import PeerGone, ResponseIn
+from gossipmesh.proxy.http1.messages import ResponseIn
 from gossipmesh.proxy.http1.receiving import Receiving
-from gossipmesh.proxy.http1.sending import TOO_LITTLE, TOO_MUCH, Sending
+from gossipmesh.proxy.http1.sending import TOO_LITTLE, TOO_MUCH
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import words_of
 
 
-class Asking(Receiving, Sending):
+class Asking(Receiving):
     """One connection to an app.
 
     Error handling: what reads raises :class:`~gossipmesh.errors.RemoteProtocolError` for a response that is not valid,
-    and goes on raising it; :class:`~.messages.PeerGone` where the connection ended inside one. What writes raises
-    :class:`~gossipmesh.errors.LocalProtocolError`: for a head that is not valid, and nothing has changed; after any
-    other the request can only be broken off.
+    and goes on raising it; :class:`~gossipmesh.errors.PeerGone` where the connection ended inside one. What writes
+    raises :class:`~gossipmesh.errors.LocalProtocolError`: for a head that is not valid, and nothing has changed; after
+    any other the request can only be broken off.
 
     Args:
         limits: head and trailer sizes.
@@ -34,8 +34,7 @@ class Asking(Receiving, Sending):
     """
 
     def __init__(self, limits: ProxyLimits, *, fast_lane: bool) -> None:
-        Receiving.__init__(self, limits, fast_lane=fast_lane, skip_empty_line=False)
-        Sending.__init__(self)
+        super().__init__(limits, fast_lane=fast_lane, skip_empty_line=False)
         self._method = b""
         """Of the present request; empty if there is none."""
         self._asked: Headers = ()

@@ -1,6 +1,7 @@
 """What came on a connection: kept until it is asked for, heads found in it, bodies counted or parsed.
 
-The half that :mod:`.serving` and :mod:`.asking` have in common. Bytes are kept as they came, one object for one
+The second of two halves that :mod:`.serving` and :mod:`.asking` have in common; it is on top of the other,
+:mod:`.sending`, for a compiled class has one base (docs/compiled.md). Bytes are kept as they came, one object for one
 receive, with an offset into it; a receive that is all body is given on as the same object. A body whose length is known
 is counted, not parsed, unless h11 read its head.
 """
@@ -12,9 +13,9 @@ from abc import ABC, abstractmethod
 import h11
 
 from gossipmesh.channel.hop_messages import Headers
-from gossipmesh.errors import MeshError, RemoteProtocolError
+from gossipmesh.errors import MeshError, PeerGone, RemoteProtocolError
 from gossipmesh.proxy.heads import HeadBuffer
-from gossipmesh.proxy.http1.messages import PeerGone
+from gossipmesh.proxy.http1.sending import Sending
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 from gossipmesh.proxy.trailers import filter_trailers
 
@@ -22,8 +23,8 @@ _LINE_ENDS = 4
 """Bytes of a trailer line beside its name and value: colon, space, CR, LF."""
 
 
-class Receiving(ABC):
-    """One direction of one connection.
+class Receiving(Sending, ABC):
+    """The second direction of one connection.
 
     Args:
         limits: head and trailer sizes.
@@ -32,6 +33,7 @@ class Receiving(ABC):
     """
 
     def __init__(self, limits: ProxyLimits, *, fast_lane: bool, skip_empty_line: bool) -> None:
+        super().__init__()
         self.trailers: Headers = ()
         """Of the body, filtered; known once :attr:`body_ended`."""
         self.body_ended = False

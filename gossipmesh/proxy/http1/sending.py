@@ -1,6 +1,6 @@
 """What goes out on a connection: the body of the present message, counted or in chunks.
 
-The half that :mod:`.serving` and :mod:`.asking` have in common beside :mod:`.receiving`; heads are written there. A
+The first half of what :mod:`.serving` and :mod:`.asking` have in common; heads are written there. A
 body goes the way its head went: written here if that was plain, by h11 if not. The errors are the same.
 """
 
@@ -19,7 +19,7 @@ TOO_LITTLE = "less of a body than its Content-Length says"
 
 
 class Sending:
-    """The other direction of one connection."""
+    """One direction of one connection."""
 
     def __init__(self) -> None:
         self.written = False

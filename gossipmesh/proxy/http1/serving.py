@@ -16,19 +16,19 @@ from gossipmesh.errors import LocalProtocolError, RemoteProtocolError, RequestEr
 from gossipmesh.proxy.http1 import careful, plain
 from gossipmesh.proxy.http1.messages import RequestIn, reason_of
 from gossipmesh.proxy.http1.receiving import Receiving
-from gossipmesh.proxy.http1.sending import LAST_CHUNK, TOO_LITTLE, TOO_MUCH, Sending
+from gossipmesh.proxy.http1.sending import LAST_CHUNK, TOO_LITTLE, TOO_MUCH
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.replies import caller_fault
 
 _NO_BODY: Final = (204, 304)
 
 
-class Serving(Receiving, Sending):
+class Serving(Receiving):
     """One connection of a caller.
 
     Error handling: what reads raises :class:`~gossipmesh.errors.RequestError` for a request that is not valid, and goes
-    on raising it: an answer is still possible, the last one of this connection. :class:`~.messages.PeerGone`: the
-    connection ended inside a message. What writes raises :class:`~gossipmesh.errors.LocalProtocolError`: for a head
+    on raising it: an answer is still possible, the last one of this connection. :class:`~gossipmesh.errors.PeerGone`:
+    the connection ended inside a message. What writes raises :class:`~gossipmesh.errors.LocalProtocolError`: for a head
     that is not valid, and nothing has changed; after any other the response can only be broken off.
 
     Args:
@@ -37,8 +37,7 @@ class Serving(Receiving, Sending):
     """
 
     def __init__(self, limits: ProxyLimits, *, fast_lane: bool) -> None:
-        Receiving.__init__(self, limits, fast_lane=fast_lane, skip_empty_line=True)
-        Sending.__init__(self)
+        super().__init__(limits, fast_lane=fast_lane, skip_empty_line=True)
         self.answering = False
         """Whether the head of a final response was written: from here on an error can only break it off."""
         self._request: RequestIn | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,7 @@ from gossipmesh.daemon.telemetry.access_lines import (
 from gossipmesh.proxy.access import Direction, RequestReport
 from requestreports import REPORT as QUERYLESS
 
-REPORT = evolve(QUERYLESS, path=b"/a?secret")
+REPORT = QUERYLESS.changed(path=b"/a?secret")
 TEXT = st.text(max_size=20) | st.just("x" * (MAX_VALUE + 1))
 TEXT_OR_BYTES = TEXT | st.binary(max_size=20)
 REPORTS = st.builds(
@@ -83,7 +82,7 @@ def test_times_are_right_from_line_to_line(wall: float, steps: list[float]) -> N
 def test_words_that_all_differ_change_nothing() -> None:
     lines = JsonLines()
     for number in range(MAX_WORDS + 10):
-        shown = json.loads(lines(evolve(REPORT, service=f"s{number}"), 0.0))
+        shown = json.loads(lines(REPORT.changed(service=f"s{number}"), 0.0))
         assert shown["service"] == f"s{number}"
 
 

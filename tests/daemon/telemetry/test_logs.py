@@ -7,7 +7,6 @@ import os
 from typing import Literal
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,8 +45,8 @@ def test_a_request_is_one_line_of_json_or_text() -> None:
 
 
 def test_only_failures_or_nothing_may_be_wanted() -> None:
-    failed, refused, gone = evolve(REPORT, code=500), evolve(REPORT, flag="NR"), evolve(REPORT, code=0)
-    not_found = evolve(REPORT, code=404)
+    failed, refused, gone = REPORT.changed(code=500), REPORT.changed(flag="NR"), REPORT.changed(code=0)
+    not_found = REPORT.changed(code=404)
     entries = (REPORT, failed, refused, gone, not_found)
     assert len(access_lines(LogConfig(access="all"), *entries)) == 5
     assert len(access_lines(LogConfig(access="errors"), *entries)) == 3
@@ -65,13 +64,13 @@ def test_only_failures_or_nothing_may_be_wanted() -> None:
 def test_no_path_can_make_two_lines_or_draw_on_a_terminal(
     format_: Literal["json", "text"], path: str
 ) -> None:
-    (line,) = access_lines(LogConfig(format=format_), evolve(REPORT, path=path))
+    (line,) = access_lines(LogConfig(format=format_), REPORT.changed(path=path))
     assert line.isascii()
     assert line.isprintable()
 
 
 def test_a_long_path_is_cut() -> None:
-    (line,) = access_lines(LogConfig(), evolve(REPORT, path="/" * 100_000))
+    (line,) = access_lines(LogConfig(), REPORT.changed(path="/" * 100_000))
     assert len(line) < 3_000
 
 

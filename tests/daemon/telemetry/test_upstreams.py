@@ -13,7 +13,8 @@ from gossipmesh.daemon.telemetry.logs import event_log
 from gossipmesh.daemon.telemetry.metrics import MAX_SERVICES
 from gossipmesh.daemon.telemetry.upstreams import UpstreamMetrics, log_rotation
 from gossipmesh.model import Address, Endpoint, NodeId, Service, short_id
-from gossipmesh.routing.ejection import Came, Ejected, Readmitted
+from gossipmesh.routing.ejection import Ejected, Readmitted
+from gossipmesh.routing.outcomes import Came
 from gossipmesh.routing.rates import RateLimit, RateSettings
 from gossipmesh.routing.snapshot import Candidates
 from gossipmesh.routing.traffic import BreakerLimits, Retries, Traffic

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
+from gossipmesh.errors import LocalProtocolError, PeerGone, RemoteProtocolError
 from gossipmesh.proxy.http1.asking import Asking
-from gossipmesh.proxy.http1.messages import PeerGone, ResponseIn
+from gossipmesh.proxy.http1.messages import ResponseIn
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 
 HOST = [(b"Host", b"a")]

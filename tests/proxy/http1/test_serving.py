@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gossipmesh.channel.hop_messages import ResponseHead
-from gossipmesh.errors import RequestError
-from gossipmesh.proxy.http1.messages import MAX_AHEAD, PeerGone, RequestIn
+from gossipmesh.errors import PeerGone, RequestError
+from gossipmesh.proxy.http1.messages import MAX_AHEAD, RequestIn
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 from gossipmesh.proxy.replies import reply_to
