@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gossipmesh import crypto
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
@@ -90,10 +94,11 @@ def test_a_sealed_message_opens_only_whole_and_with_its_associated_data(seal, un
         unseal(key, nonce, sealed, b"AD")
 
 
+@pytest.mark.parametrize("carried", [0, crypto.PAYS_AFTER])
 @pytest.mark.parametrize("size", [0, 1, crypto.LARGE - 1, crypto.LARGE, crypto.LARGE + 1, 65_000])
-def test_records_of_all_sizes_are_sealed_alike_whoever_does_it(size: int) -> None:
+def test_records_of_all_sizes_are_sealed_alike_whoever_does_it(size: int, carried: int) -> None:
     key, nonce, plaintext = bytes(range(32)), bytes(range(12)), bytes(size)
-    cipher = crypto.RecordCipher(key)
+    cipher = crypto.RecordCipher(key, bulk=crypto.Bulk(carried))
     sealed = cipher.seal(nonce, plaintext, b"with")
     assert sealed == crypto.aead_seal(key, nonce, plaintext, b"with")
     assert cipher.open_untrusted(nonce, sealed, b"with") == plaintext
@@ -110,14 +115,26 @@ def test_records_of_all_sizes_are_sealed_alike_whoever_does_it(size: int) -> Non
         cipher.open_untrusted(nonce, sealed, b"without")
 
 
+def test_openssl_is_loaded_once_there_are_many_large_records() -> None:
+    program = (
+        "import sys\nfrom gossipmesh.crypto import LARGE, PAYS_AFTER, Bulk, RecordCipher\n"
+        "for carried, size in ((PAYS_AFTER, LARGE - 1), (PAYS_AFTER - 1, LARGE), (PAYS_AFTER, LARGE)):\n"
+        "    RecordCipher(bytes(32), bulk=Bulk(carried)).seal(bytes(12), bytes(size), b'')\n"
+        "    print('cryptography' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "True"]
+
+
 def test_a_record_cipher_checks_its_lengths() -> None:
     with pytest.raises(LocalProtocolError):
         crypto.RecordCipher(bytes(31))
-    for size in (1, crypto.LARGE):
+    for size, carried in ((1, 0), (crypto.LARGE, 0), (crypto.LARGE, crypto.PAYS_AFTER)):
+        cipher = crypto.RecordCipher(bytes(32), bulk=crypto.Bulk(carried))
         with pytest.raises(LocalProtocolError):
-            crypto.RecordCipher(bytes(32)).seal(bytes(11), bytes(size), b"")
+            cipher.seal(bytes(11), bytes(size), b"")
         with pytest.raises(LocalProtocolError):
-            crypto.RecordCipher(bytes(32)).open_untrusted(bytes(13), bytes(size), b"")
+            cipher.open_untrusted(bytes(13), bytes(size), b"")
 
 
 with_aes = pytest.mark.skipif(
@@ -144,31 +161,32 @@ def test_aes_records_are_those_of_the_standard() -> None:
 
 @with_aes
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 300, 65_000])
-def test_aes_records_are_sealed_alike_whoever_does_it(size: int) -> None:
+def test_aes_records_are_sealed_as_openssl_does_it(size: int) -> None:
     key, nonce, plaintext = bytes(range(32)), bytes(range(12)), bytes(size)
-    ciphers = [crypto.AesRecordCipher(key, openssl=openssl) for openssl in (True, False)]
-    sealed = ciphers[0].seal(nonce, plaintext, b"with")
-    assert sealed == ciphers[1].seal(nonce, plaintext, b"with")
-    for cipher in ciphers:
-        assert cipher.open_untrusted(nonce, sealed, b"with") == plaintext
-        for wrong in (
-            sealed[:-1],
-            sealed[:-1] + bytes([sealed[-1] ^ 1]),
-            bytes([sealed[0] ^ 1]) + sealed[1:],
-            b"",
-        ):
-            with pytest.raises(RemoteProtocolError) as raised:
-                cipher.open_untrusted(nonce, wrong, b"with")
-            assert raised.value.code == "crypto.aead"
-        with pytest.raises(RemoteProtocolError):
-            cipher.open_untrusted(nonce, sealed, b"without")
-        with pytest.raises(LocalProtocolError):
-            cipher.seal(bytes(11), plaintext, b"")
-        with pytest.raises(LocalProtocolError):
-            cipher.open_untrusted(bytes(13), sealed, b"")
+    cipher = crypto.AesRecordCipher(key)
+    sealed = bytes(cipher.seal(nonce, plaintext, b"with"))
+    assert sealed == AESGCM(key).encrypt(nonce, plaintext, b"with")
+    assert cipher.open_untrusted(nonce, sealed, b"with") == plaintext
+    assert cipher.open_untrusted(nonce, memoryview(b"!" + sealed)[1:], b"with") == plaintext
+    for wrong in (
+        sealed[:-1],
+        sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        bytes([sealed[0] ^ 1]) + sealed[1:],
+        b"",
+    ):
+        with pytest.raises(RemoteProtocolError) as raised:
+            cipher.open_untrusted(nonce, wrong, b"with")
+        assert raised.value.code == "crypto.aead"
+    with pytest.raises(RemoteProtocolError):
+        cipher.open_untrusted(nonce, sealed, b"without")
 
 
 @with_aes
-def test_an_aes_record_cipher_checks_its_key() -> None:
+def test_an_aes_record_cipher_checks_its_lengths() -> None:
     with pytest.raises(LocalProtocolError):
         crypto.AesRecordCipher(bytes(16))
+    cipher = crypto.AesRecordCipher(bytes(32))
+    with pytest.raises(LocalProtocolError):
+        cipher.seal(bytes(11), b"plain", b"")
+    with pytest.raises(LocalProtocolError):
+        cipher.open_untrusted(bytes(13), bytes(20), b"")

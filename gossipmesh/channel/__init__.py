@@ -1,7 +1,7 @@
 """What two daemons say to each other: sealed streams over TCP and sealed datagrams over UDP.
 
     knock.py         the first message of a handshake: who knows no mesh gets no answer
-    noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers it ends in, AES-GCM's where both sides are made for it
+    noise.py         Noise_XX_25519_ChaChaPoly_SHA256: the handshake and the two ciphers that it ends in
     secure.py        a byte stream as records: handshake, authentication, record framing, rekeying, END
     header_lines.py  header lines, and what kind of header each is, remembered
     hop_headers.py   headers: what they may be, checked and remembered

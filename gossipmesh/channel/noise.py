@@ -35,6 +35,8 @@ _AES_KEYS: Final = b"gossipmesh/1 AESGCM"
 """What a key of AES-256-GCM is made with, of one for ChaCha20-Poly1305: no key serves two ciphers."""
 _SEALED_KEY: Final = crypto.KEY + crypto.TAG
 
+Sealed = bytes | bytearray
+
 _Token = Literal["e", "s", "ee", "es", "se"]
 _XX: Final[tuple[tuple[_Token, ...], ...]] = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
 
@@ -81,8 +83,8 @@ class CipherState:
             crypto.RecordCipher(key) if self._suite is Suite.CHACHA else crypto.AesRecordCipher(key)
         )
 
-    def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
-        """Seal the next message; 16 bytes longer than ``plaintext``.
+    def encrypt(self, plaintext: bytes, associated: bytes = b"") -> Sealed:
+        """Seal the next message; 16 bytes longer than ``plaintext``. A buffer belongs to the caller.
 
         Raises:
             LocalProtocolError: ``noise.nonce``, when every nonce was used.
@@ -94,8 +96,8 @@ class CipherState:
         self.nonce = nonce + 1
         return sealed
 
-    def decrypt_untrusted(self, sealed: bytes, associated: bytes = b"") -> bytes:
-        """Open the next message.
+    def decrypt_untrusted(self, sealed: bytes | memoryview, associated: bytes = b"") -> Sealed:
+        """Open the next message. A buffer belongs to the caller.
 
         Raises:
             RemoteProtocolError: ``crypto.aead`` if it does not open, ``noise.nonce`` when every nonce was used.
@@ -110,7 +112,7 @@ class CipherState:
 
     def rekey(self) -> None:
         """Replace the key by a one-way function of itself (section 4.2); the nonce goes on counting."""
-        self._take_key(self._cipher.seal(self._pack(_REKEYING), bytes(crypto.KEY), b"")[: crypto.KEY])
+        self._take_key(bytes(self._cipher.seal(self._pack(_REKEYING), bytes(crypto.KEY), b"")[: crypto.KEY]))
 
     def copy(self) -> CipherState:
         """Give an equal cipher that changes independently."""
@@ -147,12 +149,13 @@ class _SymmetricState:
         self._cipher = CipherState(key)
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        sealed = plaintext if self._cipher is None else self._cipher.encrypt(plaintext, self._digest)
+        sealed = plaintext if self._cipher is None else bytes(self._cipher.encrypt(plaintext, self._digest))
         self.mix_hash(sealed)
         return sealed
 
     def decrypt_and_hash_untrusted(self, sealed: bytes) -> bytes:
-        plaintext = sealed if self._cipher is None else self._cipher.decrypt_untrusted(sealed, self._digest)
+        cipher = self._cipher
+        plaintext = sealed if cipher is None else bytes(cipher.decrypt_untrusted(sealed, self._digest))
         self.mix_hash(sealed)
         return plaintext
 
