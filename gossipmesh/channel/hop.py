@@ -77,7 +77,7 @@ class HopMux(SendingSide):
         """Whether the other side has said GOAWAY."""
         return self._peer_last < LAST_STREAM
 
-    def receive_record_untrusted(self, body: bytes) -> list[HopEvent]:
+    def receive_record_untrusted(self, body: bytes | memoryview) -> list[HopEvent]:
         """Take one record's body and give what it means.
 
         Raises:

@@ -56,7 +56,7 @@ def encode_frame(stream: int, kind: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(stream, kind, len(payload)) + payload
 
 
-def split_frames_untrusted(body: bytes) -> list[Frame]:
+def split_frames_untrusted(body: bytes | memoryview) -> list[Frame]:
     """Give the frames that a record's body holds, their payloads still unread.
 
     Raises:
@@ -72,7 +72,7 @@ def split_frames_untrusted(body: bytes) -> list[Frame]:
         at = start + length
         if at > size:
             raise RemoteProtocolError("hop.malformed", "a record ends inside a frame")
-        frames.append((stream, kind, body[start:at]))
+        frames.append((stream, kind, bytes(body[start:at])))
     return frames
 
 

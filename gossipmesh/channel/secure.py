@@ -83,9 +83,10 @@ class Record(Unchanging):
     __match_args__: ClassVar = ("kind", "body")
     __slots__ = __match_args__
 
-    def __init__(self, kind: int, body: bytes) -> None:
+    def __init__(self, kind: int, body: bytes | memoryview) -> None:
         self.kind: Final = kind
         self.body: Final = body
+        """As received, a view of what was opened: nobody else has that."""
 
 
 class Ended(Unchanging):
@@ -156,7 +157,7 @@ class SecureChannel(Generic[PeerT]):
         self._opening: CipherState | None = None
         self._incomplete = bytearray()
         self._max_frame = MAX_HANDSHAKE - _LENGTH if role is Role.INITIATOR else MAX_KNOCK
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[Part] = []
         self._unsent = 0
         self._we_ended = self._peer_ended = False
         self._failure: Callable[[], RemoteProtocolError] | None = None
@@ -264,7 +265,7 @@ class SecureChannel(Generic[PeerT]):
         if not cipher.nonce % self._rekey_every:
             cipher.rekey()
 
-    def _append(self, frame: bytes) -> None:
+    def _append(self, frame: bytes | bytearray) -> None:
         size = len(frame)
         self._outgoing += (size.to_bytes(_LENGTH, "big"), frame)
         self._unsent += _LENGTH + size
@@ -272,19 +273,20 @@ class SecureChannel(Generic[PeerT]):
     def _receive_frames_untrusted(self, data: bytes, events: list[Event[PeerT]]) -> None:
         """Take the frames that ``data`` completes, and keep the rest of it.
 
-        Each byte is copied at most once beside its frame, however small the pieces are: only an incomplete frame is
-        kept, and it grows in place.
+        A byte is copied at most once before its frame is opened, however small the pieces are: only an incomplete frame
+        is kept, and it grows in place.
         """
         start = self._complete_untrusted(data, events) if self._incomplete else 0
         end = len(data)
+        view = memoryview(data)
         while end - start >= _LENGTH:
             stop = start + _LENGTH + self._frame_size_untrusted(data, start)
             if stop > end:
                 break
-            self._receive_frame_untrusted(data[start + _LENGTH : stop], events)
+            self._receive_frame_untrusted(view[start + _LENGTH : stop], events)
             start = stop
         if start < end:
-            self._incomplete += data[start:]
+            self._incomplete += view[start:]
 
     def _complete_untrusted(self, data: bytes, events: list[Event[PeerT]]) -> int:
         """Add to the incomplete frame what belongs to it, and give where the next one starts."""
@@ -294,13 +296,11 @@ class SecureChannel(Generic[PeerT]):
             incomplete += data[:1]
             start = 1
         wanted = _LENGTH + self._frame_size_untrusted(incomplete, 0) - len(incomplete)
-        incomplete += data if start == 0 and len(data) <= wanted else data[start : start + wanted]
+        incomplete += memoryview(data)[start : start + wanted]
         if len(data) - start < wanted:
             return len(data)
-        with memoryview(incomplete) as view:
-            frame = bytes(view[_LENGTH:])
-        incomplete.clear()
-        self._receive_frame_untrusted(frame, events)
+        self._incomplete = bytearray()
+        self._receive_frame_untrusted(memoryview(incomplete)[_LENGTH:], events)
         return start + wanted
 
     def _frame_size_untrusted(self, data: bytes | bytearray, start: int) -> int:
@@ -313,10 +313,10 @@ class SecureChannel(Generic[PeerT]):
             raise RemoteProtocolError("channel.handshake-too-long", text)
         return size
 
-    def _receive_frame_untrusted(self, frame: bytes, events: list[Event[PeerT]]) -> None:
+    def _receive_frame_untrusted(self, frame: memoryview, events: list[Event[PeerT]]) -> None:
         cipher = self._opening
         if cipher is None:
-            if (done := self._receive_handshake_untrusted(frame)) is not None:
+            if (done := self._receive_handshake_untrusted(bytes(frame))) is not None:
                 events.append(done)
             return
         if self._peer_ended:
@@ -329,7 +329,7 @@ class SecureChannel(Generic[PeerT]):
             cipher.rekey()
         kind = plaintext[0]
         if kind != END:
-            events.append(Record(kind, plaintext[1:]))
+            events.append(Record(kind, memoryview(plaintext)[1:]))
             return
         if len(plaintext) != 1:
             raise RemoteProtocolError("channel.malformed", "an END record with a body")

@@ -193,7 +193,7 @@ async def _ask(stream: SecureStream, request: bytes) -> bytes:
         if len(records) > 1 or records[0].kind != SYNC:
             raise RemoteProtocolError("sync.order", "something else than one answer to one request")
         undo.pop_all()
-        return records[0].body
+        return bytes(records[0].body)
 
 
 async def serve_sync(stream: SecureStream, answer: Answer, *, idle_timeout_s: float = IDLE_TIMEOUT_S) -> None:
@@ -216,5 +216,5 @@ async def serve_sync(stream: SecureStream, answer: Answer, *, idle_timeout_s: fl
         for record in records:
             if record.kind != SYNC:
                 raise RemoteProtocolError("sync.kind", f"a record of kind {record.kind} on a sync channel")
-            await stream.send_records(SYNC, [await answer(stream.peer, record.body)])
+            await stream.send_records(SYNC, [await answer(stream.peer, bytes(record.body))])
     await stream.finish()
