@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from attrs import define, field, frozen
-
 from gossipmesh.channel.hop_messages import RequestHead
 from gossipmesh.identity.credentials import Peer
 from gossipmesh.model import NodeId, Service
@@ -30,58 +28,107 @@ Decided = Callable[[Source, RequestHead, Service, Decision, Policy], None]
 """Who asked for what of which service, what was decided, and by which policy."""
 
 
-@define(eq=False)
 class OutboundPorts:
-    """Around requests of local apps. ``source_service`` and ``external`` may change between two requests."""
+    """Around requests of local apps. ``source_service`` and ``external`` may change between two requests.
 
-    node: str
-    """This node's name, for Via."""
-    source_service: str
-    """The service that local apps speak as, or empty."""
-    snapshot: Callable[[], Snapshot]
-    """Gives the newest picture of the mesh."""
-    reactor: Reactor
-    pool: ChannelPool
-    upstreams: Upstreams
-    """What is known of the services that are called."""
-    report: Callable[[NodeId, AttemptOutcome], None]
-    """Learns how each attempt ended, so that membership hears of nodes that cannot be reached."""
-    observe: Observer
-    entropy: Callable[[int], bytes]
-    limits: ProxyLimits
-    rotated: Callable[[str, Ejected | Readmitted], None] = lambda _, __: None
-    """Is told of a service's endpoints that go out of rotation for what their requests came to, and come back."""
-    retries: RetriesServed = field(factory=RetriesServed)
-    """Tells whether a request is a retry of somebody further up."""
-    fast_lane: bool = True
-    """Whether plain heads may be read without h11."""
-    external: External = REFUSED
-    """What becomes of names outside the mesh."""
-    dialler: Dialler | None = None
-    """Makes connections to them; None where they are refused."""
-    exhausted: Callable[[], None] = lambda: None
-    """Is told when the system has no file descriptor left for a connection."""
+    Args:
+        node: this node's name, for Via.
+        source_service: the service that local apps speak as, or empty.
+        snapshot: gives the newest picture of the mesh.
+        reactor: the time, and what calls connections back.
+        pool: the channels to peers.
+        upstreams: what is known of the services that are called.
+        report: learns how each attempt ended, so that membership hears of nodes that cannot be reached.
+        observe: learns of each request that is over.
+        entropy: gives so many random bytes.
+        limits: sizes and times.
+        rotated: is told of a service's endpoints that go out of rotation for what their requests came to, and come
+            back.
+        retries: tells whether a request is a retry of somebody further up; None: there are none.
+        fast_lane: whether plain heads may be read without h11.
+        external: what becomes of names outside the mesh.
+        dialler: makes connections to them; None where they are refused.
+        exhausted: is told when the system has no file descriptor left for a connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        source_service: str,
+        snapshot: Callable[[], Snapshot],
+        reactor: Reactor,
+        pool: ChannelPool,
+        upstreams: Upstreams,
+        report: Callable[[NodeId, AttemptOutcome], None],
+        observe: Observer,
+        entropy: Callable[[int], bytes],
+        limits: ProxyLimits,
+        rotated: Callable[[str, Ejected | Readmitted], None] = lambda _, __: None,
+        retries: RetriesServed | None = None,
+        fast_lane: bool = True,
+        external: External = REFUSED,
+        dialler: Dialler | None = None,
+        exhausted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.node = node
+        self.source_service = source_service
+        self.snapshot = snapshot
+        self.reactor = reactor
+        self.pool = pool
+        self.upstreams = upstreams
+        self.report = report
+        self.observe = observe
+        self.entropy = entropy
+        self.limits = limits
+        self.rotated = rotated
+        self.retries = RetriesServed() if retries is None else retries
+        self.fast_lane = fast_lane
+        self.external = external
+        self.dialler = dialler
+        self.exhausted = exhausted
 
 
-@frozen
 class InboundPorts:
-    """Around requests from the mesh."""
+    """Around requests from the mesh.
 
-    service: Callable[[str], Service | None]
-    """Gives one of this node's own services by name, or None."""
-    source: Callable[[Peer, str], Source | None]
-    """Gives who asks when a peer speaks as a service, or as none (empty); None where it may not."""
-    policy: Callable[[], Policy]
-    """Gives the policy in force: a whole one, whenever it is asked."""
-    reactor: Reactor
-    apps: AppPool
-    observe: Observer
-    limits: ProxyLimits
-    fast_lane: bool = True
-    """Whether plain requests and answers may be passed on without h11."""
-    retries: RetriesServed = field(factory=RetriesServed)
-    """Which requests that are served here are retries."""
-    decided: Decided = lambda *_: None
-    """Is told of each decision, at once; of the policy in force it reads no more than it is given."""
-    rates: Mapping[str, RateLimit[str | NodeId]] = MappingProxyType({})
-    """How often each source may ask, by this node's service; one that is not here is not limited."""
+    Args:
+        service: gives one of this node's own services by name, or None.
+        source: gives who asks when a peer speaks as a service, or as none (empty); None where it may not.
+        policy: gives the policy in force: a whole one, whenever it is asked.
+        reactor: the time, and what calls connections back.
+        apps: the connections to them.
+        observe: learns of each request that is over.
+        limits: sizes and times.
+        fast_lane: whether plain requests and answers may be passed on without h11.
+        retries: which requests that are served here are retries.
+        decided: is told of each decision, at once; of the policy in force it reads no more than it is given.
+        rates: how often each source may ask, by this node's service; one that is not here is not limited.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: Callable[[str], Service | None],
+        source: Callable[[Peer, str], Source | None],
+        policy: Callable[[], Policy],
+        reactor: Reactor,
+        apps: AppPool,
+        observe: Observer,
+        limits: ProxyLimits,
+        fast_lane: bool = True,
+        retries: RetriesServed | None = None,
+        decided: Decided = lambda *_: None,
+        rates: Mapping[str, RateLimit[str | NodeId]] = MappingProxyType({}),
+    ) -> None:
+        self.service = service
+        self.source = source
+        self.policy = policy
+        self.reactor = reactor
+        self.apps = apps
+        self.observe = observe
+        self.limits = limits
+        self.fast_lane = fast_lane
+        self.retries = RetriesServed() if retries is None else retries
+        self.decided = decided
+        self.rates = rates

@@ -7,6 +7,7 @@ as if the request had been there from the start.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gossipmesh.channel.header_lines import HeaderLines
 from gossipmesh.channel.hop_messages import End, ResponseHead, app_us_of
@@ -20,6 +21,7 @@ from gossipmesh.proxy.ports import InboundPorts
 from gossipmesh.proxy.quick_heads import length_fits, may_go_to_app, read_answer, trace_id_in
 from gossipmesh.transport.hop_stream import HopStream
 
+INBOUND: Final = Direction.INBOUND
 METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"PATCH"})
 """Methods whose answer has a body."""
 
@@ -203,7 +205,7 @@ class QuickDelivery:
         ports.apps.keep(connection)
         ports.observe(
             RequestReport(
-                Direction.INBOUND,
+                INBOUND,
                 request.request_id,
                 trace_id_in(headers.lines, headers.kinds),
                 request.source_service,

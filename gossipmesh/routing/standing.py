@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from gossipmesh.model import NodeId, value
 
 MAX_DOUBLINGS: Final = 16
@@ -32,6 +34,7 @@ class LeftOut:
         return f"{self.why}; {self.until - now:.1f} s left"
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Standing:
     """What is known of one endpoint."""
 

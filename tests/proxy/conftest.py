@@ -256,14 +256,14 @@ class Mesh:
         rates: Mapping[str, RateLimit[str | NodeId]],
     ) -> InboundPorts:
         return InboundPorts(
-            own.get,
-            daemon.source,
-            lambda: daemon.policy,
-            self.reactor,
-            apps,
-            daemon.reports.append,
-            limits,
-            FAST_LANE,
+            service=own.get,
+            source=daemon.source,
+            policy=lambda: daemon.policy,
+            reactor=self.reactor,
+            apps=apps,
+            observe=daemon.reports.append,
+            limits=limits,
+            fast_lane=FAST_LANE,
             decided=lambda source, request, service, decision, policy: daemon.decisions.append(
                 (source, decision)
             ),

@@ -16,8 +16,10 @@ from gossipmesh.policy.decision import Decision, Source
 from gossipmesh.policy.rules import Policy, Rule
 from gossipmesh.proxy.access import RequestReport
 from gossipmesh.proxy.admission import AMBIGUOUS, authorize, check_untrusted
+from gossipmesh.proxy.apps import AppPool
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.ports import InboundPorts
+from gossipmesh.transport.reactor import Reactor
 from sources import source_of
 
 HOST = (b"Host", b"hello")
@@ -25,6 +27,9 @@ GET = RequestHead("hello", b"GET", b"/", (HOST,))
 HELLO = Service("hello", 80)
 OLD = Service("old", 80, Protocol.TCP)
 ALLOW, DENY = Policy.of_default(True), Policy.of_default(False)
+REACTOR = Reactor()
+APPS = AppPool(REACTOR, ProxyLimits(), fast_lane=True)
+"""Neither connections nor time have a part in this."""
 NO_ADMIN = Rule(False, "no-admin", services=("hello",), paths=(b"/admin/*",))
 
 
@@ -36,15 +41,14 @@ def ports(policy: Policy, told: list[Any] | None = None) -> InboundPorts:
         if told is not None:
             told.append(what)
 
-    # Neither connections nor time have a part in this.
     return InboundPorts(
-        {}.get,
-        source_of,
-        lambda: policy,
-        None,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
-        observe,
-        ProxyLimits(),
+        service={}.get,
+        source=source_of,
+        policy=lambda: policy,
+        reactor=REACTOR,
+        apps=APPS,
+        observe=observe,
+        limits=ProxyLimits(),
         decided=decided,
     )
 

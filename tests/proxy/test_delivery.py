@@ -79,14 +79,14 @@ async def bench(
 
         policy = Policy((Rule(allow, "test"),))
         ports = InboundPorts(
-            services.get,
-            source_of,
-            lambda: policy,
-            reactor,
-            apps,
-            result.reports.append,
-            limits,
-            lab.FAST_LANE,
+            service=services.get,
+            source=source_of,
+            policy=lambda: policy,
+            reactor=reactor,
+            apps=apps,
+            observe=result.reports.append,
+            limits=limits,
+            fast_lane=lab.FAST_LANE,
         )
 
         inbound = Inbound(ports)

@@ -62,14 +62,14 @@ async def bench(lab: ModuleType, hops: ModuleType, **limits: int) -> AsyncIterat
         nursery.start_soon(apps.run)
         inbound = Inbound(
             InboundPorts(
-                {"hello": service}.get,
-                lambda peer, service: Source(peer.id),
-                lambda: Policy.of_default(True),
-                reactor,
-                apps,
-                lambda report: None,
-                proxy_limits,
-                lab.FAST_LANE,
+                service={"hello": service}.get,
+                source=lambda peer, service: Source(peer.id),
+                policy=lambda: Policy.of_default(True),
+                reactor=reactor,
+                apps=apps,
+                observe=lambda report: None,
+                limits=proxy_limits,
+                fast_lane=lab.FAST_LANE,
             )
         )
         theirs, ours = await hops.secure_pair(

@@ -54,14 +54,14 @@ async def bench(
         nursery.start_soon(apps.run)
         inbound = Inbound(
             InboundPorts(
-                {"hello": service}.get,
-                source_of,
-                lambda: Policy.of_default(True),
-                reactor,
-                apps,
-                lambda report: None,
-                limits,
-                lab.FAST_LANE,
+                service={"hello": service}.get,
+                source=source_of,
+                policy=lambda: Policy.of_default(True),
+                reactor=reactor,
+                apps=apps,
+                observe=lambda report: None,
+                limits=limits,
+                fast_lane=lab.FAST_LANE,
             )
         )
         theirs, ours = await hops.secure_pair(

@@ -8,7 +8,7 @@ half stands in for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import h11
 
@@ -138,6 +138,11 @@ def read_response(machine: h11.Connection, head: bytes, *, method: bytes, asked:
     else:
         length = _length_of(headers)
     return ResponseIn(status, headers, length)
+
+
+def body_bytes(event: Any) -> bytes:
+    """Give the bytes of a :class:`h11.Data`, of which h11 says that they are ``bytes``, and gives a ``bytearray``."""
+    return bytes(event.data)
 
 
 def check_switch(head: ResponseHead, asked: bytes) -> None:

@@ -15,6 +15,7 @@ import h11
 from gossipmesh.channel.hop_messages import Headers
 from gossipmesh.errors import MeshError, PeerGone, RemoteProtocolError
 from gossipmesh.proxy.heads import HeadBuffer
+from gossipmesh.proxy.http1 import careful
 from gossipmesh.proxy.http1.sending import Sending
 from gossipmesh.proxy.limits import CHUNK, ProxyLimits
 from gossipmesh.proxy.trailers import filter_trailers
@@ -152,7 +153,7 @@ class Receiving(Sending, ABC):
             while not (self.body_ended or self._raw):
                 event = reader.next_event()
                 if isinstance(event, h11.Data):
-                    parts.append(bytes(event.data))
+                    parts.append(careful.body_bytes(event))
                 elif isinstance(event, h11.EndOfMessage):
                     self._end_parsed(reader, event)
                 elif parts or not self._feed(reader):
