@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from gossipmesh.daemon.checkup.noted import Warned
 from gossipmesh.mesh.exchanges import Reached
 from gossipmesh.model import MemberState, Serving
 from gossipmesh.policy.rollout import Verdict
@@ -148,15 +149,6 @@ class Ejected:
     service: str
     node: str
     reason: str
-
-
-@frozen
-class Warned:
-    """Something that the control plane warned of."""
-
-    code: str
-    text: str
-    ago_s: float
 
 
 @frozen

@@ -14,6 +14,7 @@ from gossipmesh.config.model import Config
 from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.report import Listening
 from gossipmesh.daemon.admin.services_view import OwnService
+from gossipmesh.daemon.checkup.checks import shown
 from gossipmesh.daemon.checkup.facts import (
     Called,
     Clone,
@@ -82,9 +83,6 @@ class Examiner:
 
     def check(self, not_ready: str) -> Checked:
         """Give what is right and wrong; ``not_ready`` says why the node takes no work, and is empty where it does."""
-        # Imported by who asks: the checks, and what they count with, are half a MiB of a daemon that is never asked.
-        from gossipmesh.daemon.checkup.checks import shown
-
         return shown(self.facts(not_ready))
 
     def facts(self, not_ready: str) -> Facts:

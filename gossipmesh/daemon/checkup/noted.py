@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import trio
+from attrs import frozen
 
-from gossipmesh.daemon.checkup.facts import Warned
 from gossipmesh.model import NodeId
 
 MAX_CLOCKS: Final = 256
@@ -21,6 +21,15 @@ MAX_TURNED_AWAY: Final = 64
 """Peers that are told of within an hour for having been turned away: whoever has a revoked token can make no end of
 them."""
 TURNED_AWAY_GAP_S: Final = 60 * 60.0
+
+
+@frozen
+class Warned:
+    """Something that the control plane warned of."""
+
+    code: str
+    text: str
+    ago_s: float
 
 
 class Noted:

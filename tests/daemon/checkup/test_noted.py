@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import trio.testing
 
-from gossipmesh.daemon.checkup.facts import Warned
 from gossipmesh.daemon.checkup.noted import (
     CLOCK_AGE_S,
     MAX_CLOCKS,
@@ -14,6 +13,7 @@ from gossipmesh.daemon.checkup.noted import (
     TURNED_AWAY_GAP_S,
     WARNED_AGE_S,
     Noted,
+    Warned,
 )
 from gossipmesh.model import NodeId
 

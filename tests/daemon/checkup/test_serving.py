@@ -8,7 +8,8 @@ import pytest
 
 from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import serving
-from gossipmesh.daemon.checkup.facts import Called, Check, Ejected, Facts, OwnFound, State, Warned
+from gossipmesh.daemon.checkup.facts import Called, Check, Ejected, Facts, OwnFound, State
+from gossipmesh.daemon.checkup.noted import Warned
 
 WELL, NEW = OwnFound("hello", "healthy"), OwnFound("world", "unknown")
 ILL = OwnFound("orders", "unhealthy", "connection refused")

@@ -8,7 +8,8 @@ import pytest
 
 from checkedfacts import assert_found
 from gossipmesh.daemon.checkup import trust
-from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, Seed, State, Warned
+from gossipmesh.daemon.checkup.facts import Check, Clone, Facts, Fellow, Quota, Seed, State
+from gossipmesh.daemon.checkup.noted import Warned
 from gossipmesh.mesh.exchanges import NO_ROOM
 
 OLD, NEW = "aa" * 32, "bb" * 32
