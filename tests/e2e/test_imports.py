@@ -11,26 +11,15 @@ HEAVY: Final = frozenset(
     {
         "asyncio",
         "cryptography",
-        "dns",
         "doctest",
-        "email",
         "gossipmesh.daemon.checkup.gathering",
-        "gossipmesh.discovery.dns.answers",
         "gossipmesh.sim",
-        "html",
-        "http.client",
-        "http.server",
-        "importlib.metadata",
         "multiprocessing",
         "pdb",
-        "prometheus_client",
         "rich",
         "statistics",
         "unittest",
-        "urllib.request",
-        "wsgiref",
         "xml",
-        "zipfile",
     }
 )
 """Half a MiB and more each, or with what they bring; some of it is loaded when somebody asks for what needs it."""
