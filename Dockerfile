@@ -6,7 +6,7 @@ ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
 # "fast" brings OpenSSL, for large bodies where the processor has no AES; an empty value leaves it out: some megabytes.
 ARG EXTRAS=fast
-# What a request passes through is compiled to machine code, which takes two thirds of the processor time; an empty value
+# What a request passes through is compiled to machine code, which takes less than half of the processor time; an empty value
 # leaves it as it is and saves minutes of building.
 ARG COMPILED=yes
 WORKDIR /src

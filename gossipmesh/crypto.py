@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 
 import nacl.bindings as sodium
@@ -32,10 +31,6 @@ XNONCE: Final = 24
 NONCE: Final = 12
 LARGE: Final = 2_048
 """Bytes from which OpenSSL, with its own call's cost, is the faster one."""
-PAYS_AFTER: Final = 32 * 1024 * 1024
-"""Bytes in large records after which OpenSSL is loaded. It saves half a microsecond for each KiB, and loading it takes
-16 ms, which are won back by then; the 7 MiB of memory are not wasted on a daemon that carries little."""
-
 MAX_VERIFIED: Final = 8_192
 """Signatures that are remembered to hold; the oldest goes first."""
 _verified: Final[dict[bytes, None]] = {}
@@ -137,70 +132,46 @@ def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> byt
     return _open_untrusted(lib.crypto_aead_chacha20poly1305_ietf_decrypt, key, nonce, sealed, associated)
 
 
-@cache
-def _openssl_cipher() -> Any:
-    """Load OpenSSL; give its cipher, or None where the extra ``fast`` is not installed."""
+def load_openssl() -> tuple[Any, type[Exception]] | None:
+    """Give OpenSSL's ChaCha20-Poly1305 and what it raises for what does not open; None without the extra ``fast``."""
     try:
+        from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
     except ImportError:
         return None
-    return ChaCha20Poly1305
+    return ChaCha20Poly1305, InvalidTag
 
 
-def _openssl_error() -> type[Exception]:
-    """Give what OpenSSL's cipher raises for what does not open."""
-    from cryptography.exceptions import InvalidTag
-
-    return InvalidTag
-
-
-class Bulk:
-    """How much was sealed and opened in large records, until it is enough to load OpenSSL.
-
-    Args:
-        carried: how many bytes there were already.
-    """
-
-    def __init__(self, carried: int = 0) -> None:
-        self._bytes = carried
-
-    def cipher(self, size: int) -> Any:
-        """Count a large record; give OpenSSL's cipher if it is to be sealed or opened with that, else None."""
-        if self._bytes < PAYS_AFTER:
-            self._bytes += size
-            return None
-        return _openssl_cipher()
-
-
-_of_this_process: Final = Bulk()
+OPENSSL: Final = None if HAS_AES else load_openssl()
+"""With AES few records are sealed otherwise, and OpenSSL would take 7 MiB for them."""
 
 
 class RecordCipher:
     """ChaCha20-Poly1305 under one key, for records of any size.
 
-    Where the extra ``fast`` is installed, and a process has many large ones, these go by way of OpenSSL, which needs
-    half of libsodium's time for them and more for small ones. The bytes are the same.
+    Where there is OpenSSL large ones go by way of it: it needs half of libsodium's time for them, and more for small
+    ones. The bytes are the same.
 
     Args:
         key: 32 bytes.
-        bulk: counts large records.
+        openssl: what :func:`load_openssl` gave.
     """
 
-    __slots__ = ("_bulk", "_key", "_openssl")
+    __slots__ = ("_key", "_openssl", "_sealer")
 
-    def __init__(self, key: bytes, *, bulk: Bulk = _of_this_process) -> None:
+    def __init__(self, key: bytes, *, openssl: tuple[Any, type[Exception]] | None = OPENSSL) -> None:
         _exactly(key, KEY, "an AEAD key")
         self._key = key
-        self._bulk = bulk
+        self._openssl = openssl
         # Made for the first large record: a handshake makes a cipher for each of its steps, and seals little.
-        self._openssl: Any = None
+        self._sealer: Any = None
 
     def _large(self, size: int) -> Any:
-        if size < LARGE:
+        if size < LARGE or self._openssl is None:
             return None
-        if self._openssl is None and (cipher := self._bulk.cipher(size)) is not None:
-            self._openssl = cipher(self._key)
-        return self._openssl
+        if self._sealer is None:
+            self._sealer = self._openssl[0](self._key)
+        return self._sealer
 
     def seal(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Seal under a nonce that was never used: ciphertext and 16-byte tag."""
@@ -216,12 +187,13 @@ class RecordCipher:
         Raises:
             RemoteProtocolError: ``crypto.aead``, for anything else.
         """
-        if (openssl := self._large(len(sealed))) is None:
+        openssl = self._openssl
+        if openssl is None or (opener := self._large(len(sealed))) is None:
             return aead_open(self._key, nonce, bytes(sealed), associated)
         _exactly(nonce, NONCE, "an AEAD nonce")
         try:
-            opened: bytes = openssl.decrypt(nonce, sealed, associated)
-        except _openssl_error():
+            opened: bytes = opener.decrypt(nonce, sealed, associated)
+        except openssl[1]:
             raise RemoteProtocolError("crypto.aead", "a sealed message does not open") from None
         return opened
 
@@ -229,16 +201,21 @@ class RecordCipher:
 class AesRecordCipher:
     """AES-256-GCM (NIST SP 800-38D) under one key, for records of any size; only where :data:`HAS_AES`.
 
-    By libsodium alone: OpenSSL needs half as long for large records, which is little by then, and 7 MiB. What is made
+    By libsodium alone: OpenSSL needs half as long for large records (6.6 and 15 us for 64 KiB), and 7 MiB. What is made
     is a buffer that belongs to the caller: to make bytes of it would be one more copy.
 
     Args:
         key: 32 bytes.
+
+    Raises:
+        LocalProtocolError: ``crypto.aes``, on a processor that has no instructions for it.
     """
 
     __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
+        if not HAS_AES:
+            raise LocalProtocolError("crypto.aes", "this processor has no instructions for AES-GCM")
         _exactly(key, KEY, "an AEAD key")
         self._key = key
 

@@ -6,8 +6,7 @@ from collections import deque
 from typing import Final
 
 from gossipmesh.channel.hop_frames import MAX_CHUNK
-
-Buffer = bytes | bytearray | memoryview
+from gossipmesh.channel.secure import Part
 
 GATHERED: Final = MAX_CHUNK
 """Pieces of fewer bytes are put together, so that an app that sends a byte at a time costs no object for each."""
@@ -40,7 +39,7 @@ class WaitingBody:
         else:
             pieces.append(bytearray(view))
 
-    def take(self, most: int) -> Buffer:
+    def take(self, most: int) -> Part:
         """Give what comes next, at most ``most`` bytes and perhaps fewer; there must be some."""
         piece = self._pieces[0]
         if len(piece) <= most:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from gossipmesh.channel.secure import MAX_RECORD_BODY
+from gossipmesh.channel.secure import MAX_RECORD_BODY, Part
 from gossipmesh.errors import RemoteProtocolError
 
 HEAD: Final = 1
@@ -111,7 +111,7 @@ class RecordPacker:
 
     def __init__(self, limit: int) -> None:
         self._records: list[bytes] = []
-        self._parts: list[bytes | bytearray | memoryview] = []
+        self._parts: list[Part] = []
         self._room = MAX_RECORD_BODY
         self._left = limit
 
@@ -120,7 +120,7 @@ class RecordPacker:
         """Whether the limit is reached; what is not packed yet belongs to the next turn."""
         return self._left <= 0
 
-    def add(self, stream: int, kind: int, payload: bytes | bytearray | memoryview = b"") -> None:
+    def add(self, stream: int, kind: int, payload: Part = b"") -> None:
         """Append one frame, in a new record if the present one has no room for it."""
         length = len(payload)
         size = _HEADER_SIZE + length

@@ -107,9 +107,10 @@ class Outbox:
         if waiting is not None and waiting.size:
             room = packer.chunk_room(waiting.size, alone=not self.bodies)
             packer.add(number, frames.DATA, waiting.take(room))
-        if waiting is not None and waiting.size:
-            self.bodies[number] = stream
-        elif stream.sending is Sending.ENDING:
+            if waiting.size:
+                self.bodies[number] = stream
+                return
+        if stream.sending is Sending.ENDING:
             packer.add(number, frames.END, stream.ending)
             self._close(packer, stream)
 

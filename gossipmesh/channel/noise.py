@@ -36,6 +36,7 @@ _AES_KEYS: Final = b"gossipmesh/1 AESGCM"
 _SEALED_KEY: Final = crypto.KEY + crypto.TAG
 
 Sealed = bytes | bytearray
+"""What a cipher makes; a buffer belongs to whoever asked for it."""
 
 _Token = Literal["e", "s", "ee", "es", "se"]
 _XX: Final[tuple[tuple[_Token, ...], ...]] = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
@@ -84,7 +85,7 @@ class CipherState:
         )
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> Sealed:
-        """Seal the next message; 16 bytes longer than ``plaintext``. A buffer belongs to the caller.
+        """Seal the next message; 16 bytes longer than ``plaintext``.
 
         Raises:
             LocalProtocolError: ``noise.nonce``, when every nonce was used.
@@ -97,7 +98,7 @@ class CipherState:
         return sealed
 
     def decrypt_untrusted(self, sealed: bytes | memoryview, associated: bytes = b"") -> Sealed:
-        """Open the next message. A buffer belongs to the caller.
+        """Open the next message.
 
         Raises:
             RemoteProtocolError: ``crypto.aead`` if it does not open, ``noise.nonce`` when every nonce was used.

@@ -56,7 +56,7 @@ def plan(ports: OutboundPorts, request: RequestIn, named: Named, *, now: float, 
         now=now,
         deadline=now + (ports.limits.request_timeout_s if timeout_s is None else timeout_s),
         session=session(ports, request, upstream.traffic.sticky),
-        is_retry=ports.retries.is_retry(request_id, now=ports.reactor.now),
+        is_retry=ports.retries.is_retry(request_id, now=now),
         unfit=unfit(snapshot, request, named),
         newest=None if connects else ports.snapshot,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gossipmesh.crypto import HAS_AES
 from harness import Mesh
 
 HEAVY: Final = frozenset(
     {
         "asyncio",
-        "cryptography",
         "doctest",
         "gossipmesh.daemon.checkup.gathering",
         "gossipmesh.sim",
@@ -33,3 +33,4 @@ def test_a_daemon_that_is_asked_nothing_loads_nothing_heavy_that_it_has_no_use_f
         loaded = set(re.findall(r"^import time: .*\| +(\S+)$", node.log(), re.MULTILINE))
         assert "gossipmesh.daemon.node" in loaded
         assert loaded & HEAVY == set()
+        assert not (HAS_AES and "cryptography" in loaded)

@@ -58,9 +58,8 @@ class Callers:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._members = (
-            mesh.members
-        )  # A live view: asking for it takes longer than looking somebody up in it.
+        # A live view; to ask for it takes longer than to look somebody up in it.
+        self._members = mesh.members
         self._known: dict[NodeId, Caller] = {}
         self._latest: dict[NodeId, tuple[MemberRecord, Peer, Caller]] = {}
         """What the mesh held of a peer when it was last worked out, the peer, and what came of that."""
