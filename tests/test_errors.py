@@ -12,6 +12,7 @@ from gossipmesh.errors import (
     ConnectError,
     LocalProtocolError,
     MeshError,
+    PeerGone,
     RemoteProtocolError,
     RequestError,
     StateError,
@@ -31,6 +32,7 @@ CODED = [
     ConnectError,
     UnreachableError,
     StreamLimit,
+    PeerGone,
 ]
 FLAGGED = [RequestError, StreamResetError, AppFault, AppRefused]
 
