@@ -26,9 +26,11 @@ from typing import Any, Final
 
 from gossipmesh.channel import hop_events as events
 from gossipmesh.channel import hop_frames as frames
+from gossipmesh.channel import hop_long as long_messages
 from gossipmesh.channel import hop_messages as messages
 from gossipmesh.channel import hop_whole as whole
 from gossipmesh.channel.hop_events import HopEvent
+from gossipmesh.channel.hop_long import LongMessage
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_sending import LAST_STREAM, MAX_STREAMS, SendingSide
 from gossipmesh.channel.hop_stream import CHANNEL_WINDOW, HopStreamState, ReceiveBudget, Sending
@@ -49,10 +51,13 @@ class HopMux(SendingSide):
         role: the initiator of the channel opens streams, the responder answers them.
         budget: what all channels of a daemon share; a budget of its own without it.
         compact: the other side understands whole messages. They are always understood here.
+        long: it understands those whose bodies follow too.
     """
 
-    def __init__(self, role: Role, *, budget: ReceiveBudget | None = None, compact: bool = False) -> None:
-        super().__init__(role, budget=budget, compact=compact)
+    def __init__(
+        self, role: Role, *, budget: ReceiveBudget | None = None, compact: bool = False, long: bool = False
+    ) -> None:
+        super().__init__(role, budget=budget, compact=compact, long=long)
         self._peer_last = LAST_STREAM
         head: _Reader = (messages.decode_request_head_untrusted, self._receive_request, False)
         if self._initiator:
@@ -69,8 +74,12 @@ class HopMux(SendingSide):
         }
         if self._initiator:
             self._kinds[frames.ANSWER] = (whole.decode_answer_untrusted, self._receive_answer, False)
+            decode_long = long_messages.decode_long_answer_untrusted
+            self._kinds[frames.LONG] = (decode_long, self._receive_long_answer, False)
         else:
             self._kinds[frames.CALL] = (whole.decode_call_untrusted, self._receive_call, False)
+            decode_long_call = long_messages.decode_long_call_untrusted
+            self._kinds[frames.LONG] = (decode_long_call, self._receive_long_call, False)
 
     @property
     def told_to_go(self) -> bool:
@@ -148,17 +157,51 @@ class HopMux(SendingSide):
             raise RemoteProtocolError("hop.malformed", "a DATA frame without data")
         self._window.receive(len(data))
         stream = self._named(number)
-        return events.DataReceived(number, data) if stream and stream.receive_data(len(data)) else None
+        if stream is None:
+            return None
+        wanted = stream.receive_data(len(data))
+        if stream.long is not None:
+            return self._gather(stream, stream.long, data, wanted=wanted)
+        return events.DataReceived(number, data) if wanted else None
 
     def _receive_end(self, number: int, end: End) -> HopEvent | None:
         stream = self._named(number)
         if stream is None:
             return None
+        if stream.long is not None:
+            raise RemoteProtocolError("hop.order", f"stream {number}: an end inside a long message")
+        return events.StreamEnded(number, end) if self._end_receiving(stream) else None
+
+    def _end_receiving(self, stream: HopStreamState) -> bool:
+        """End the other side's direction; tell whether anybody still wants to know."""
         wanted = stream.receive_end()
-        self._outbox.credits.pop(number, None)
+        self._outbox.credits.pop(stream.number, None)
         if stream.over:
             self._forget(stream)
-        return events.StreamEnded(number, end) if wanted else None
+        return wanted
+
+    def _receive_long_call(self, number: int, request: LongMessage) -> HopEvent | None:
+        stream = self._accept(number)
+        if stream is not None:
+            stream.long = request
+        return None
+
+    def _receive_long_answer(self, number: int, answer: LongMessage) -> HopEvent | None:
+        stream = self._named(number)
+        if stream is not None:
+            assert isinstance(answer.head, ResponseHead)
+            stream.receive_head(answer.head)
+            stream.long = answer
+        return None
+
+    def _gather(
+        self, stream: HopStreamState, message: LongMessage, data: bytes, *, wanted: bool
+    ) -> HopEvent | None:
+        """Take what came of a long message's body; tell of the message with the last of it."""
+        if not message.add(data, keep=wanted):
+            return None
+        stream.long = None
+        return message.complete(stream.number) if self._end_receiving(stream) else None
 
     def _receive_reset(self, number: int, flag: str) -> HopEvent | None:
         # A stream that is over by now may still be reset, by a side that did not know yet.

@@ -33,6 +33,9 @@ CALL: Final = 9
 ANSWER: Final = 10
 """A whole response from the acceptor, perhaps after interim heads. Its body needs credit as DATA does."""
 
+LONG: Final = 11
+"""What a CALL or an ANSWER holds but its body, which follows in DATA frames; a u32 says how long it is."""
+
 HEADER: Final = struct.Struct(">IBH")
 U32: Final = struct.Struct(">I")
 U64: Final = struct.Struct(">Q")

@@ -111,7 +111,8 @@ class Outbox:
                 self.bodies[number] = stream
                 return
         if stream.sending is Sending.ENDING:
-            packer.add(number, frames.END, stream.ending)
+            if stream.ending:  # A long message has none.
+                packer.add(number, frames.END, stream.ending)
             self._close(packer, stream)
 
     def _close(self, packer: frames.RecordPacker, stream: HopStreamState) -> None:

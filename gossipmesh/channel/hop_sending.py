@@ -6,6 +6,7 @@ from typing import Final
 
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel import hop_messages as messages
+from gossipmesh.channel.hop_long import MAX_LONG, encode_long
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_outbox import Outbox
 from gossipmesh.channel.hop_stream import (
@@ -34,9 +35,10 @@ _PLAIN_END: Final = messages.encode_end(End())
 class SendingSide:
     """What is asked of a multiplexer; :class:`~gossipmesh.channel.hop.HopMux` adds what is received."""
 
-    def __init__(self, role: Role, *, budget: ReceiveBudget | None, compact: bool) -> None:
+    def __init__(self, role: Role, *, budget: ReceiveBudget | None, compact: bool, long: bool) -> None:
         self._initiator = role is Role.INITIATOR
         self._compact = compact
+        self._long = long
         self._budget = ReceiveBudget() if budget is None else budget
         self._streams: dict[int, HopStreamState] = {}
         self._newest = 0
@@ -73,7 +75,7 @@ class SendingSide:
 
         Args:
             head: the request's head.
-            body: all of the body, at most :data:`~gossipmesh.channel.hop_whole.MAX_WHOLE` bytes, of a request without
+            body: all of the body, at most :data:`~gossipmesh.channel.hop_long.MAX_LONG` bytes, of a request without
                 trailers: our direction ends with it. None: what there is follows by :meth:`send_data` and
                 :meth:`send_end`.
 
@@ -94,17 +96,13 @@ class SendingSide:
 
     def _open_whole(self, head: RequestHead, body: bytes) -> int:
         size = len(body)
-        if size > MAX_WHOLE:
+        if size > MAX_LONG:
             raise _too_long(size)
-        if self._compact and size <= self._send_credit:
-            payload = encode_call(head, body)
+        if size <= self._send_credit and (self._compact if size <= MAX_WHOLE else self._long):
+            payload = encode_call(head, body if size <= MAX_WHOLE else b"")
             if payload is not None:
-                stream = self._add(self._newest + 1)
-                self._newest = number = stream.number
-                stream.send_whole(frames.CALL, payload, size)
-                self._send_credit -= size
-                self._outbox.heads[number] = stream
-                return number
+                self._newest += 1
+                return self._send_whole(self._add(self._newest), frames.CALL, payload, body).number
         stream = self._open_with_head(messages.encode_request_head(head))
         if size <= self._send_credit:
             self._send_rest(stream, body)
@@ -120,7 +118,7 @@ class SendingSide:
         self._outbox.heads[stream.number] = stream
         return stream
 
-    def answer(self, number: int, head: ResponseHead, body: bytes, end: End) -> bool:
+    def answer(self, number: int, head: ResponseHead, body: bytes | memoryview, end: End) -> bool:
         """Answer a request with a whole response (acceptor only); tell whether credit allows it.
 
         Nothing was done where it does not: :meth:`send_head`, :meth:`send_data` and :meth:`send_end` do it then.
@@ -128,7 +126,7 @@ class SendingSide:
         Args:
             number: the stream.
             head: the final head.
-            body: all of the body, at most :data:`~gossipmesh.channel.hop_whole.MAX_WHOLE` bytes.
+            body: all of the body, at most :data:`~gossipmesh.channel.hop_long.MAX_LONG` bytes.
             end: the load; without trailers.
 
         Raises:
@@ -139,23 +137,36 @@ class SendingSide:
         if stream.sending is not _HEAD_DUE:
             raise LocalProtocolError("hop.order", f"an answer on a stream that is {stream.sending.value}")
         size = len(body)
-        if size > MAX_WHOLE:
+        if size > MAX_LONG:
             raise _too_long(size)
         if not head.final or end.trailers:
             raise LocalProtocolError("hop.whole", "a whole response has a final head and no trailers")
         if size > self._send_credit or size > stream.send_credit:
             return False
-        payload = encode_answer(head, body, end) if self._compact else None
+        payload = None
+        if self._compact if size <= MAX_WHOLE else self._long:
+            payload = encode_answer(head, bytes(body) if size <= MAX_WHOLE else b"", end)
         if payload is None:
             self.send_head(number, head)
             stream.send_data(body, size)
             self._send_credit -= size
             self.send_end(number, end)
             return True
-        stream.send_whole(frames.ANSWER, payload, size)
-        self._send_credit -= size
-        self._outbox.heads[number] = stream
+        self._send_whole(stream, frames.ANSWER, payload, body)
         return True
+
+    def _send_whole(
+        self, stream: HopStreamState, kind: int, payload: bytes, body: bytes | memoryview
+    ) -> HopStreamState:
+        size = len(body)
+        if size <= MAX_WHOLE:
+            stream.send_whole(kind, payload, size)
+        else:
+            stream.send_long(encode_long(payload, size), body)
+            self._outbox.bodies[stream.number] = stream
+        self._send_credit -= size
+        self._outbox.heads[stream.number] = stream
+        return stream
 
     def send_head(self, number: int, head: ResponseHead) -> None:
         """Answer a request with an interim or the final head (acceptor only).
@@ -306,4 +317,4 @@ class SendingSide:
 
 
 def _too_long(size: int) -> LocalProtocolError:
-    return LocalProtocolError("hop.whole", f"{size} body bytes; a whole message has at most {MAX_WHOLE}")
+    return LocalProtocolError("hop.whole", f"{size} body bytes; a whole message has at most {MAX_LONG}")

@@ -20,6 +20,7 @@ from typing import Final
 
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel.hop_body import WaitingBody
+from gossipmesh.channel.hop_long import LongMessage
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.errors import LocalProtocolError, RemoteProtocolError
 
@@ -146,6 +147,8 @@ class HopStreamState:
     flag = b""
     whole_size = 0
     """Body bytes of a whole message that waits to be sent."""
+    long: LongMessage | None = None
+    """The message of the other side whose body is being gathered."""
     send_credit = INITIAL_WINDOW
     _receive_credit = INITIAL_WINDOW
     _unconsumed = 0
@@ -188,6 +191,12 @@ class HopStreamState:
         self.whole_size = body_size
         self.send_credit -= body_size
         self.sending = _WHOLE
+
+    def send_long(self, payload: bytes, body: bytes | memoryview) -> None:
+        """Accept a long message where a head is due and credit was looked at; no END follows it."""
+        self.heads.append((frames.LONG, payload))
+        self._append(body, len(body))
+        self.sending = Sending.ENDING
 
     def send_data(self, data: bytes | memoryview, channel_credit: int) -> int:
         """Accept as much of ``data`` as both credits allow, and give how much that is.

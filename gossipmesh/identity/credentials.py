@@ -49,7 +49,9 @@ BUNDLES: Final = 2
 """Feature: reads on behind the features, where bundles are."""
 AES_RECORDS: Final = 4
 """Feature: has a processor for AES-256-GCM, which seals the channel's records where both sides have one."""
-FEATURES: Final = WHOLE_MESSAGES | BUNDLES | (AES_RECORDS if crypto.HAS_AES else 0)
+LONG_MESSAGES: Final = 8
+"""Feature: understands whole requests and answers whose bodies follow (:mod:`gossipmesh.channel.hop_long`)."""
+FEATURES: Final = WHOLE_MESSAGES | BUNDLES | LONG_MESSAGES | (AES_RECORDS if crypto.HAS_AES else 0)
 """What this release can do, on this machine."""
 MAX_FEATURES: Final = 2**32 - 1
 

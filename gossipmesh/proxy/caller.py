@@ -12,11 +12,13 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.errors import RequestError
 from gossipmesh.proxy.http1.messages import RequestIn
 from gossipmesh.proxy.http1.serving import Serving
 from gossipmesh.proxy.limits import ProxyLimits
 from gossipmesh.proxy.quick_call import QuickCall
+from gossipmesh.proxy.quick_heads import body_missing
 from gossipmesh.proxy.replies import Reply
 from gossipmesh.transport.hop_stream import StreamListener
 from gossipmesh.transport.link import ACKNOWLEDGED_BELOW, Link
@@ -122,7 +124,7 @@ class CallerConnection:
     def waiting(self) -> bool:
         """Whether it has no request, or not yet the whole head of one."""
         busy = self._quick is not None and self._quick.busy
-        return self._state is _State.READING and not busy and not self._next_deferred
+        return self._state is _State.READING and not (busy or self._next_deferred or self.link.unsent)
 
     # --- what the link tells -----------------------------------------------------------------------------------
 
@@ -135,10 +137,13 @@ class CallerConnection:
         if quick is not None:
             if quick.busy:
                 quick.general()  # Something of a next request is here already.
-            elif self._state is _State.READING and not http.begun and quick.begin(data):
-                if quick.busy:
-                    self.alarm.set(quick.due)
-                return
+            elif self._state is _State.READING and not http.begun:
+                if 0 < (missing := body_missing(data)) <= MAX_LONG:
+                    data += self.link.receive_more(missing)
+                if quick.begin(data):
+                    if quick.busy:
+                        self.alarm.set(quick.due)
+                    return
         http.receive(data)
         exchange = self._exchange
         if exchange is None and not self._next_deferred:
@@ -185,6 +190,8 @@ class CallerConnection:
             self._exchange.caller_drained()
         elif self._state is _State.LINGERING:
             self.alarm.set(self.reactor.now + self._limits.linger_s)
+        elif self.waiting and self._head_began == math.inf:
+            self._await_next()
 
     # --- requests ----------------------------------------------------------------------------------------------
 
@@ -249,7 +256,13 @@ class CallerConnection:
         """A request was answered the quick way."""
         if self.ending:
             self._quick = None
-        self.alarm.set(self.reactor.now + self._limits.keep_alive_s)
+        self._await_next()
+
+    def _await_next(self) -> None:
+        """Wait for the next request, while the app takes what it was sent."""
+        limits, link = self._limits, self.link
+        due = self.reactor.now + limits.keep_alive_s
+        self.alarm.set(link.taken_at + limits.write_idle_timeout_s if link.unsent else due)
 
     def hand_over(self) -> Link:
         """Give the link away, to a tunnel; this is over then, but for :meth:`release`."""
@@ -284,6 +297,8 @@ class CallerConnection:
             self._exchange.late(now)
         elif self._state is _State.READING and self._head_began < math.inf:
             self._refuse(RequestError("DPE", 408, "the request's head took too long"))
+        elif self.link.unsent and now < self.link.taken_at + self._limits.write_idle_timeout_s:
+            self._await_next()
         else:
             self.abort()  # Idle for too long, or lingered for long enough.
 

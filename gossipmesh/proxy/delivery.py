@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import End, ResponseHead
-from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import AppFault, AppRefused, LocalProtocolError, RequestError
 from gossipmesh.model import Protocol, Service
 from gossipmesh.proxy.apps import AppConnection
@@ -101,7 +101,7 @@ class Delivery(Relaying):
         self._connection = connection
         connection.user = self
         request, http, link = self._request, connection.http, connection.link
-        whole = self._body.whole() if self._body.ended and self._body.size <= MAX_WHOLE else None
+        whole = self._body.whole() if self._body.ended and self._body.size <= MAX_LONG else None
         if self._may_switch:
             whole = b""
         try:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from gossipmesh.channel.header_lines import HeaderLines
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import MAX_DEADLINE_MS, End, RequestHead, ResponseHead
-from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError, StreamLimit
 from gossipmesh.proxy.access import Direction, RequestReport
 from gossipmesh.proxy.attempts import let_go
@@ -129,7 +129,7 @@ class QuickCall:
             max_lines=limits.head_count,
             entropy=ports.entropy,
         )
-        if request is None or len(request.body) > MAX_WHOLE:
+        if request is None or len(request.body) > MAX_LONG:
             return False
         snapshot = ports.snapshot()
         if not snapshot.eligible(request.service):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gossipmesh.channel.header_lines import HeaderLines
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import End, ResponseHead, app_us_of
 from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import LocalProtocolError
@@ -55,7 +56,17 @@ class QuickDelivery:
         general: makes a delivery that goes on with the request on this connection.
     """
 
-    __slots__ = ("_connection", "_general_of", "_load", "_over", "_ports", "_started", "service", "stream")
+    __slots__ = (
+        "_connection",
+        "_general_of",
+        "_held",
+        "_load",
+        "_over",
+        "_ports",
+        "_started",
+        "service",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -76,6 +87,7 @@ class QuickDelivery:
         self._over = over
         self._general_of = general
         self._started = ports.reactor.now
+        self._held = b""
 
     @property
     def started(self) -> float:
@@ -111,21 +123,41 @@ class QuickDelivery:
     # --- what the app's connection tells ---------------------------------------------------------------------------
 
     def bytes_received(self, data: bytes) -> None:
-        """Answer, if this is all of the app's answer."""
-        limits = self._ports.limits
+        """Answer, if this is all of the app's answer, or all of it is here by now."""
+        if self._held:
+            data = self._held + data
+        limits, link = self._ports.limits, self._connection.link
         answer = read_answer(data, max_bytes=limits.head_bytes, max_lines=limits.head_count)
-        if answer is not None and len(answer[2]) <= MAX_WHOLE and not self._connection.link.unsent:
-            status, lines, body = answer
-            head = ResponseHead(status, HeaderLines(lines, b""))
-            took_s = self._ports.reactor.now - self._started
-            try:
-                sent = self.stream.answer(head, body, End((), self._load(), 0, app_us_of(took_s)))
-            except LocalProtocolError:
-                sent = False
-            if sent:
-                self._answered(status, len(body), took_s)
+        if answer is not None and answer[3] <= MAX_LONG and not link.unsent:
+            status, lines, start, length = answer
+            missing = start + length - len(data)
+            if missing > 0:
+                data += link.receive_more(missing)
+                missing = start + length - len(data)
+            if not missing and self._answer(status, lines, data, start):
                 return
+            if missing > 0 and length <= limits.held_response_bytes and not self._held:
+                # Many apps send head and body in two calls. The caller's side would hold what is here until the rest
+                # has come; so do we, but not twice: that would be a body in many parts.
+                self._held = data
+                link.acknowledge()
+                return
+        self._held = b""
         self._general().bytes_received(data)
+
+    def _answer(self, status: int, lines: list[bytes], data: bytes, start: int) -> bool:
+        """Answer with what is in ``data`` from ``start`` on; False, and nothing done, where that cannot be."""
+        size = len(data) - start
+        body = data[start:] if size <= MAX_WHOLE else memoryview(data)[start:]
+        took_s = self._ports.reactor.now - self._started
+        head = ResponseHead(status, HeaderLines(lines, b""))
+        try:
+            if not self.stream.answer(head, body, End((), self._load(), 0, app_us_of(took_s))):
+                return False
+        except LocalProtocolError:
+            return False
+        self._answered(status, size, took_s)
+        return True
 
     def eof_received(self) -> None:
         """Leave it to the general way."""
@@ -152,7 +184,8 @@ class QuickDelivery:
         raise AssertionError("a destination waits for no answer")
 
     def reset_received(self, flag: str) -> None:
-        """Leave it to the general way."""
+        """Leave it to the general way, without what the app has said of its answer: nobody waits for that."""
+        self._held = b""
         self._general()
         listener = self.stream.listener
         if listener is not None:
@@ -180,7 +213,8 @@ class QuickDelivery:
     # --- ending ----------------------------------------------------------------------------------------------------
 
     def denied(self) -> bool:
-        """Leave it to the general way."""
+        """Leave it to the general way: what is held of an answer was not given yet."""
+        self._held = b""
         self._general()
         general = self.stream.listener
         assert isinstance(general, Delivery)
@@ -192,6 +226,9 @@ class QuickDelivery:
         connection.quick = None
         connection.link.adopt(connection)
         self.stream.listener = self._general_of(self, connection)
+        if self._held:
+            held, self._held = self._held, b""
+            connection.bytes_received(held)
         return connection
 
     def _answered(self, status: int, size: int, took_s: float) -> None:

@@ -41,6 +41,7 @@ _REQUEST: Final = re.compile(
     rb"(GET|POST|PUT|DELETE|PATCH) (?:http://([A-Za-z0-9.:-]+))?(/[\x21-\x22\x24-\x7e]*) HTTP/1\.1"
 )
 """Methods whose answer has a body, and a target in origin or absolute form; no fragment."""
+_ANNOUNCED: Final = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FROM_CALLER: Final = bytes((PLAIN, HOST, LENGTH, REQUEST_ID, TRACEPARENT, TRACESTATE, DROPPED))
 _FROM_MESH: Final = bytes((PLAIN, HOST, LENGTH, REQUEST_ID, TRACEPARENT, TRACESTATE, FORWARDED, VIA))
@@ -116,6 +117,18 @@ def read_request(
             return None  # The general way knows what else a Host may be here.
     request = QuickRequest(method, target, service=service, host=wanted, lines=lines, body=body)
     return request if _trace(request, kinds, entropy) else None
+
+
+def body_missing(data: bytes) -> int:
+    """Give how many bytes of its body a request lacks that ``data`` is the beginning of, as far as that is plain.
+
+    A guess, for whoever may read on at once: what the request is, :func:`read_request` says.
+    """
+    if data[:4] == b"GET " or data[:5] == b"HEAD ":
+        return 0
+    end = data.find(b"\r\n\r\n")
+    announced = _ANNOUNCED.search(data, 0, end + 2) if end > 0 else None
+    return 0 if announced is None else max(0, int(announced[1]) - (len(data) - end - 4))
 
 
 def _is_led_by_host(kinds: bytes) -> bool:
@@ -201,10 +214,10 @@ def length_fits(lines: list[bytes], kinds: bytes, body: bytes) -> bool:
     return _is_whole(lines, kinds, body)
 
 
-def read_answer(data: bytes, *, max_bytes: int, max_lines: int) -> tuple[int, list[bytes], bytes] | None:
-    """Give status, header lines and body of the answer that ``data`` is, all of it and nothing more; or None.
+def read_answer(data: bytes, *, max_bytes: int, max_lines: int) -> tuple[int, list[bytes], int, int] | None:
+    """Give status and header lines of the answer that ``data`` begins with, where its body begins, and its length.
 
-    Not for answers to HEAD and CONNECT.
+    None where the general way has to look. Not for answers to HEAD and CONNECT.
     """
     end = data.find(b"\r\n\r\n")
     if not 0 < end <= max_bytes - 4:
@@ -215,14 +228,12 @@ def read_answer(data: bytes, *, max_bytes: int, max_lines: int) -> tuple[int, li
         return None
     del lines[0]
     kinds = kinds_untrusted(lines)
-    body = data[end + 4 :]
     if kinds.translate(None, _FROM_APP) or kinds.count(LENGTH) != 1:
         return None
-    if int(lines[kinds.index(LENGTH)][LENGTH_AT:]) != len(body):
-        return None
+    length = int(lines[kinds.index(LENGTH)][LENGTH_AT:])
     if DROPPED in kinds:
         lines = [line for line, kind in zip(lines, kinds, strict=True) if kind != DROPPED]
-    return status, lines, body
+    return status, lines, end + 4, length
 
 
 def _learn_status(line: bytes) -> int:

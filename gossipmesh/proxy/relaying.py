@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import End, Headers, ResponseHead, app_us_of
 from gossipmesh.channel.hop_stream import MAX_INTERIM_HEADS
-from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import AppFault, LocalProtocolError, PeerGone, RemoteProtocolError, RequestError
 from gossipmesh.model import Service
 from gossipmesh.proxy.access import Direction, RequestReport, path_of
@@ -138,7 +138,7 @@ class Relaying(ABC):
                 continue
             self._status = status
             body = http.take_body()
-            if http.body_ended and not http.trailers and len(body) <= MAX_WHOLE:
+            if http.body_ended and not http.trailers and len(body) <= MAX_LONG:
                 self._answering = True
                 self._bytes_out = len(body)
                 if stream.answer(head, body, self._end()):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import End
-from gossipmesh.channel.hop_whole import MAX_WHOLE
 from gossipmesh.errors import PeerGone, RequestError
 from gossipmesh.proxy.body import ReplayableBody
 from gossipmesh.proxy.http1.serving import Serving
@@ -93,7 +93,7 @@ class Upload:
     def whole(self) -> bytes | None:
         """Give the whole body if it is here and goes with its head; it counts as sent then."""
         body = self._body
-        if not body.ended or body.size > MAX_WHOLE or self._stays_open:
+        if not body.ended or body.size > MAX_LONG or self._stays_open:
             return None
         whole = body.whole()
         if whole is not None:

@@ -14,7 +14,7 @@ from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP, Ended, Record
 from gossipmesh.errors import LocalProtocolError, MeshError, RemoteProtocolError, StreamLimit
-from gossipmesh.identity.credentials import WHOLE_MESSAGES, Peer
+from gossipmesh.identity.credentials import LONG_MESSAGES, WHOLE_MESSAGES, Peer
 from gossipmesh.transport.hop_stream import HopStream, StreamListener
 from gossipmesh.transport.hop_streams import HopStreams
 from gossipmesh.transport.link import Link
@@ -66,7 +66,13 @@ class HopConnection:
         self._initiator = role is Role.INITIATOR
         self._serve = serve
         self._silent = silent
-        self._mux = HopMux(role, budget=budget, compact=bool(self.peer.features & WHOLE_MESSAGES))
+        features = self.peer.features
+        self._mux = HopMux(
+            role,
+            budget=budget,
+            compact=bool(features & WHOLE_MESSAGES),
+            long=bool(features & LONG_MESSAGES),
+        )
         self.streams: Final = HopStreams(self._request_opened)
         """The requests that are not over."""
         self._socket, self._channel, self._early = stream.detach()
@@ -137,7 +143,7 @@ class HopConnection:
         Args:
             head: the request's.
             listener: is told of the response.
-            body: of at most ``MAX_WHOLE`` bytes, if all of it is here and has no trailers; it ends the request.
+            body: of at most ``MAX_LONG`` bytes, if all of it is here and has no trailers; it ends the request.
 
         Raises:
             StreamLimit: ``hop.gone-away`` or ``hop.stream-limit``; nothing was sent.
@@ -205,7 +211,7 @@ class HopConnection:
             self._forget(stream)
         self.flush_soon()
 
-    def answer(self, stream: HopStream, head: ResponseHead, body: bytes, end: End) -> bool:
+    def answer(self, stream: HopStream, head: ResponseHead, body: bytes | memoryview, end: End) -> bool:
         """Send a whole response, if credit allows that."""
         try:
             if not self._mux.answer(stream.number, head, body, end):

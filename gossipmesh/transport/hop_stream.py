@@ -57,7 +57,7 @@ class Carrier(Protocol):
     def send_end(self, stream: HopStream, end: End) -> None:
         """End our direction."""
 
-    def answer(self, stream: HopStream, head: ResponseHead, body: bytes, end: End) -> bool:
+    def answer(self, stream: HopStream, head: ResponseHead, body: bytes | memoryview, end: End) -> bool:
         """Send a whole response."""
 
     def consume(self, stream: HopStream, size: int) -> None:
@@ -136,8 +136,8 @@ class HopStream:
         self._raise_if_reset()
         self._carrier.send_end(self, end)
 
-    def answer(self, head: ResponseHead, body: bytes, end: End) -> bool:
-        """Send a whole response of at most ``MAX_WHOLE`` body bytes, without trailers.
+    def answer(self, head: ResponseHead, body: bytes | memoryview, end: End) -> bool:
+        """Send a whole response of at most ``MAX_LONG`` body bytes, without trailers.
 
         False, and nothing done, if credit does not allow that.
 

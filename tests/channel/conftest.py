@@ -173,9 +173,9 @@ ALL = 2**30
 class Pair:
     """An initiator, an acceptor, and what is under way between them."""
 
-    def __init__(self, *, compact: bool = False) -> None:
-        self.web = HopMux(Role.INITIATOR, compact=compact)
-        self.orders = HopMux(Role.RESPONDER, compact=compact)
+    def __init__(self, *, compact: bool = False, long: bool = False) -> None:
+        self.web = HopMux(Role.INITIATOR, compact=compact, long=long)
+        self.orders = HopMux(Role.RESPONDER, compact=compact, long=long)
         self._wires: dict[HopMux, deque[bytes]] = {self.web: deque(), self.orders: deque()}
 
     def other(self, side: HopMux) -> HopMux:

@@ -18,6 +18,7 @@ from gossipmesh.channel.hop_events import (
     StreamEnded,
     StreamReset,
 )
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW, STREAM_WINDOW
 from gossipmesh.channel.hop_whole import MAX_WHOLE, MAX_WHOLE_HEAD
@@ -317,11 +318,11 @@ def test_whole_requests_count_as_open_streams(lab: ModuleType) -> None:
 def test_what_cannot_be_whole_is_our_own_mistake(lab: ModuleType) -> None:
     pair = lab.Pair(compact=True)
     with pytest.raises(LocalProtocolError):
-        pair.web.open_stream(GET, bytes(MAX_WHOLE + 1))
+        pair.web.open_stream(GET, bytes(MAX_LONG + 1))
     stream = pair.web.open_stream(GET, b"")
     pair.deliver(pair.web)
     for head, body, end in (
-        (OK, bytes(MAX_WHOLE + 1), End()),
+        (OK, bytes(MAX_LONG + 1), End()),
         (OK, b"", End(((b"x-sum", b"1"),))),
         (ResponseHead(103), b"", End()),
     ):

@@ -46,7 +46,7 @@ class Traffic:
         self.streams.append(self.pair.web.open_stream(GET))
 
     def ask_whole(self, choice: int) -> None:
-        body = self._body(choice % 16_385)
+        body = self._body(choice % 65_537)
         stream = self.pair.web.open_stream(GET, body)
         self.streams.append(stream)
         self.sent[self.pair.web, stream] += body
@@ -57,7 +57,7 @@ class Traffic:
         waiting = sorted(self.answering - self.begun - self.dead)
         if waiting:
             stream = waiting[choice % len(waiting)]
-            body = self._body(choice % 16_385)
+            body = self._body(choice % 65_537)
             if self.pair.orders.answer(stream, OK, body, End(in_flight=stream)):
                 self.begun.add(stream)
                 self.sent[self.pair.orders, stream] += body
@@ -171,11 +171,11 @@ steps = st.tuples(
 
 
 @settings(deadline=None)
-@given(st.lists(steps, max_size=120), st.booleans())
+@given(st.lists(steps, max_size=120), st.booleans(), st.booleans())
 def test_any_interleaving_delivers_exactly_what_was_sent_in_order(
-    lab: ModuleType, script: list[tuple[str, int]], compact: bool
+    lab: ModuleType, script: list[tuple[str, int]], compact: bool, long: bool
 ) -> None:
-    traffic = Traffic(lab.Pair(compact=compact))
+    traffic = Traffic(lab.Pair(compact=compact, long=long))
     for name, choice in script:
         getattr(traffic, name)(choice)
     traffic.finish()

@@ -116,7 +116,7 @@ def _frames(data: bytes) -> object:
 
 def _mux(role: Role, *, compact: bool) -> Decode:
     def decode(data: bytes) -> object:
-        mux = HopMux(role, compact=compact)
+        mux = HopMux(role, compact=compact, long=compact)
         if role is Role.INITIATOR:
             for _ in range(2):
                 mux.open_stream(hop_messages.RequestHead("orders", b"GET", b"/"))

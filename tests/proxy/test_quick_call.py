@@ -101,6 +101,8 @@ async def test_plain_requests_are_the_same_to_both_apps_and_both_logs(lab: Modul
     "pieces",
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"abc", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n", b"a" * 19_998 + b"ok"),
         (b"HTTP/1.1 200 OK\r\nConte", b"nt-Length: 2\r\n\r\nok"),
         (b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", OK),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK,),
@@ -122,6 +124,87 @@ async def test_an_answer_that_is_not_plain_and_whole_comes_the_general_way(
             await stream.send_all(GET)
             assert (await lab.read_until(stream, b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
         assert [report.flag for report in (*web.reports, *hello.reports)] == [""] * 6
+
+
+@pytest.mark.parametrize("length", [16_384, 16_385, 50_000, 65_536, 65_537])
+async def test_bodies_of_many_kilobytes_come_and_go_as_they_are(lab: ModuleType, length: int) -> None:
+    body = (bytes(range(1, 251)) * 300)[: length - 2] + b"ok"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % length
+    post = b"POST /x HTTP/1.1\r\nHost: hello\r\nContent-Length: %d\r\n\r\n" % length
+    seen: list[bytes] = []
+
+    async def echo(stream: trio.SocketStream) -> None:
+        while request := await lab.read_request(stream):
+            end = request.index(b"\r\n\r\n") + 4
+            while len(request) < end + (length if request.startswith(b"POST") else 0):
+                request += await stream.receive_some()
+            seen.append(request[end:])
+            await stream.send_all(head + b"\r\n" + body)
+
+    async with lab.pair(echo) as (web, hello):
+        stream = await lab.connect(web)
+        async with stream:
+            for request in (GET, GET, post + body, GET):
+                await stream.send_all(request)
+                assert await lab.read_until(stream, b"ok") == head + b"Via: 1.1 web-1\r\n\r\n" + body
+        assert seen == [b"", b"", body, b""]
+        for daemon in (web, hello):
+            assert [report.bytes_in for report in daemon.reports] == [0, 0, length, 0]
+            assert [report.bytes_out for report in daemon.reports] == [length] * 4
+
+
+async def test_an_app_that_breaks_off_behind_its_head_has_said_nothing_yet(lab: ModuleType) -> None:
+    async def broken(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await stream.send_all(OK)
+        await lab.read_request(stream)
+        await stream.send_all(OK[:-1])
+        await wait_all_tasks_blocked()
+
+    async with lab.caller_and(broken, warmed(lab)) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await warm_up(lab, stream)
+            await stream.send_all(GET)
+            assert await lab.read_until(stream, b"ok") == ANSWERED
+        assert (web.reports[-1].attempts, web.reports[-1].retried) == (2, ("UC",))
+
+
+async def test_a_caller_that_leaves_while_half_an_answer_is_here_is_let_go(lab: ModuleType) -> None:
+    said = trio.Event()
+
+    async def half(stream: trio.SocketStream) -> None:
+        await stream.send_all(OK[:-1])
+        await wait_all_tasks_blocked()
+        said.set()
+        await silence(stream)
+
+    async with lab.pair(warmed(lab, half)) as (web, hello):
+        stream = await lab.connect(web)
+        async with stream:
+            await warm_up(lab, stream)
+            await stream.send_all(GET)
+            await said.wait()
+        await lab.until(lambda: len(hello.reports) == len(web.reports) == 2)
+        assert [daemon.reports[-1].flag for daemon in (web, hello)] == ["DC", "DC"]
+        assert web.outbound.in_flight == hello.inbound.in_flight == 0
+
+
+async def test_an_app_that_never_says_the_rest_is_given_up_on_in_time(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    async def half(stream: trio.SocketStream) -> None:
+        await stream.send_all(OK[:-1])
+        await silence(stream)
+
+    async with lab.pair(warmed(lab, half), limits=ProxyLimits(response_timeout_s=7.0)) as (web, _):
+        stream = await lab.connect(web)
+        async with stream:
+            await warm_up(lab, stream)
+            started = trio.current_time()
+            await stream.send_all(GET)
+            assert lab.flag_of(await lab.read_until(stream, b"}\n")) == (504, "UT")
+            assert 7.0 <= trio.current_time() - started < 8.0
 
 
 async def test_a_body_that_may_not_be_kept_is_handed_over_all_the_same(lab: ModuleType) -> None:
