@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -121,6 +122,11 @@ def in_force(node: Node, version: int) -> Callable[[], bool]:
     return lambda: int(node.ask("status")["policy_version"]) >= version
 
 
+def went_on(asking: list[Asking], seen: list[int]) -> bool:
+    """Tell whether each client has had two answers more than were seen."""
+    return all(len(each.answers) > count + 1 for each, count in zip(asking, seen, strict=True))
+
+
 def policies(mesh: Mesh, root: Path, rounds: int, table: Table) -> None:
     """Apply two policies in turn and roll back, with clients that ask all the time."""
     nodes = mesh.nodes
@@ -143,12 +149,8 @@ def policies(mesh: Mesh, root: Path, rounds: int, table: Table) -> None:
             changes += 1
             seen = [len(each.answers) for each in asking]
             by = nodes[number % NODES]
-            table.time(
-                what, lambda by=by, c=command: run(by, *c), {n.name: in_force(n, version) for n in nodes}
-            )
-            eventually(
-                lambda seen=seen: all(len(each.answers) > n + 1 for each, n in zip(asking, seen, strict=True))
-            )
+            table.time(what, partial(run, by, *command), {n.name: in_force(n, version) for n in nodes})
+            eventually(partial(went_on, asking, seen))
     for each in asking:
         each.finish()
     wrong = sum(len(each.errors) for each in asking)
@@ -160,13 +162,17 @@ def policies(mesh: Mesh, root: Path, rounds: int, table: Table) -> None:
     table.note("... that belong to no whole document, and errors", wrong, asked=0, unit="")
 
 
+def is_rid_of(node: Node, bad: str, reading: Reading) -> bool:
+    """Tell whether a node has ended what it read from a revoked member, and lists it no longer."""
+    return reading.ended.is_set() and bad not in node.members()
+
+
 def revocation(mesh: Mesh, root: Path, table: Table, number: int) -> None:
     """Let one more daemon join, make it eight, and revoke it while all others read from it."""
     others = list(mesh.nodes)
     with WebApp("bad") as app:
         bad = mesh.node(f"bad-{number}", join=others[0], services={"bad": app.port}).start().ready()
-        for node in others:
-            eventually(lambda node=node: node.healthy("bad") == 1)
+        eventually(lambda: all(node.healthy("bad") == 1 for node in others))
         reading = {node.name: Reading(node.listen("proxy"), "http://bad/drip") for node in others}
         eventually(lambda: all(each.flows() for each in reading.values()))
         assert bad.process is not None
@@ -174,16 +180,16 @@ def revocation(mesh: Mesh, root: Path, table: Table, number: int) -> None:
         table.time(
             "revocation",
             lambda: run(others[1], "revoke", bad.name, "--root", str(root), "--reason", "stolen"),
-            {
-                node.name: lambda node=node: (
-                    reading[node.name].ended.is_set() and bad.name not in node.members()
-                )
-                for node in others
-            },
+            {node.name: partial(is_rid_of, node, bad.name, reading[node.name]) for node in others},
         )
         app.release.set()
         bad.kill()
         mesh.nodes.remove(bad)
+
+
+def knows_all(node: Node) -> bool:
+    """Tell whether a node knows the service and takes all others for alive."""
+    return node.healthy("hello") == 1 and list(node.members().values()).count("alive") >= NODES - 1
 
 
 def measure(rounds: int) -> Iterator[Figure]:
@@ -198,8 +204,7 @@ def measure(rounds: int) -> Iterator[Figure]:
                 mesh.node(f"n{number}", join=first).start()
             for node in mesh.nodes:
                 node.ready()
-                eventually(lambda node=node: node.healthy("hello") == 1)
-                eventually(lambda node=node: list(node.members().values()).count("alive") >= NODES - 1)
+            eventually(lambda: all(knows_all(node) for node in mesh.nodes))
             policies(mesh, root, rounds, table)
             # Of eight, the last makes room for those that are revoked.
             mesh.nodes.pop().kill()

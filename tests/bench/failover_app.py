@@ -47,7 +47,7 @@ class App:
         self.lost(None)
 
     def lost(self, connection: Connection | None) -> None:
-        self.connections.discard(connection)  # type: ignore[arg-type]
+        self.connections.discard(connection)
         if self.ending and not self.connections:
             self.over.set()
 

@@ -112,7 +112,7 @@ def perform(site: Site, event: Planned) -> Happened:
             for each in site.endpoints:
                 each.terminate()
                 _restart(each, happened, each.start)
-                until(lambda each=each: each.ready, f"{each.app.name} is not ready")
+                until(each.is_ready, f"{each.app.name} is not ready")
                 time.sleep(BETWEEN_S)
         case Kind.STOP_APP | Kind.STOP_DAEMON | Kind.STOP_BOTH:
             freeze(endpoint, event.kind, signal.SIGSTOP)

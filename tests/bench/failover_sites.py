@@ -15,8 +15,8 @@ from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
-from forwarders import HERE, answers, child, gossipmesh, said_version, until
-from harness import Mesh, Node, said
+from forwarders import HERE, answers, child, said_version, until
+from harness import Mesh, Node, gossipmesh, said
 from loopback import unused_ports
 
 ENDPOINTS: Final = 3
@@ -95,8 +95,7 @@ class Endpoint:
             self.node.process = None
         self.app.end(signal.SIGTERM)
 
-    @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return self.app.listens and (self.node is None or self.node.is_ready())
 
 
@@ -117,8 +116,11 @@ class Site:
 class Contender(Protocol):
     """One way to reach three endpoints; ``version`` is None where it cannot be measured here."""
 
-    name: str
-    has_daemons: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def has_daemons(self) -> bool: ...
 
     def version(self) -> str | None: ...
 

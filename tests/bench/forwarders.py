@@ -59,8 +59,11 @@ class Running:
 class Forwarder(Protocol):
     """One kind of proxy; ``version`` is None where it cannot be measured here."""
 
-    name: str
-    is_about: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_about(self) -> str: ...
 
     def version(self) -> str | None: ...
 

@@ -55,10 +55,15 @@ class Standings:
         return "\n".join(lines)
 
     def as_json(self) -> str:
-        figures = [
-            {"profile": profile, "name": figure.name, "unit": figure.unit}
-            | {title: figure.of(samples) for title, samples in by_title.items()}
-            | {"ratio": _ratio(figure, by_title), "samples": by_title}
+        figures: list[dict[str, object]] = [
+            {
+                "profile": profile,
+                "name": figure.name,
+                "unit": figure.unit,
+                **{title: figure.of(samples) for title, samples in by_title.items()},
+                "ratio": _ratio(figure, by_title),
+                "samples": by_title,
+            }
             for profile, rows in self._samples.items()
             for figure, by_title in rows.items()
         ]

@@ -62,15 +62,16 @@ def measure(storm: Storm, seconds: float, seed: int) -> dict[str, Any]:
         try:
             client = mesh.node("client").start().ready()
             for app in backs:
-                beside(mesh, client, app, "hello" if storm.hops == 1 else "back", *unused_ports(1))
+                (bind,) = unused_ports(1)
+                beside(mesh, client, app, "hello" if storm.hops == 1 else "back", bind)
             for number in range(FRONTS if storm.hops > 1 else 0):
                 _, bind, proxy = unused_ports(3)  # the first one is the app's
                 (app,) = apps(folder, 1, "--through", f"127.0.0.1:{proxy}", "back", name=f"front-{number}")
                 fronts.append(app)
                 beside(mesh, client, app, "hello", bind, "--proxy", f"127.0.0.1:{proxy}")
             until(lambda: client.healthy("hello") == (len(fronts) or BACKS), "not all are known")
-            for node in mesh.nodes:
-                until(lambda node=node: storm.hops == 1 or node.healthy("back") == BACKS, "not all are known")
+            if storm.hops > 1:
+                until(lambda: all(node.healthy("back") == BACKS for node in mesh.nodes), "not all are known")
             for app in backs if storm.fails == "gone" else ():
                 app.end(signal.SIGKILL)
             out = folder / "rows"

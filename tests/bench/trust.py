@@ -51,7 +51,7 @@ from gossipmesh.identity.token import Token, new_token  # noqa: E402
 from gossipmesh.model import Address, NodeId  # noqa: E402
 from gossipmesh.registry.sync_messages import ExchangeRequest, Parcel, encode  # noqa: E402
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream  # noqa: E402
-from harness import Mesh, eventually, said  # noqa: E402
+from harness import Mesh, Node, eventually, said  # noqa: E402
 
 WALL: Final = 1_700_000_000
 RNG: Final = Random(6)
@@ -272,6 +272,11 @@ def rss_mib(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def sees_others(node: Node) -> bool:
+    """Tell whether a node takes all others for alive, itself among its members or not."""
+    return list(node.members().values()).count("alive") >= NODES - 1
+
+
 def flood(seconds: float, per_s: float) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as home:
         mesh = Mesh(said("init", f"{home}/root"))
@@ -280,8 +285,7 @@ def flood(seconds: float, per_s: float) -> Iterator[Row]:
             first = mesh.node("n0").start().ready()
             for number in range(1, NODES):
                 mesh.node(f"n{number}", join=first).start().ready()
-            for node in mesh.nodes:
-                eventually(lambda node=node: list(node.members().values()).count("alive") >= NODES - 1)
+            eventually(lambda: all(sees_others(node) for node in mesh.nodes))
             assert first.process is not None
             host, _, port = first.listen("mesh").rpartition(":")
             command = [sys.executable, str(HERE.parent / "fuzz" / "junk.py"), host, port]
