@@ -50,7 +50,7 @@ def measure(
     running: Running, name: str, loads: list[Load], seconds: float, ranking: Ranking, probes: Probes
 ) -> None:
     """Put one contender under all loads, once."""
-    WARM.measure(running, 1.0)
+    WARM.measure(running, min(1.0, seconds))
     before = probes.snapshot(running)
     for load in loads:
         print(f"  {name}: {load.name}", file=sys.stderr, flush=True)
