@@ -12,7 +12,11 @@ from gossipmesh.routing.ranges import within
 
 @frozen
 class EjectionSettings:
-    """When endpoints go out of rotation and for how long. Times are seconds, shares are percents."""
+    """When endpoints go out of rotation and for how long: all that the machine goes by, rule by rule.
+
+    What of it people may say, and how they switch it off, is :class:`~gossipmesh.routing.traffic.Ejection`. Times are
+    seconds, shares are percents.
+    """
 
     failures_in_a_row: int = field(default=5, validator=within(1, 1_000, off=0))
     """Requests that came to nothing; 0 switches the rule off."""

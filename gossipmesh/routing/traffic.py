@@ -70,7 +70,11 @@ class BreakerLimits:
 
 @frozen
 class Ejection:
-    """When an endpoint that fails is left out for a while (Envoy: outlier detection)."""
+    """When an endpoint that fails is left out for a while (Envoy: outlier detection): what a table may say of it.
+
+    Each field is a key of the configuration and of signed policies, hence not all of
+    :class:`~gossipmesh.routing.ejection.EjectionSettings`, which :func:`~.upstreams.ejection_settings` makes of it.
+    """
 
     enabled: bool = True
     failures_in_a_row: int = field(default=5, validator=within(1, 1_000))

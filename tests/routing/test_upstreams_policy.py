@@ -7,11 +7,12 @@ from random import Random
 from gossipmesh.model import Address, Endpoint, NodeId, Service
 from gossipmesh.routing.balancing.load import Result
 from gossipmesh.routing.breakers import Admission
+from gossipmesh.routing.ejection import EjectionSettings
 from gossipmesh.routing.outcomes import AttemptOutcome, Came, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.routing.snapshot import Snapshot
 from gossipmesh.routing.traffic import DEFAULT, EVERY, BreakerLimits, Ejection, Retries, Share, Traffic
-from gossipmesh.routing.upstreams import Upstreams
+from gossipmesh.routing.upstreams import Upstreams, ejection_settings
 
 LOCAL = NodeId(bytes(32))
 A, B = (
@@ -120,6 +121,14 @@ def test_an_endpoint_stays_out_of_rotation_unless_nobody_may_be() -> None:
         outliers.began(A.id, now=1.0)
         outliers.ended(A.id, Came.FAILURE, now=1.0)
     assert not known.why_ejected("hello", A.id, now=1.0)
+
+
+def test_what_may_be_said_of_ejection_means_the_same_to_the_machine() -> None:
+    assert ejection_settings(Ejection()) == EjectionSettings()
+    for low_or_high in (Ejection(True, 1, 0.1, 0.1, 1), Ejection(True, 1_000, 3_600.0, 86_400.0, 100)):
+        made = ejection_settings(low_or_high)
+        for name in ("failures_in_a_row", "base_s", "most_s", "share"):
+            assert getattr(made, name) == getattr(low_or_high, name)
 
 
 def test_a_new_balancer_knows_how_quick_each_endpoint_was() -> None:
