@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 from trio.testing import wait_all_tasks_blocked
 
 import gossipmesh
@@ -27,6 +28,10 @@ from gossipmesh.transport.hop import HopConnection, Serve
 from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import ChannelIdentity, SecureStream
+
+# How long one example takes, or is made, tells of the machine: other tests share it, and its host may stop all of it.
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared-machine")
 
 
 def pytest_report_header() -> str:
