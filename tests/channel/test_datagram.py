@@ -198,7 +198,7 @@ def test_a_datagram_reflected_to_its_sender_does_not_open() -> None:
 # --- replays
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.one_of(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import ModuleType
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.channel.hop import CHANNEL_WINDOW, HopMux
@@ -170,7 +170,6 @@ steps = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(steps, max_size=120), st.booleans(), st.booleans())
 def test_any_interleaving_delivers_exactly_what_was_sent_in_order(
     lab: ModuleType, script: list[tuple[str, int]], compact: bool, long: bool

@@ -77,7 +77,7 @@ def flipped(message: bytes, bit: int) -> bytes:
     return bytes(twin)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(keys, keys, keys, keys, st.binary(max_size=64), payloads)
 def test_both_roles_agree_with_noiseprotocol_byte_for_byte(
     static: bytes,
@@ -269,7 +269,7 @@ def test_damage_to_a_transport_message_leaves_the_cipher_as_it_was(suite: Suite)
     assert receiving.decrypt_untrusted(message, b"associated") == b"body"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_message_2_or_3(junk: bytes) -> None:
     initiator, responder = alice(), bob()

@@ -36,7 +36,7 @@ def frames(stream: bytes) -> list[bytes]:
 # --- records
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 255), st.binary(max_size=400)), max_size=8),
     st.lists(st.integers(1, 120), min_size=1, max_size=30),

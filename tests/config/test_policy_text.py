@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.config.policy_text import MAX_ELEMENTS, read_policy
@@ -211,7 +211,6 @@ def test_a_rule_that_another_denies_altogether_is_refused() -> None:
     read_policy(RULE + deny + 'paths = ["/admin/*"]\n')
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_whatever_is_written_is_a_policy_or_refused_in_one_line(text: str) -> None:
     try:
@@ -221,7 +220,6 @@ def test_whatever_is_written_is_a_policy_or_refused_in_one_line(text: str) -> No
         assert str(error).isprintable()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_policy_with_a_piece_missing_or_doubled_is_read_or_refused_in_one_line(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(FULL)))

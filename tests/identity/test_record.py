@@ -118,7 +118,7 @@ ADDRESSES = st.lists(st.builds(Address, HOSTS.map(str), st.integers(0, 65_535)),
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SERVICES, ADDRESSES, st.just("") | NAMES, st.sampled_from(Serving), st.integers(0, 2**32 - 1))
 def test_every_record_survives_the_wire(
     services: tuple[Service, ...], addresses: tuple[Address, ...], zone: str, serving: Serving, counter: int

@@ -136,7 +136,7 @@ CAVEATS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(CAVEATS, min_size=1, max_size=3),
     st.lists(CAVEATS, min_size=1, max_size=2),

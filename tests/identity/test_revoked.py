@@ -119,7 +119,7 @@ ENTRIES = [
 ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_the_order_of_offers_leaves_no_trace(seed: int) -> None:
     def taken(entries: list[Revocation]) -> Revocations:

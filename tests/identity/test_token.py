@@ -83,7 +83,7 @@ CAVEATS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CAVEATS, CAVEATS, CAVEATS, st.lists(st.text("ab-", min_size=1, max_size=5), min_size=8, max_size=8))
 def test_a_later_block_never_widens(
     first: Caveats, second: Caveats, third: Caveats, names: list[str]

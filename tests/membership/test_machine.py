@@ -386,4 +386,4 @@ class AnyDialogue(RuleBasedStateMachine):
 
 
 TestAnyDialogue = AnyDialogue.TestCase
-TestAnyDialogue.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestAnyDialogue.settings = settings(max_examples=60, stateful_step_count=50)

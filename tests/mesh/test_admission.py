@@ -154,7 +154,7 @@ def test_one_bad_object_does_not_spoil_the_others() -> None:
     assert BOB.id in alice.membership.members
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=300))
 def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
     alice, _ = alice_and_bob()

@@ -122,7 +122,7 @@ def test_more_than_a_datagram_holds_is_counted_here_too() -> None:
     assert pair.a._gossip.send(pair.b.id, (news,) * 8, now=pair.now) == [Refused("gossip.too-long")]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=6))
 def test_no_plaintext_of_a_real_member_is_more_than_counted(plaintexts: list[bytes]) -> None:
     peer = PAIR.world.peer_of(PAIR.a)

@@ -86,7 +86,7 @@ def test_no_change_of_a_real_datagram_is_more_than_counted() -> None:
 WORLD = mesh()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=MAX_DATAGRAM + 100))
 def test_no_datagram_at_all_is_more_than_counted(payload: bytes) -> None:
     n0 = WORLD.nodes["n0"].running
@@ -96,7 +96,7 @@ def test_no_datagram_at_all_is_more_than_counted(payload: bytes) -> None:
     assert state_of(n0) == before
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_no_plaintext_of_a_real_member_is_more_than_counted(plaintext: bytes) -> None:
     n0, n1 = WORLD.nodes["n0"].running, WORLD.nodes["n1"].running
@@ -139,7 +139,7 @@ def test_no_change_of_a_real_request_changes_anything(kind: str) -> None:
     assert state_of(n0) == before
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=300) | st.binary(max_size=60).map(lambda tail: b"\x94\x11" + tail))
 def test_any_request_is_answered_and_changes_nothing(request: bytes) -> None:
     n0, n1 = WORLD.nodes["n0"].running, WORLD.nodes["n1"].running

@@ -75,7 +75,7 @@ def test_a_record_says_what_the_node_is_now() -> None:
 @given(
     st.lists(st.none() | st.tuples(st.integers(0, MAX_COUNTER - 1), st.integers(0, MAX_COUNTER)), max_size=6)
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_whatever_it_has_to_go_above_versions_rise(shown: list[tuple[int, int] | None]) -> None:
     machine, _ = own()
     last = (0, 0)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.channel.datagram import HINT_BYTES, Hint, encode_hint, sender_tag
@@ -110,7 +110,6 @@ def test_every_bit_flip_and_truncation_of_a_datagram_is_refused() -> None:
     assert bob.open_untrusted(datagram) == (ALICE.id, b"hello")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=1500))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     _, bob = pair()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import NodeId
@@ -57,7 +57,6 @@ def matched(rule: Rule) -> set[int]:
     return {n for n, request in enumerate(REQUESTS) if policy.decide(*request).allow is rule.allow}
 
 
-@settings(deadline=None)
 @given(RULES, RULES)
 def test_what_one_rule_covers_it_matches(one: Rule, other: Rule) -> None:
     other = evolve(other, allow=True) if one.allow else other
@@ -65,7 +64,6 @@ def test_what_one_rule_covers_it_matches(one: Rule, other: Rule) -> None:
         assert matched(other) <= matched(one)
 
 
-@settings(deadline=None)
 @given(RULES, RULES)
 def test_rules_that_match_one_request_overlap(one: Rule, other: Rule) -> None:
     if matched(one) & matched(other):
@@ -73,7 +71,6 @@ def test_rules_that_match_one_request_overlap(one: Rule, other: Rule) -> None:
         assert overlap(other, one)
 
 
-@settings(deadline=None)
 @given(RULES)
 def test_a_rule_covers_itself_and_overlaps_with_itself(rule: Rule) -> None:
     assert covers(rule, rule)

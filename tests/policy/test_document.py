@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh import wire
@@ -73,7 +73,6 @@ def test_every_truncation_is_malformed() -> None:
         malformed(STAGED.body[:length])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_comes_is_a_document_or_malformed(body: bytes) -> None:
     try:
@@ -82,7 +81,6 @@ def test_whatever_comes_is_a_document_or_malformed(body: bytes) -> None:
         assert error.code == "policy.malformed"
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(STAGED.body) * 8 - 1))
 def test_a_flipped_bit_never_gives_the_same_document(bit: int) -> None:
     flipped = bytearray(STAGED.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.policy.paths import NONE, PathIndex, ambiguous_path, folded
@@ -120,7 +120,6 @@ def test_what_is_plain_is_let_through(target: bytes) -> None:
     assert ambiguous_path(target) is None
 
 
-@settings(deadline=None)
 @given(PATHS)
 def test_the_fast_way_lets_nothing_through_that_the_careful_one_refuses(path: bytes) -> None:
     if ambiguous_path(path) is None:
@@ -131,7 +130,6 @@ def test_the_fast_way_lets_nothing_through_that_the_careful_one_refuses(path: by
         assert ambiguous_path(path + b"?q") is not None
 
 
-@settings(deadline=None)
 @given(PATHS)
 def test_decoding_once_or_twice_moves_nothing_that_is_let_through_elsewhere(path: bytes) -> None:
     if ambiguous_path(path) is None:
@@ -209,7 +207,6 @@ def test_the_first_of_all_rules_that_match_is_found() -> None:
     assert [index.first(path) for path in (b"/a/b/c", b"/a/b", b"/x", b"/a/b/c/d")] == [2, 3, 3, 2]
 
 
-@settings(deadline=None)
 @given(PATHS, PATHS)
 def test_what_a_rule_would_allow_by_its_bytes_it_would_deny_in_any_reading(rule: bytes, path: bytes) -> None:
     for named in (rule, rule.rstrip(b"/") + b"/*"):
@@ -219,7 +216,6 @@ def test_what_a_rule_would_allow_by_its_bytes_it_would_deny_in_any_reading(rule:
             assert denied or not allowed
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(PATHS, st.booleans(), st.booleans()), max_size=6), PATHS)
 def test_rules_that_deny_and_rules_that_allow_do_not_hide_each_other(
     rules: list[tuple[bytes, bool, bool]], path: bytes

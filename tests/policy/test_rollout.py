@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh import wire
@@ -267,7 +267,6 @@ VOTERS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(VOTERS, st.randoms(use_true_random=False))
 def test_the_same_reports_give_the_same_answer_in_any_order(voters: list[Voter], rng: Random) -> None:
     shuffled = list(voters)
@@ -285,7 +284,6 @@ def test_the_same_reports_give_the_same_answer_in_any_order(voters: list[Voter],
         assert ends[0] == ends[1]
 
 
-@settings(deadline=None)
 @given(VOTERS, REPORTS)
 def test_one_token_never_returns_a_mesh_of_two(voters: list[Voter], lie: Report) -> None:
     """Token A lies with all its members, any way it likes; those of others have no complaint."""
@@ -302,7 +300,6 @@ def test_one_token_never_returns_a_mesh_of_two(voters: list[Voter], lie: Report)
             assert machine.report.verdict is not Verdict.RETURNED
 
 
-@settings(deadline=None)
 @given(VOTERS, st.lists(st.floats(0, 1e6), max_size=5))
 def test_nothing_is_ever_enforced_but_the_document_and_the_one_before(
     voters: list[Voter], times: list[float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import NodeId
@@ -123,7 +123,6 @@ def naive(policy: Policy, asked: tuple[Source, str, bytes, bytes], tcp: bool) ->
     return policy.default_allow, {DEFAULT_RULE}
 
 
-@settings(deadline=None)
 @given(RULES, st.booleans(), st.lists(ASKED, min_size=1, max_size=20), st.booleans())
 def test_the_compiled_decision_is_the_naive_one(
     rules: tuple[Rule, ...], default: bool, asked: list[tuple[Source, str, bytes, bytes]], tcp: bool
@@ -137,7 +136,6 @@ def test_the_compiled_decision_is_the_naive_one(
         assert decision.rule in labels
 
 
-@settings(deadline=None)
 @given(RULES, ASKED, st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_rules_means_nothing(
     rules: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes], tcp: bool, rng: Random
@@ -148,7 +146,6 @@ def test_the_order_of_rules_means_nothing(
     assert decided[0] == decided[1]
 
 
-@settings(deadline=None)
 @given(RULES, RULES, ASKED, st.booleans())
 def test_what_is_denied_stays_so_whatever_else_is_allowed(
     rules: tuple[Rule, ...], more: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes], tcp: bool
@@ -158,7 +155,6 @@ def test_what_is_denied_stays_so_whatever_else_is_allowed(
         assert not Policy((*more, *rules), True).decide(*asked, tcp=tcp).allow
 
 
-@settings(deadline=None)
 @given(RULES, ASKED)
 def test_another_spelling_of_a_path_is_never_allowed_more(
     rules: tuple[Rule, ...], asked: tuple[Source, str, bytes, bytes]

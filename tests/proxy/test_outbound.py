@@ -227,7 +227,7 @@ async def test_500_idle_connections_are_kept_and_all_are_closed_in_the_end(
 @given(
     fragments=st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=4), max_size=12), lane=st.booleans()
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_bytes_are_answered_or_ignored_and_harm_no_daemon(fragments: list[bytes], lane: bool) -> None:
     async def say() -> None:
         reactor = Reactor()

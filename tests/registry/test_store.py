@@ -214,7 +214,7 @@ def test_elements_that_a_newer_release_appended_are_kept_as_they_came(lab: Modul
     assert held.records[lab.ALICE.key.id].signed.raw == newer.raw
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=15), st.randoms(use_true_random=False)
 )

@@ -36,7 +36,7 @@ from gossipmesh.registry.sync_messages import (
 choices = st.tuples(*(st.integers(0, 3) for _ in range(8)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(choices, choices)
 def test_any_two_registries_are_equal_after_one_round(
     lab: ModuleType, ours: tuple[int, ...], theirs: tuple[int, ...]
@@ -50,7 +50,7 @@ def test_any_two_registries_are_equal_after_one_round(
     assert len(messages) == 2 * sync.exchanges
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(choices, choices, choices, st.permutations([(0, 1), (1, 2), (2, 0)]))
 def test_three_registries_are_equal_after_every_pair_met_twice_in_any_order(
     lab: ModuleType,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
@@ -86,7 +86,6 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         BreakerLimits(**wrong)  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(
     in_flight=st.integers(1, 4),
     queue=st.integers(0, 4),

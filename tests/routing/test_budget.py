@@ -7,7 +7,7 @@ from itertools import count
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
@@ -91,7 +91,6 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         BudgetSettings(**wrong)
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["request", "take", "passed on"]), st.integers(1, 40), st.floats(0, 12)),

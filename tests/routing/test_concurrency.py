@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
@@ -73,7 +73,6 @@ def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, float]
         ConcurrencySettings(**wrong)  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 2_000), st.floats(0, 5)), max_size=300))
 def test_it_never_leaves_its_bounds(answers: list[tuple[float, int, float]]) -> None:
     limit = ConcurrencyLimit(SETTINGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.routing.hedging import LEAST_SAMPLES, HedgeSettings, Hedging
@@ -64,7 +64,6 @@ def test_not_more_is_saved_up_than_the_burst() -> None:
     assert [hedging.take() for _ in range(11)] == [True] * 10 + [False]
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(st.sampled_from(["request", "take", "answer"]), max_size=300),
     percent=st.floats(0, 100),

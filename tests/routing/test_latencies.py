@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.routing.latencies import BUCKETS, HALVED_AT, LEAST_S, RATIO, Latencies
@@ -37,7 +37,6 @@ def test_without_samples_there_is_no_quantile() -> None:
     assert Latencies().quantile_s(0.95) == 0.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e9), max_size=50), st.floats(0, 1))
 def test_whatever_comes_a_quantile_is_within_the_bounds(times: list[float], share: float) -> None:
     latencies = Latencies()

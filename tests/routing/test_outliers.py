@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
@@ -251,7 +251,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 6), share=st.integers(0, 100), steps=STEPS)
 def test_never_more_than_the_share_is_out_whatever_happens(
     count: int, share: int, steps: list[tuple[str | Came, int, float, bool]]

@@ -6,7 +6,7 @@ import sys
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Address, Endpoint, NodeId, Service
@@ -137,7 +137,6 @@ def test_no_attempt_starts_after_the_deadline() -> None:
     assert plan(A, deadline=5.0).next_attempt(now=5.0) is None
 
 
-@settings(deadline=None)
 @given(
     letters=st.sets(st.sampled_from("abcdefgh")),
     method=st.sampled_from([b"GET", b"POST"]),

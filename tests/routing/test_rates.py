@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.errors import ConfigError
@@ -52,7 +52,6 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         RateSettings(**wrong)  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(
     per_s=st.floats(0.1, 1_000),
     burst=st.integers(1, 50),

@@ -386,7 +386,6 @@ def test_after_any_history_every_view_is_equal_to_the_truth() -> None:
         settings=settings(
             max_examples=HUNT or 40,
             stateful_step_count=40 if HUNT else 15,
-            deadline=None,
             derandomize=not HUNT,
             database=None,
             print_blob=True,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import almost
 from lanes import Question, ask, cut
-
-EASY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(
@@ -16,7 +14,7 @@ EASY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     at=almost.cuts,
     questions=st.lists(almost.questions, min_size=1, max_size=3),
 )
-@settings(EASY, max_examples=250)
+@settings(max_examples=250)
 def test_almost_valid_responses_are_the_same_in_both_lanes(
     stream: bytes, at: list[int], questions: list[Question]
 ) -> None:
@@ -24,14 +22,14 @@ def test_almost_valid_responses_are_the_same_in_both_lanes(
 
 
 @given(stream=st.binary(max_size=60), at=almost.cuts)
-@settings(EASY, max_examples=200)
+@settings(max_examples=200)
 def test_any_bytes_are_the_same_in_both_lanes(stream: bytes, at: list[int]) -> None:
     asked = [Question()]
     assert ask(cut(stream, at), asked, fast=True) == ask(cut(stream, at), asked, fast=False)
 
 
 @given(question=almost.questions)
-@settings(EASY, max_examples=400)
+@settings(max_examples=400)
 def test_any_request_is_written_the_same_in_both_lanes(question: Question) -> None:
     answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
     assert ask(answer, [question, question], fast=True) == ask(answer, [question, question], fast=False)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import almost
 from lanes import Answer, cut, serve
 
-EASY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
 
 @given(stream=almost.requests(), at=almost.cuts, answers=st.lists(almost.answers, max_size=2))
-@settings(EASY, max_examples=250)
+@settings(max_examples=250)
 def test_almost_valid_requests_are_the_same_in_both_lanes(
     stream: bytes, at: list[int], answers: list[Answer]
 ) -> None:
@@ -20,13 +18,13 @@ def test_almost_valid_requests_are_the_same_in_both_lanes(
 
 
 @given(stream=st.binary(max_size=60), at=almost.cuts)
-@settings(EASY, max_examples=200)
+@settings(max_examples=200)
 def test_any_bytes_are_the_same_in_both_lanes(stream: bytes, at: list[int]) -> None:
     assert serve(cut(stream, at), fast=True) == serve(cut(stream, at), fast=False)
 
 
 @given(answers=st.lists(almost.answers, min_size=2, max_size=2), close=st.booleans(), head=st.booleans())
-@settings(EASY, max_examples=400)
+@settings(max_examples=400)
 def test_any_response_is_written_the_same_in_both_lanes(
     answers: list[Answer], close: bool, head: bool
 ) -> None:
@@ -38,7 +36,7 @@ def test_any_response_is_written_the_same_in_both_lanes(
 
 
 @given(stream=almost.requests(), at=almost.cuts)
-@settings(EASY, max_examples=200)
+@settings(max_examples=200)
 def test_how_a_stream_is_cut_changes_nothing(stream: bytes, at: list[int]) -> None:
     def gist(pieces: list[bytes]) -> list[object]:
         # Without the numbers of the pieces, and without what lies behind a message.

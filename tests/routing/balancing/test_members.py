@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.routing.balancing.load import EndpointLoad
@@ -40,7 +40,6 @@ def test_a_heavy_one_takes_its_turns_spread_out(lab: ModuleType) -> None:
     assert all(later - earlier > 1 for earlier, later in pairwise(others))
 
 
-@settings(deadline=None)
 @given(weights=st.lists(st.integers(1, 1_000), min_size=1, max_size=8), rounds=st.integers(1, 3))
 def test_after_any_number_of_turns_each_has_its_share_within_one(
     lab: ModuleType, weights: list[int], rounds: int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.routing.balancing.load import EndpointLoad
@@ -123,7 +123,6 @@ def test_who_does_not_know_the_key_cannot_tell_where_a_session_belongs(lab: Modu
     assert list(ring_of(loads).order(digest)) != list(ring_of(loads, b"other").order(digest))
 
 
-@settings(deadline=None)
 @given(
     pictures=st.lists(
         st.dictionaries(st.integers(0, 5), st.integers(0, 9), min_size=1), min_size=1, max_size=4

@@ -7,7 +7,7 @@ from collections import Counter
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipmesh.model import Endpoint
@@ -301,7 +301,6 @@ def test_how_many_of_the_gone_are_remembered_is_bounded(lab: ModuleType) -> None
 # --- explaining --------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     name=st.sampled_from(BALANCERS),
     sticky=st.sampled_from([None, Sticky("cookie", "gm"), Sticky("header", "x"), Sticky("source")]),
