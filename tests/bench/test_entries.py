@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,12 @@ def started(program: str, *arguments: str, within: Path) -> subprocess.Popen[str
 
 def said(process: subprocess.Popen[str]) -> str:
     """Wait for the end of a program, which must be a good one, and give what it said."""
-    text, _ = process.communicate(timeout=PATIENCE_S)
+    with process:
+        try:
+            text, _ = process.communicate(timeout=2 * PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # It ends what it started.
+            raise
     assert process.returncode == 0, f"{process.args!r}: {text}"
     return text
 
