@@ -7,6 +7,7 @@
     hop_headers.py   headers: what they may be, checked and remembered
     hop_messages.py  the heads and ends of requests that travel in records, as values
     hop_whole.py     a whole request or answer as one message
+    hop_long.py      one that is whole, and too long for one frame
     hop_frames.py    how parts of many requests lie in one record
     hop_body.py      the part of one body that waits to be sent
     hop_stream.py    one request inside a channel: its two directions and its credit

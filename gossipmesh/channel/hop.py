@@ -35,11 +35,12 @@ from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_sending import LAST_STREAM, MAX_STREAMS, SendingSide
 from gossipmesh.channel.hop_stream import CHANNEL_WINDOW, HopStreamState, ReceiveBudget, Sending
 from gossipmesh.channel.noise import Role
+from gossipmesh.channel.secure import Part
 from gossipmesh.errors import RemoteProtocolError, StreamLimit
 
 __all__ = ["CHANNEL_WINDOW", "MAX_STREAMS", "HopMux", "StreamLimit"]
 
-_Reader = tuple[Callable[[bytes], Any], Callable[[int, Any], HopEvent | None], bool | None]
+_Reader = tuple[Callable[[Any], Any], Callable[[int, Any], HopEvent | None], bool | None]
 """For a kind of frame: how to read its payload, what to do with it then, and whether it is one of the channel's own,
 not a stream's; None: it may be either."""
 
@@ -64,7 +65,7 @@ class HopMux(SendingSide):
             head = (messages.decode_response_head_untrusted, self._receive_response, False)
         self._kinds: Final[dict[int, _Reader]] = {
             frames.HEAD: head,
-            frames.DATA: (bytes, self._receive_data, False),
+            frames.DATA: (_as_it_is, self._receive_data, False),
             frames.END: (messages.decode_end_untrusted, self._receive_end, False),
             frames.RESET: (messages.decode_flag_untrusted, self._receive_reset, False),
             frames.WINDOW: (frames.decode_u32_untrusted, self._receive_window, None),
@@ -152,7 +153,7 @@ class HopMux(SendingSide):
             self._forget(stream)
         return events.ResponseWhole(number, head, body, end) if wanted else None
 
-    def _receive_data(self, number: int, data: bytes) -> HopEvent | None:
+    def _receive_data(self, number: int, data: Part) -> HopEvent | None:
         if not data:
             raise RemoteProtocolError("hop.malformed", "a DATA frame without data")
         self._window.receive(len(data))
@@ -162,7 +163,7 @@ class HopMux(SendingSide):
         wanted = stream.receive_data(len(data))
         if stream.long is not None:
             return self._gather(stream, stream.long, data, wanted=wanted)
-        return events.DataReceived(number, data) if wanted else None
+        return events.DataReceived(number, bytes(data)) if wanted else None
 
     def _receive_end(self, number: int, end: End) -> HopEvent | None:
         stream = self._named(number)
@@ -195,7 +196,7 @@ class HopMux(SendingSide):
         return None
 
     def _gather(
-        self, stream: HopStreamState, message: LongMessage, data: bytes, *, wanted: bool
+        self, stream: HopStreamState, message: LongMessage, data: Part, *, wanted: bool
     ) -> HopEvent | None:
         """Take what came of a long message's body; tell of the message with the last of it."""
         if not message.add(data, keep=wanted):
@@ -255,3 +256,7 @@ class HopMux(SendingSide):
         if number > self._last or (may_be_over and stream is None and number <= self._newest):
             return None
         raise RemoteProtocolError("hop.stream", f"a frame for stream {number}, which is not open")
+
+
+def _as_it_is(payload: Part) -> Part:
+    return payload

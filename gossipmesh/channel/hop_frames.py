@@ -50,11 +50,15 @@ MAX_CHUNK: Final = 16_384
 LEAST_CHUNK: Final = 1_024
 """Less room than this in a record is left empty, rather than filled with the start of a larger body."""
 
-Frame = tuple[int, int, bytes]
-"""Stream, kind, payload. A plain tuple: there is one for every part of every request."""
+VIEWED: Final = 4
+"""A DATA payload of at least this part of its record is left where it is: what holds it holds no more than so many
+times its size. Others are copied."""
+
+Frame = tuple[int, int, Part]
+"""Stream, kind, payload, which is bytes but for large DATA. A plain tuple: there is one for every part of a request."""
 
 
-def encode_frame(stream: int, kind: int, payload: bytes = b"") -> bytes:
+def encode_frame(stream: int, kind: int, payload: Part = b"") -> bytes:
     """Encode one frame; ``payload`` must not be longer than :data:`MAX_PAYLOAD`."""
     return HEADER.pack(stream, kind, len(payload)) + payload
 
@@ -75,7 +79,10 @@ def split_frames_untrusted(body: bytes | memoryview) -> list[Frame]:
         at = start + length
         if at > size:
             raise RemoteProtocolError("hop.malformed", "a record ends inside a frame")
-        frames.append((stream, kind, bytes(body[start:at])))
+        payload = body[start:at]
+        if kind != DATA or VIEWED * length < size:
+            payload = bytes(payload)
+        frames.append((stream, kind, payload))
     return frames
 
 
@@ -113,7 +120,7 @@ class RecordPacker:
     __slots__ = ("_left", "_parts", "_records", "_room")
 
     def __init__(self, limit: int) -> None:
-        self._records: list[bytes] = []
+        self._records: list[list[Part]] = []
         self._parts: list[Part] = []
         self._room = MAX_RECORD_BODY
         self._left = limit
@@ -143,13 +150,13 @@ class RecordPacker:
         room = self._room - HEADER.size
         return wanted if wanted <= room or room < LEAST_CHUNK else room
 
-    def finish(self) -> list[bytes]:
-        """Give the bodies of the records."""
+    def finish(self) -> list[list[Part]]:
+        """Give the bodies of the records, each in parts: whoever seals it joins them with what it needs itself."""
         self._close()
         return self._records
 
     def _close(self) -> None:
         if self._parts:
-            self._records.append(b"".join(self._parts))
-            self._parts.clear()
+            self._records.append(self._parts)
+            self._parts = []
             self._room = MAX_RECORD_BODY

@@ -14,6 +14,7 @@ from gossipmesh.channel.hop_events import RequestOpened, ResponseWhole
 from gossipmesh.channel.hop_frames import U32
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_whole import decode_answer_untrusted, decode_call_untrusted
+from gossipmesh.channel.secure import Part
 from gossipmesh.errors import RemoteProtocolError
 
 MAX_LONG: Final = 65_536
@@ -34,11 +35,11 @@ class LongMessage:
     def __init__(self, head: RequestHead | ResponseHead, end: End, size: int) -> None:
         self.head: Final = head
         self.end: Final = end
-        self._parts: list[bytes] = []
+        self._parts: list[Part] = []
         self.left = size
         """Bytes that are still to come."""
 
-    def add(self, data: bytes, *, keep: bool) -> bool:
+    def add(self, data: Part, *, keep: bool) -> bool:
         """Take what came next, and forget it unless somebody still wants it; True with the last of it.
 
         Raises:
@@ -53,7 +54,7 @@ class LongMessage:
 
     def complete(self, number: int) -> RequestOpened | ResponseWhole:
         """Give what came on stream ``number``, where all of it was kept."""
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        body = b"".join(self._parts)
         head = self.head
         if isinstance(head, RequestHead):
             return RequestOpened(number, head, body)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel.hop_stream import ChannelWindow, HopStreamState, Sending
+from gossipmesh.channel.secure import Part
 
 _WHOLE = Sending.WHOLE
 
@@ -52,8 +53,8 @@ class Outbox:
         self.bodies.pop(number, None)
         self.credits.pop(number, None)
 
-    def take_records(self, limit: int) -> list[bytes]:
-        """Give what is ready as the bodies of records: about ``limit`` bytes, at most two frames more."""
+    def take_parts(self, limit: int) -> list[list[Part]]:
+        """Give what is ready as the bodies of records, in parts: about ``limit`` bytes, at most two frames more."""
         packer = frames.RecordPacker(limit)
         if self.control or self._window.due or self.resets or self.credits:
             self._take_control(packer)

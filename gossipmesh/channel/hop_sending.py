@@ -19,6 +19,7 @@ from gossipmesh.channel.hop_stream import (
 )
 from gossipmesh.channel.hop_whole import MAX_WHOLE, encode_answer, encode_call
 from gossipmesh.channel.noise import Role
+from gossipmesh.channel.secure import Part
 from gossipmesh.errors import LocalProtocolError, StreamLimit
 
 MAX_STREAMS: Final = 1_024
@@ -267,11 +268,18 @@ class SendingSide:
         self._outbox.control[frames.PING] = frames.U64.pack(nonce)
 
     def take_records(self, limit: int) -> list[bytes]:
+        """Give what :meth:`take_parts` does, with the parts of each record joined."""
+        return [b"".join(parts) for parts in self.take_parts(limit)]
+
+    def take_parts(self, limit: int) -> list[list[Part]]:
         """Give what is ready as the bodies of records, in order: about ``limit`` bytes, at most two frames more.
 
         What they hold counts as sent. What the limit left behind comes with the next call.
+
+        Returns:
+            Of each record the parts, which belong together in this order.
         """
-        return self._outbox.take_records(limit)
+        return self._outbox.take_parts(limit)
 
     def _send_held(self) -> None:
         for number in list(self._held):

@@ -181,8 +181,7 @@ class SecureChannel(Generic[PeerT]):
 
         Raises:
             LocalProtocolError: ``channel.order`` before the handshake is finished or after :meth:`send_end`,
-                ``channel.kind``, ``channel.size``, or ``channel.unsent`` if nobody takes what was sealed before;
-                nothing was sealed.
+                ``channel.kind``, ``channel.size``, or ``channel.unsent`` if nobody takes what was sealed before.
             RemoteProtocolError: the channel has failed.
         """
         if not 0 < kind < 256:
@@ -200,17 +199,19 @@ class SecureChannel(Generic[PeerT]):
         self._we_ended = True
 
     def bytes_to_send(self) -> bytes:
-        """Give everything that is to be written to the stream now, and forget it; empty where there is nothing.
+        """Give what :meth:`parts_to_send` does, in one piece."""
+        return b"".join(self.parts_to_send())
+
+    def parts_to_send(self) -> list[Part]:
+        """Give everything that is to be written to the stream now, in order, and forget it.
 
         Raises:
             RemoteProtocolError: the channel has failed.
         """
-        if self._failure is not None:
-            raise self._failure()
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
+        self._raise_failure()
+        parts, self._outgoing = self._outgoing, []
         self._unsent = 0
-        return data
+        return parts
 
     def receive_bytes_untrusted(self, data: bytes) -> list[Event[PeerT]]:
         """Take what the stream gave, in pieces of any size, and give what became complete with it.

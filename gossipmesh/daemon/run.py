@@ -16,6 +16,7 @@ from gossipmesh.daemon.node import Node
 from gossipmesh.daemon.reloading import Again
 from gossipmesh.daemon.surroundings import (
     Announce,
+    keep_freed_memory,
     leave_no_core,
     let_go_of_streams,
     quietly,
@@ -50,6 +51,7 @@ def run(loaded: Loaded, *, token: str | None, announce: Announce, again: Again) 
         MeshError: ``join.refused``, if every seed refused this node. All of them perhaps inside an ExceptionGroup.
     """
     leave_no_core()
+    keep_freed_memory()
     # By now everything is imported. attrs has kept the text of each method that it wrote there, for debuggers: 0.6 MiB.
     linecache.clearcache()
     try:

@@ -32,7 +32,7 @@ from gossipmesh.proxy.quick_heads import (
 from gossipmesh.routing.outcomes import AttemptOutcome, OutcomeKind
 from gossipmesh.routing.plan import Plan
 from gossipmesh.transport.hop_stream import HopStream, StreamListener
-from gossipmesh.transport.link import Link
+from gossipmesh.transport.link import MAX_COPIED, Link
 
 ADDED_MAX: Final = 256
 """Host headers whose added lines are remembered, per connection."""
@@ -198,7 +198,11 @@ class QuickCall:
             and not self._caller.link.unsent
         ):
             lines = b"\r\n".join(headers.lines)
-            self._caller.link.send(b"%b%b\r\n%b%b" % (STATUS_LINES[head.status], lines, self._via, body))
+            start = b"%b%b\r\n%b" % (STATUS_LINES[head.status], lines, self._via)
+            if len(body) < MAX_COPIED:
+                self._caller.link.send(start + body)
+            else:
+                self._caller.link.send_parts([start, body])
             self._answered(head.status, len(body), end)
         else:
             self.general().whole_received(head, body, end)

@@ -66,13 +66,8 @@ class HopConnection:
         self._initiator = role is Role.INITIATOR
         self._serve = serve
         self._silent = silent
-        features = self.peer.features
-        self._mux = HopMux(
-            role,
-            budget=budget,
-            compact=bool(features & WHOLE_MESSAGES),
-            long=bool(features & LONG_MESSAGES),
-        )
+        compact, long = (bool(self.peer.features & each) for each in (WHOLE_MESSAGES, LONG_MESSAGES))
+        self._mux = HopMux(role, budget=budget, compact=compact, long=long)
         self.streams: Final = HopStreams(self._request_opened)
         """The requests that are not over."""
         self._socket, self._channel, self._early = stream.detach()
@@ -222,8 +217,7 @@ class HopConnection:
         stream.sent_end = True
         if stream.ended:
             self._forget(stream)
-        if not self._flushing:
-            self.flush_soon()
+        self.flush_soon()
         return True
 
     def consume(self, stream: HopStream, size: int) -> None:
@@ -337,10 +331,10 @@ class HopConnection:
         link, mux, channel = self._link, self._mux, self._channel
         if self._over or link is None or self._sent_end or link.unsent:
             return
-        for body in mux.take_records(WRITE_TURN):
-            channel.send_record(HOP, body)
-        if data := channel.bytes_to_send():
-            link.send(data)
+        for parts in mux.take_parts(WRITE_TURN):
+            channel.send_record(HOP, *parts)
+        if channel.unsent:
+            link.send_parts(channel.parts_to_send())
         if mux.has_output:
             self.flush_soon()  # Or, if not all of it was taken, when it is drained.
         elif self._initiator and mux.gone_away and not mux.open_streams:

@@ -19,6 +19,10 @@ MAX_UNSENT: Final = 16 * 1024 * 1024
 """Bytes that may wait in a link; its owners stop far below, so to come here is a bug."""
 MAX_JOINED: Final = 65_536
 """What waits is sent in pieces joined up to this size."""
+MAX_COPIED: Final = 16_384
+"""Parts that are all shorter than this are joined: to name each to the system would cost more than to copy it."""
+MAX_PARTS: Final = 64
+"""Parts that are named to the system in one call."""
 ACKNOWLEDGED_BELOW: Final = 16_384
 """Bytes of a message in one receive; with more, its sender does not wait for us to acknowledge them."""
 
@@ -74,6 +78,7 @@ class Link:
         "_receive_size",
         "_recv",
         "_send",
+        "_send_message",
         "_sock",
         "closed",
         "taken_at",
@@ -92,6 +97,7 @@ class Link:
         self._receive_size = LEAST_RECEIVE_SIZE
         self._most = most
         self._send = sock.send
+        self._send_message = sock.sendmsg
         self._owner = owner
         self._queue: deque[bytes | memoryview] = deque()
         self._deaf = False
@@ -128,6 +134,33 @@ class Link:
         if sent != len(data):
             self.taken_at = self._reactor.now
             self._keep(memoryview(data)[sent:])
+            self._watch(self._events | _OUT)
+
+    def send_parts(self, parts: list[bytes | bytearray | memoryview]) -> None:
+        """Send what ``parts`` are together; large ones are not copied for it. Nobody may change them afterwards."""
+        if (
+            self.unsent
+            or self.closed
+            or self._deaf
+            or len(parts) > MAX_PARTS
+            or max(map(len, parts)) < MAX_COPIED
+        ):
+            self.send(b"".join(parts))
+            return
+        try:
+            sent = self._send_message(parts)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._fail_to_send(error)
+            return
+        for part in parts:
+            if sent < len(part):
+                if not self.unsent:
+                    self.taken_at = self._reactor.now
+                self._keep(memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
+        if self.unsent:
             self._watch(self._events | _OUT)
 
     def _keep(self, data: bytes | memoryview) -> None:

@@ -30,7 +30,7 @@ def test_an_empty_outbox_has_nothing_to_give() -> None:
     closed: list[HopStreamState] = []
     outbox = Outbox(ChannelWindow(), closed.append)
     assert not outbox.waiting
-    assert outbox.take_records(ALL) == []
+    assert outbox.take_parts(ALL) == []
 
 
 def test_the_channels_credit_waits_until_half_of_it_was_used() -> None:
@@ -40,8 +40,10 @@ def test_the_channels_credit_waits_until_half_of_it_was_used() -> None:
     assert not outbox.waiting
     window.receive(1)
     assert outbox.waiting
-    (record,) = outbox.take_records(ALL)
-    assert frames.split_frames_untrusted(record) == [(0, frames.WINDOW, frames.U32.pack(CHANNEL_WINDOW // 2))]
+    (parts,) = outbox.take_parts(ALL)
+    assert frames.split_frames_untrusted(b"".join(parts)) == [
+        (0, frames.WINDOW, frames.U32.pack(CHANNEL_WINDOW // 2))
+    ]
     assert not outbox.waiting
 
 

@@ -60,6 +60,29 @@ print(resource.getrlimit(resource.RLIMIT_CORE))
 """
 
 
+FAULTS = """
+import resource
+from gossipmesh.daemon.surroundings import keep_freed_memory
+if {kept}:
+    keep_freed_memory()
+for _ in range(100):
+    del (buffers := [bytes(100_000) for _ in range(20)])[:]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def test_memory_that_was_freed_is_not_asked_of_the_system_again() -> None:
+    kept, given_back = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", FAULTS.format(kept=kept)], capture_output=True, check=True
+            ).stdout
+        )
+        for kept in (True, False)
+    )
+    assert given_back > kept + 10_000
+
+
 def test_a_daemon_that_crashes_leaves_no_core_that_holds_its_keys() -> None:
     said = subprocess.run([sys.executable, "-c", CORE_LIMIT], capture_output=True, text=True, check=True)
     # Where the limit was none at all already, it cannot be raised to the one that also keeps pipes away.

@@ -301,3 +301,40 @@ async def test_accepting_takes_all_who_come_and_nobody_once_it_is_closed() -> No
 def reset(stream: trio.SocketStream) -> None:
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     stream.socket.close()
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 5), (2, 100_000), (100_000, 2, 0, 40_000), (70_000,) * 80, (4 << 20, 1, 4 << 20)]
+)
+async def test_parts_arrive_as_one_however_little_is_taken_at_once(sizes: tuple[int, ...]) -> None:
+    async with pair() as it:
+        parts = [bytes([65 + at]) * size for at, size in enumerate(sizes)]
+        it.link.send_parts(list(parts))
+        it.link.send(b"behind")
+        it.link.send_eof()
+        assert await read_all(it.other) == b"".join(parts) + b"behind"
+        await wait_all_tasks_blocked()
+        assert it.link.unsent == 0
+
+
+async def test_parts_wait_behind_what_waits_already() -> None:
+    async with pair() as it:
+        it.link.send(bytes(8 << 20))
+        assert it.link.unsent > 0
+        it.link.send_parts([b"x" * 50_000, b"y" * 50_000])
+        it.link.send_eof()
+        assert (await read_all(it.other))[8 << 20 :] == b"x" * 50_000 + b"y" * 50_000
+
+
+async def test_what_is_read_at_once_is_no_more_than_was_asked_for() -> None:
+    async with pair() as it:
+        await it.other.send_all(b"0123456789")
+        assert it.link.receive_more(4) == b"0123"
+        assert it.link.receive_more(100) == b"456789"
+        assert it.link.receive_more(100) == b""
+        await it.other.send_all(b"told")
+        await wait_all_tasks_blocked()
+        await it.other.aclose()
+        while "eof" not in it.owner.told:
+            await wait_all_tasks_blocked()
+        assert it.owner.received == b"told"
