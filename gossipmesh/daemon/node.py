@@ -21,6 +21,7 @@ from gossipmesh.daemon.admin.bugs import Bugs
 from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.report import Listening, NodeReport
 from gossipmesh.daemon.admin.server import serve_tcp, serve_unix
+from gossipmesh.daemon.checkup.late import load_examiner
 from gossipmesh.daemon.checkup.noted import Noted
 from gossipmesh.daemon.clock import wall_clock
 from gossipmesh.daemon.control import Control, clocks
@@ -282,10 +283,7 @@ class Node:
         await self._nursery.start(serve_unix, report, self._state.admin_socket, bugs)
 
     def _check(self, not_ready: str) -> Checked:
-        # Imported by who asks: the checks, and what they count with, are 1 MiB of a daemon that is never asked.
-        from gossipmesh.daemon.checkup.gathering import Examiner
-
-        examiner = Examiner(
+        examiner = load_examiner()(
             self._config,
             self._mesh,
             self._plane,

@@ -131,7 +131,7 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
         case ["v1", "identities"]:
             return Answer.of_json(view.identities())
         case ["v1", "check"]:
-            return Answer.of_json(view.check())
+            return _check(view)
         case ["v1", "config"]:
             return Answer.of_json(view.config())
         case ["v1", "trace"]:
@@ -166,6 +166,13 @@ async def _offer(view: NodeView, kind: str, raw: bytes) -> Mapping[str, object]:
     if said not in ("taken", "stale"):
         raise MeshError("charter.refused", said.removeprefix("refused: "))
     return {"answer": said}
+
+
+def _check(view: NodeView) -> Answer:
+    try:
+        return Answer.of_json(view.check())
+    except MeshError as error:
+        return Answer.of_error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
 def _explain(view: NodeView, target: str) -> Answer:

@@ -218,7 +218,11 @@ class NodeView(Protocol):
         ...
 
     def check(self) -> Checked:
-        """Give what is right and wrong here."""
+        """Give what is right and wrong here.
+
+        Raises:
+            MeshError: ``check.files``, where the checks cannot be loaded.
+        """
         ...
 
     def config(self) -> Mapping[str, object]:

@@ -9,6 +9,7 @@
 ``serving.py``    this node's services, those that it calls, and its record
 ``noted.py``      what is kept for it while the daemon runs
 ``gathering.py``  the facts, read off a running node
+``late.py``       all of that, loaded when somebody asks
 ================  ==================================================================
 
 Law: a check is a pure function from facts to one verdict, and every check is there each time, whatever it found. What
