@@ -65,7 +65,8 @@ $(COMPILED)/.installed: $(STAMP) $(shell find gossipmesh -name '*.py')
 	@touch $@
 
 # The parts that are compiled, and what they are parts of.
-COMPILED_PARTS := attacks channel daemon e2e policy proxy routing transport test_compiled.py
+COMPILED_PARTS := attacks channel daemon e2e mesh policy proxy routing transport
+COMPILED_PARTS += test_compiled.py test_crypto.py test_unchanging.py test_wire.py
 
 .PHONY: test-compiled
 test-compiled: $(COMPILED)/.installed ## run what tests the compiled modules, with these

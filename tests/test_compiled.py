@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -43,6 +44,14 @@ def name_of(base: ast.expr) -> str:
 def test_the_list_is_sorted_names_each_module_once_and_only_those_that_there_are() -> None:
     assert list(MODULES) == sorted(set(MODULES))
     assert [path for path in MODULES if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_what_tests_a_module_is_run_with_that_module_compiled_too(path: str) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    parts = " ".join(re.findall(r"^COMPILED_PARTS [:+]= (.*)$", makefile, re.MULTILINE)).split()
+    part = Path(path).parts[1]
+    assert (f"test_{part}" if part.endswith(".py") else part) in parts
 
 
 def test_it_is_compiled_only_where_somebody_asks_for_it() -> None:
