@@ -45,7 +45,11 @@ Callback = Callable[[], None]
 
 
 def trio_is_idle() -> bool:
-    """Tell whether no other task of trio's could run now, nor has a deadline within :data:`LINGER_S`."""
+    """Tell whether no other task of trio's could run now, nor has a deadline within :data:`LINGER_S`.
+
+    Trio does not count the tasks that it runs in the same pass as the one that asks: they wait if that one does, for
+    one turn.
+    """
     of_trio = trio.lowlevel.current_statistics()
     return not (
         of_trio.tasks_runnable
