@@ -77,8 +77,7 @@ class Control:
         self._performer = performer
         self._orders: deque[Input] = deque()
         self._questions: deque[_Asked] = deque()
-        self._wake = Parking()
-        self._turned = Parking()
+        self._waiting = trio.CancelScope()
         self._asking = trio.Semaphore(MAX_ASKING)
 
     def post(self, order: Input) -> None:
@@ -87,46 +86,39 @@ class Control:
             self._performer.perform(Refused("control.inbox-full"))
             return
         self._orders.append(order)
-        self._wake.unpark()
+        self._waiting.cancel()
 
     async def ask(self, question: Question) -> bytes:
         """Hand in a question and wait for its answer; at most ``MAX_ASKING`` are in the inbox at once."""
         async with self._asking:
             asked = _Asked(question)
             self._questions.append(asked)
-            self._wake.unpark()
+            self._waiting.cancel()
             while not asked.finished:
                 await asked.done.park()
             return asked.answer
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the machine until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_socket)
-            task_status.started()
-            self._perform(self._mesh.start(now=trio.current_time(), wall=wall_clock()))
-            while True:
-                due = self._mesh.deadline
-                if not self._orders and not self._questions:
-                    with trio.move_on_at(due):
-                        await self._wake.park()
-                else:
-                    await trio.lowlevel.checkpoint()
-                # Measured now: what comes in may move a deadline into the past, which is no stall of ours, or beyond
-                # it, which makes a stall no shorter.
-                late_s = max(0.0, trio.current_time() - due)
-                # First what came in, then the clock: after a stall, the answer to a probe lies in the socket's
-                # buffer while its deadline has passed, and a stall of ours must not be taken for a peer's silence.
-                self._take_in()
-                self._let_deadlines_fire(late_s)
-                self._performer.turned()
-                self._turned.unpark()
-
-    async def _watch_socket(self) -> None:
+        task_status.started()
+        self._perform(self._mesh.start(now=trio.current_time(), wall=wall_clock()))
         while True:
-            await self._udp.wait()
-            self._wake.unpark()
-            await self._turned.park()
+            due = self._mesh.deadline
+            if not self._orders and not self._questions:
+                # This task itself waits for datagrams: under load every task between them and it would cost a probe a
+                # turn of the data plane here, and one of whatever else the processor does.
+                with trio.CancelScope(deadline=due) as self._waiting:
+                    await self._udp.wait()
+            else:
+                await trio.lowlevel.checkpoint()
+            # Measured now: what comes in may move a deadline into the past, which is no stall of ours, or beyond it,
+            # which makes a stall no shorter.
+            late_s = max(0.0, trio.current_time() - due)
+            # First what came in, then the clock: after a stall, the answer to a probe lies in the socket's buffer
+            # while its deadline has passed, and a stall of ours must not be taken for a peer's silence.
+            self._take_in()
+            self._let_deadlines_fire(late_s)
+            self._performer.turned()
 
     def _take_in(self) -> None:
         mesh = self._mesh

@@ -1,9 +1,10 @@
-"""The gossip socket: datagrams in through a bounded inbox, datagrams out without waiting."""
+"""The gossip socket: datagrams in, a fair share of each source's; datagrams out without waiting."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -14,14 +15,14 @@ from gossipmesh.model import Address
 from gossipmesh.transport.addresses import bound_socket, from_sockaddr, to_sockaddr
 from gossipmesh.transport.counters import Count
 from gossipmesh.transport.inbox import FairInbox
-from gossipmesh.transport.parking import Parking
 
 MAX_INBOX: Final = 1_024
-"""Datagrams that were received and not handled yet."""
-MAX_BATCH: Final = 64
-"""Datagrams read before other tasks have their turn: a flood must not keep the probes' answers waiting."""
+"""Datagrams that are taken at once. To handle one takes tens of microseconds and more."""
+READ_MORE: Final = 2
+"""So many times as many are read for that, where there are so many, each in two microseconds: what is dropped is of the
+loudest source, and what the others sent is found behind it."""
 MAX_STRANGERS: Final = 64
-"""Of those received and not handled yet, from nobody that is known: they are worth a hint each, at most."""
+"""Of those taken at once, from nobody that is known: they are worth a hint each, at most."""
 SOCKET_BUFFER: Final = 4 * 1_048_576
 """What we ask the system to keep for us, in bytes, while we are busy; it may give less."""
 
@@ -44,21 +45,20 @@ class UdpSocket:
         bind: the address to bind; ``::`` serves IPv4 as well, port 0 lets the system choose.
         count: is told ``udp.inbox-full``, ``udp.strangers``, ``udp.oversized``, ``udp.send-full`` and
             ``udp.send-failed``.
+        most: datagrams that are taken at once.
     """
 
-    def __init__(self, bind: Address, *, count: Count) -> None:
+    def __init__(self, bind: Address, *, count: Count, most: int = MAX_INBOX) -> None:
         self._bind = bind
         self._count = count
-        self._inbox: FairInbox[str, Datagram] = FairInbox(MAX_INBOX)
-        self._waiting = Parking()
+        self._most = most
         self._socket: socket.socket | None = None
-        self._strangers = 0
         self.knows: Callable[[bytes], bool] = lambda payload: True
         """Tells, at a glance, whether a payload may be from somebody known. Where it is not, few are kept: junk must
         cost less than to be looked at by the one who answers probes."""
 
     async def run(self, *, task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED) -> None:
-        """Receive until cancelled; starts with the bound address.
+        """Hold the socket until cancelled; starts with the bound address.
 
         Raises:
             OSError: if the address cannot be bound.
@@ -68,31 +68,30 @@ class UdpSocket:
             self._socket = sock
             try:
                 task_status.started(from_sockaddr(sock.getsockname()))
-                while True:
-                    await trio.lowlevel.wait_readable(sock)
-                    self._receive(MAX_BATCH)
-                    # One item per turn of the loop at least: reading again at once would starve who handles them.
-                    await trio.lowlevel.checkpoint()
+                await trio.sleep_forever()
             finally:
                 self._socket = None
                 trio.lowlevel.notify_closing(sock)
 
     async def wait(self) -> None:
-        """Wait until there is a datagram to take. One task only."""
-        if self._inbox:
-            await trio.lowlevel.checkpoint()
-        while not self._inbox:
-            await self._waiting.park()
+        """Wait until there may be a datagram to take. One task only."""
+        if self._socket is not None:
+            with suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._socket)
+                return
+        await trio.sleep_forever()
 
     def take_all(self) -> list[Datagram]:
-        """Give what was received, one of each source in turn, at most :data:`MAX_INBOX`.
+        """Give what the system holds for us, one of each source in turn, and of the loudest what there is room for.
 
-        What the system still holds for us comes along: after a stall the answer to a probe may lie there while its
-        deadline has passed, and must not be taken for silence.
+        After a stall the answer to a probe may lie there while its deadline has passed, and must not be taken for
+        silence.
         """
-        self._receive(MAX_INBOX - len(self._inbox))
-        self._strangers = 0
-        return self._inbox.take_all()
+        inbox: FairInbox[str, Datagram] = FairInbox(self._most)
+        for payload, source in self._received(READ_MORE * self._most):
+            if not inbox.put(source.host, Datagram(payload, source)):
+                self._count("udp.inbox-full")
+        return inbox.take_all()
 
     def send(self, payload: bytes, target: Address) -> None:
         """Send one datagram, at most once and without waiting; if it cannot leave now it is lost."""
@@ -107,10 +106,10 @@ class UdpSocket:
         except OSError:
             self._count("udp.send-failed")
 
-    def _receive(self, most: int) -> None:
-        if self._socket is None:
-            return
-        for _ in range(most):
+    def _received(self, most: int) -> Iterator[tuple[bytes, Address]]:
+        strangers = 0
+        for _ in range(most if self._socket is not None else 0):
+            assert self._socket is not None
             try:
                 payload, sockaddr = self._socket.recvfrom(MAX_DATAGRAM + 1)
             except BlockingIOError:
@@ -121,12 +120,8 @@ class UdpSocket:
                 self._count("udp.oversized")
                 continue
             if not self.knows(payload):
-                if self._strangers >= MAX_STRANGERS:
+                if strangers >= MAX_STRANGERS:
                     self._count("udp.strangers")
                     continue
-                self._strangers += 1
-            source = from_sockaddr(sockaddr)
-            if not self._inbox.put(source.host, Datagram(payload, source)):
-                self._count("udp.inbox-full")
-        if self._inbox:
-            self._waiting.unpark()
+                strangers += 1
+            yield payload, from_sockaddr(sockaddr)
