@@ -81,6 +81,16 @@ def test_no_method_has_a_second_name(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES)
+def test_what_a_class_sets_to_none_is_of_one_other_type(path: str) -> None:
+    """``kept: A | B | None = None`` in a class counts as unset."""
+    for owner in classes_of(path):
+        for line in owner.body:
+            if isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
+                kinds = ast.unparse(line.annotation).split(" | ")
+                assert line.value.value is not None or len(kinds) <= 2, line.lineno
+
+
+@pytest.mark.parametrize("path", MODULES)
 def test_no_slice_is_kept_under_a_name(path: str) -> None:
     """Bytes that are asked for ``[NAMED]`` ask back for an integer."""
     for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
