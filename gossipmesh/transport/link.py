@@ -19,6 +19,8 @@ MAX_UNSENT: Final = 16 * 1024 * 1024
 """Bytes that may wait in a link; its owners stop far below, so to come here is a bug."""
 MAX_JOINED: Final = 65_536
 """What waits is sent in pieces joined up to this size."""
+GATHERED: Final = 1_024
+"""Pieces of fewer bytes that wait are put together: who sends a byte at a time must not make us keep fifty for each."""
 MAX_COPIED: Final = 16_384
 """Parts that are all shorter than this are joined: to name each to the system would cost more than to copy it."""
 MAX_PARTS: Final = 64
@@ -99,7 +101,7 @@ class Link:
         self._send = sock.send
         self._send_message = sock.sendmsg
         self._owner = owner
-        self._queue: deque[bytes | memoryview] = deque()
+        self._queue: deque[bytes | bytearray | memoryview] = deque()
         self._deaf = False
         self._ending = False
         self._parked = False
@@ -163,9 +165,16 @@ class Link:
         if self.unsent:
             self._watch(self._events | _OUT)
 
-    def _keep(self, data: bytes | memoryview) -> None:
-        self._queue.append(data)
-        self.unsent += len(data)
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        queue = self._queue
+        size = len(data)
+        if size >= GATHERED:
+            queue.append(data)
+        elif queue and type(last := queue[-1]) is bytearray and len(last) < MAX_JOINED:
+            last += data
+        else:
+            queue.append(bytearray(data))
+        self.unsent += size
         assert self.unsent <= MAX_UNSENT, "an owner sends on although nothing is taken"
 
     def _flush(self) -> None:

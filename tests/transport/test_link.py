@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -338,3 +339,19 @@ async def test_what_is_read_at_once_is_no_more_than_was_asked_for() -> None:
         while "eof" not in it.owner.told:
             await wait_all_tasks_blocked()
         assert it.owner.received == b"told"
+
+
+async def test_bytes_that_wait_one_by_one_cost_no_more_than_others() -> None:
+    async with pair() as it:
+        it.link.send(bytes(8 << 20))
+        waiting = it.link.unsent
+        assert waiting > 0
+        tracemalloc.start()
+        for at in range(100_000):
+            it.link.send(b"%c" % (at % 256))
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size < 300_000
+        assert it.link.unsent == waiting + 100_000
+        it.link.send_eof()
+        assert (await read_all(it.other))[8 << 20 :] == bytes(at % 256 for at in range(100_000))
