@@ -109,6 +109,8 @@ class CallerConnection:
         self._state = _State.READING
         self._head_began = math.inf
         self._next_deferred = False
+        self._untaken: Callable[[], None] | None = None
+        """What is told when the app has taken the answer that went the quick way, or never will."""
         self._quick = quick(self) if quick is not None else None
         self.ending = False
         """Whether the next answer is the last one."""
@@ -186,6 +188,7 @@ class CallerConnection:
 
     def drained(self) -> None:
         """The app took everything that was sent to it."""
+        self._quick_taken()
         if self._exchange is not None:
             self._exchange.caller_drained()
         elif self._state is _State.LINGERING:
@@ -252,11 +255,20 @@ class CallerConnection:
         exchange.take_over(quick)
         return exchange
 
-    def quick_over(self) -> None:
-        """A request was answered the quick way."""
+    def quick_over(self, over: Callable[[], None]) -> None:
+        """A request was answered the quick way; ``over`` is told once the app took the answer, or never will."""
         if self.ending:
             self._quick = None
+        if self.link.unsent:
+            self._untaken = over
+        else:
+            over()
         self._await_next()
+
+    def _quick_taken(self) -> None:
+        over, self._untaken = self._untaken, None
+        if over is not None:
+            over()
 
     def _await_next(self) -> None:
         """Wait for the next request, while the app takes what it was sent."""
@@ -267,6 +279,7 @@ class CallerConnection:
     def hand_over(self) -> Link:
         """Give the link away, to a tunnel; this is over then, but for :meth:`release`."""
         self._state = _State.OVER
+        self._quick_taken()
         self.alarm.drop()
         return self.link
 
@@ -330,6 +343,7 @@ class CallerConnection:
         self._state = _State.OVER
         if exchange is not None:
             exchange.caller_gone()
+        self._quick_taken()
         self.alarm.drop()
         self.link.close(reset=not lingered and self.http.answering and self.http.delimited_by_close)
         self._closed(self)

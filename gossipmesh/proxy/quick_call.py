@@ -48,8 +48,8 @@ class QuickCaller(Protocol):
     def take_over(self, data: bytes, quick: QuickCall) -> StreamListener:
         """Go on with the request that ``data`` was the general way."""
 
-    def quick_over(self) -> None:
-        """The request is answered."""
+    def quick_over(self, over: Callable[[], None]) -> None:
+        """The request is answered; ``over`` is to be told once the app took that, or never will."""
 
 
 class QuickCall:
@@ -271,10 +271,9 @@ class QuickCall:
             )
         )
         self._clear()
-        self._over()
         if waiting := plan.over(now=now):
             let_go(ports.reactor, waiting)
-        self._caller.quick_over()
+        self._caller.quick_over(self._over)
 
     def _clear(self) -> None:
         self.busy = False

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import trio
@@ -161,3 +165,55 @@ async def test_a_daemon_that_drains_lets_requests_of_local_apps_end(lab: ModuleT
             answer.set()
             await lab.read_until(stream, b"ok")
         assert (web.outbound.in_flight, hello.inbound.in_flight) == (0, 0)
+
+
+@asynccontextmanager
+async def not_taking(lab: ModuleType) -> AsyncIterator[tuple[Any, trio.SocketStream]]:
+    """Give a caller's daemon, and a caller that has not taken all of an answer of 60,000 bytes."""
+
+    async def long(stream: trio.SocketStream) -> None:
+        while request := await lab.read_request(stream):
+            length = 60_000 if b"/long" in request else 2
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+            await stream.send_all(head + bytes(length - 2) + b"ok")
+
+    async with lab.pair(long) as (web, _), await lab.connect(web) as stream:
+        await stream.send_all(GET % b"/")
+        await lab.read_until(stream, b"ok")
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        (connection,) = web.outbound._connections
+        connection.link._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        await stream.send_all(GET % b"/long")
+        await lab.until(lambda: connection.link.unsent)
+        yield web, stream
+
+
+async def test_a_daemon_that_drains_lets_its_callers_take_whole_answers(lab: ModuleType) -> None:
+    async with not_taking(lab) as (web, stream), trio.open_nursery() as nursery:
+        nursery.start_soon(web.outbound.wait_idle)
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        body = (await lab.read_until(stream, b"ok")).partition(b"\r\n\r\n")[2]
+        assert len(body) == 60_000
+
+
+async def test_a_caller_that_leaves_without_its_whole_answer_is_not_waited_for(lab: ModuleType) -> None:
+    async with not_taking(lab) as (web, stream):
+        await stream.aclose()
+        await web.outbound.wait_idle()
+        await lab.until(lambda: web.outbound.connections == 0)
+        assert web.outbound.in_flight == 0
+
+
+async def test_a_second_request_behind_an_answer_that_is_not_taken_is_answered_too(lab: ModuleType) -> None:
+    async with not_taking(lab) as (web, stream):
+        await stream.send_all(GET % b"/")
+        await wait_all_tasks_blocked()
+        answers = b""
+        while answers.count(b"ok") < 2:
+            answers += await stream.receive_some()
+        first, _, second = answers.partition(b"ok")
+        assert len(first.partition(b"\r\n\r\n")[2]) + 2 == 60_000
+        assert second.endswith(b"\r\n\r\nok")
+        await web.outbound.wait_idle()
+        assert [report.bytes_out for report in web.reports] == [2, 60_000, 2]
