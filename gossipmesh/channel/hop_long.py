@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gossipmesh.channel.hop_body import GATHERED
 from gossipmesh.channel.hop_events import RequestOpened, ResponseWhole
 from gossipmesh.channel.hop_frames import U32
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
@@ -48,8 +49,17 @@ class LongMessage:
         self.left -= len(data)
         if self.left < 0:
             raise RemoteProtocolError("hop.order", "more of a body than its message announced")
-        if keep:
+        if not keep:
+            self._parts.clear()
+        elif len(data) >= GATHERED:
             self._parts.append(data)
+        else:
+            # Put together: whoever sends a few bytes at a time must not cost an object, and a record's rest, for each.
+            last = self._parts[-1] if self._parts else None
+            if type(last) is bytearray:
+                last += data
+            else:
+                self._parts.append(bytearray(data))
         return not self.left
 
     def complete(self, number: int) -> RequestOpened | ResponseWhole:
