@@ -132,7 +132,8 @@ class QuickDelivery:
             status, lines, start, length = answer
             missing = start + length - len(data)
             if missing > 0:
-                data += link.receive_more(missing)
+                # And one more: an app that says more than it announced is seen here, and not asked there again.
+                data += link.receive_more(missing + 1)
                 missing = start + length - len(data)
             if not missing and self._answer(status, lines, data, start):
                 return

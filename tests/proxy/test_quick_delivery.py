@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import ModuleType
 
+import pytest
 import trio
 from attrs import define
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -35,6 +36,8 @@ class Bench:
     reactor: Reactor
     inbound: Inbound
     connection: HopConnection
+    idle: list[int]
+    """How many connections to the app waited for a request as each request was over."""
 
 
 @asynccontextmanager
@@ -52,6 +55,7 @@ async def bench(
         service = Service("hello", listener.socket.getsockname()[1])
         apps = AppPool(reactor, limits, fast_lane=lab.FAST_LANE)
         nursery.start_soon(apps.run)
+        idle: list[int] = []
         inbound = Inbound(
             InboundPorts(
                 service={"hello": service}.get,
@@ -59,7 +63,7 @@ async def bench(
                 policy=lambda: Policy.of_default(True),
                 reactor=reactor,
                 apps=apps,
-                observe=lambda report: None,
+                observe=lambda report: idle.append(apps.idle),
                 limits=limits,
                 fast_lane=lab.FAST_LANE,
             )
@@ -70,7 +74,7 @@ async def bench(
         connection = HopConnection(reactor, theirs, Role.INITIATOR)
         nursery.start_soon(HopConnection(reactor, ours, Role.RESPONDER, serve=inbound.handle).run)
         await nursery.start(connection.run)
-        yield Bench(reactor, inbound, connection)
+        yield Bench(reactor, inbound, connection, idle)
         nursery.cancel_scope.cancel()
 
 
@@ -118,3 +122,21 @@ async def test_a_silent_app_has_the_same_time_whichever_way_its_request_went(
             head = RequestHead("hello", b"GET", b"/", ((b"Host", b"hello"),), deadline_ms)
             assert await hops.ask(hello.connection, head, b"").status_or_flag() == "UT"
             assert patience_s <= trio.current_time() - started < patience_s + 0.5
+
+
+@pytest.mark.parametrize("length", [2, 20_000, 40_000, 65_000])
+async def test_an_app_that_says_more_than_it_announced_is_not_asked_there_again(
+    lab: ModuleType, hops: ModuleType, length: int
+) -> None:
+    async def app(stream: trio.SocketStream) -> None:
+        await lab.read_request(stream)
+        await stream.send_all(OK)
+        await lab.read_request(stream)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+        await stream.send_all(head + bytes(length) + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nodd")
+        await lab.silent(stream)
+
+    async with bench(lab, hops, app) as hello:
+        for _ in range(2):
+            assert await hops.ask(hello.connection, GET, b"").status_or_flag() == 200
+        assert hello.idle == [1, 0]  # Else what is here already could be the answer to somebody else's request.
