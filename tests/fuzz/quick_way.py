@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 
 from gossipmesh.channel.header_lines import HeaderLines, kinds_untrusted
+from gossipmesh.channel.hop_long import MAX_LONG
 from gossipmesh.channel.hop_messages import ResponseHead
 from gossipmesh.proxy.headers import (
     request_to_app,
@@ -28,6 +29,7 @@ from gossipmesh.proxy.quick_heads import (
     STATUS_LINES,
     QuickRequest,
     added_lines,
+    body_missing,
     identity_lines,
     length_fits,
     may_go_to_app,
@@ -86,6 +88,10 @@ def compare_request(data: bytes, fixed: str | None = None) -> None:
     quick = quick_request(data, fixed)
     if quick is None:
         return
+    for cut in range(len(data) - len(quick.body), len(data), 1 + len(quick.body) // 8):
+        # What came so far is no request, and no more is read for it at once than belongs to it.
+        assert quick_request(data[:cut], fixed) is None
+        assert body_missing(data[:cut]) in (0, len(data) - cut)
     lines = quick.lines + added_lines(quick.host, "127.0.0.1", NODE)
     kinds = kinds_untrusted(lines)
     headers = HeaderLines(lines, kinds)
@@ -116,19 +122,28 @@ def compare_answer(data: bytes) -> None:
     if answer is None:
         return
     status, lines, start, length = answer
-    body = data[start:]
-    if len(body) != length:
+    if length > MAX_LONG:
         return
+    end = start + length
+    came, late = data[:end], bytes(max(0, end - len(data)))
+    for cut in range(start, len(came), 1 + len(came) // 8):
+        assert read_answer(came[:cut], max_bytes=LIMITS.head_bytes, max_lines=LIMITS.head_count) == answer
     asking = Asking(LIMITS, fast_lane=False)
     asking.whole(b"GET", b"/", [(b"Host", b"hello")], b"")
+    got = b""
     asking.receive(data)
     response = asking.next_response()
     assert response is not None
-    got = b""
     while part := asking.take_body():
         got += part
-    assert asking.spare
-    assert (response.status, got) == (status, body)
+    if late:
+        assert not asking.body_ended
+        asking.receive(late)
+        while part := asking.take_body():
+            got += part
+    assert asking.body_ended
+    assert asking.spare is (len(data) <= end)  # With anything behind it, it is no answer for the quick way.
+    assert (response.status, got) == (status, came[start:] + late)
     headers = response_to_mesh(response.headers, status=status)
     assert HeaderLines(lines, b"") == tuple(headers)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 GET = b"GET %b HTTP/1.1\r\nHost: hello\r\n\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: hello\r\nContent-Length: 1000000000\r\n\r\n"
@@ -177,10 +177,12 @@ async def not_taking(lab: ModuleType) -> AsyncIterator[tuple[Any, trio.SocketStr
             head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
             await stream.send_all(head + bytes(length - 2) + b"ok")
 
-    async with lab.pair(long) as (web, _), await lab.connect(web) as stream:
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    async with lab.pair(long) as (web, _), trio.SocketStream(sock) as stream:
+        await sock.connect((web.proxy.host, web.proxy.port))
         await stream.send_all(GET % b"/")
         await lab.read_until(stream, b"ok")
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         (connection,) = web.outbound._connections
         connection.link._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         await stream.send_all(GET % b"/long")
@@ -217,3 +219,15 @@ async def test_a_second_request_behind_an_answer_that_is_not_taken_is_answered_t
         assert second.endswith(b"\r\n\r\nok")
         await web.outbound.wait_idle()
         assert [report.bytes_out for report in web.reports] == [2, 60_000, 2]
+
+
+async def test_a_caller_that_takes_nothing_of_a_whole_answer_is_let_go_in_time(
+    lab: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with not_taking(lab) as (web, _):
+        started = trio.current_time()
+        while web.outbound.connections:
+            assert web.outbound.in_flight == 1
+            await trio.sleep(1.0)
+        assert web.outbound.in_flight == 0
+        assert trio.current_time() - started >= 29.0  # Later where the system finds room for some bytes meanwhile.

@@ -139,4 +139,7 @@ async def test_an_app_that_says_more_than_it_announced_is_not_asked_there_again(
     async with bench(lab, hops, app) as hello:
         for _ in range(2):
             assert await hops.ask(hello.connection, GET, b"").status_or_flag() == 200
-        assert hello.idle == [1, 0]  # Else what is here already could be the answer to somebody else's request.
+        assert hello.idle == [
+            1,
+            0,
+        ]  # Else what is here already could be the answer to somebody else's request.
