@@ -22,6 +22,7 @@ The law:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from gossipmesh.channel import hop_events as events
@@ -60,6 +61,7 @@ class HopMux(SendingSide):
     ) -> None:
         super().__init__(role, budget=budget, compact=compact, long=long)
         self._peer_last = LAST_STREAM
+        self._room = ReceiveBudget(long_messages.MAX_GATHERED)
         head: _Reader = (messages.decode_request_head_untrusted, self._receive_request, False)
         if self._initiator:
             head = (messages.decode_response_head_untrusted, self._receive_response, False)
@@ -185,6 +187,10 @@ class HopMux(SendingSide):
         stream = self._accept(number)
         if stream is not None:
             stream.long = request
+            if self._room.take(request.left):
+                request.over = partial(self._room.give, request.left)
+            else:
+                self.reset(number, messages.REFUSED)
         return None
 
     def _receive_long_answer(self, number: int, answer: LongMessage) -> HopEvent | None:
@@ -202,6 +208,7 @@ class HopMux(SendingSide):
         if not message.add(data, keep=wanted):
             return None
         stream.long = None
+        message.over()
         return message.complete(stream.number) if self._end_receiving(stream) else None
 
     def _receive_reset(self, number: int, flag: str) -> HopEvent | None:

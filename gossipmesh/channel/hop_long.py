@@ -8,6 +8,7 @@ body in parts costs: more than 64 KiB cost to copy and to seal (docs/performance
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from gossipmesh.channel.hop_body import GATHERED
@@ -20,6 +21,10 @@ from gossipmesh.errors import RemoteProtocolError
 
 MAX_LONG: Final = 65_536
 """Body bytes of a long message: the credit that every stream begins with, as none is given while it is gathered."""
+MAX_GATHERED: Final = 256 * MAX_LONG
+"""Bytes that the unfinished requests of a channel may announce together. They are no requests yet to whoever counts and
+times these, so that a peer which finishes none must not fill our memory. Of one that sends on they are about half as
+many at most: its channel's credit bounds what it has not sent, and the turns that its bodies take what it has."""
 
 
 class LongMessage:
@@ -31,7 +36,7 @@ class LongMessage:
         size: bytes of the body, 1 to :data:`MAX_LONG`.
     """
 
-    __slots__ = ("_parts", "end", "head", "left")
+    __slots__ = ("_parts", "end", "head", "left", "over")
 
     def __init__(self, head: RequestHead | ResponseHead, end: End, size: int) -> None:
         self.head: Final = head
@@ -39,6 +44,8 @@ class LongMessage:
         self._parts: list[Part] = []
         self.left = size
         """Bytes that are still to come."""
+        self.over: Callable[[], None] = _nothing
+        """Is told once that all of it came, or that nothing more will."""
 
     def add(self, data: Part, *, keep: bool) -> bool:
         """Take what came next, and forget it unless somebody still wants it; True with the last of it.
@@ -115,3 +122,7 @@ def _size_untrusted(payload: bytes) -> int:
 def _refuse_any(body: bytes) -> None:
     if body:
         raise RemoteProtocolError("hop.malformed", "a long message with body bytes in its head")
+
+
+def _nothing() -> None:
+    """Nobody counts this message."""

@@ -378,10 +378,13 @@ class HopStreamState:
         return credit
 
     def release(self) -> None:
-        """Give the budget back what this stream took of it. What its reader has not fetched is not counted on."""
+        """Give the budgets back what this stream took of them. What its reader has not fetched is not counted on."""
         if self._grown:
             self._budget.give(self._grown)
             self._grown = 0
+        if self.long is not None:
+            self.long.over()
+            self.long = None
 
     def _past_credit(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError("hop.credit", f"stream {self.number}: {size} bytes past its credit")

@@ -16,8 +16,8 @@ from gossipmesh.channel.hop_events import (
     ResponseWhole,
     StreamReset,
 )
-from gossipmesh.channel.hop_long import MAX_LONG, encode_long
-from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
+from gossipmesh.channel.hop_long import MAX_GATHERED, MAX_LONG, encode_long
+from gossipmesh.channel.hop_messages import REFUSED, End, RequestHead, ResponseHead
 from gossipmesh.channel.hop_stream import INITIAL_WINDOW
 from gossipmesh.channel.hop_whole import MAX_WHOLE, encode_answer, encode_call
 from gossipmesh.errors import RemoteProtocolError
@@ -149,6 +149,27 @@ def test_a_request_that_is_taken_back_halfway_was_never_there(lab: ModuleType) -
     assert orders.receive_record_untrusted(record) == [StreamReset(1, "DC")]
     orders.take_records(ALL)
     assert orders.open_streams == 0
+
+
+def test_a_peer_that_finishes_no_request_is_refused_more_of_them(lab: ModuleType) -> None:
+    orders = lab.Pair(compact=True, long=True).orders
+    most = MAX_GATHERED // MAX_LONG
+    head = encode_long(call(), MAX_LONG)
+    for stream in range(1, most + 1):
+        orders.receive_record_untrusted(frames.encode_frame(stream, frames.LONG, head))
+    assert orders.take_records(ALL) == []
+    orders.receive_record_untrusted(frames.encode_frame(most + 1, frames.LONG, head))
+    assert orders.take_records(ALL) == [frames.encode_frame(most + 1, frames.RESET, REFUSED.encode())]
+    # Who finishes one, or takes one back, may begin another; what still comes of the refused one is ignored.
+    body = [frames.encode_frame(each, frames.DATA, bytes(32_768)) for each in (1, most + 1) for _ in "ab"]
+    (event,) = [event for each in body for event in orders.receive_record_untrusted(each)]
+    assert event == RequestOpened(1, GET, bytes(MAX_LONG))
+    orders.receive_record_untrusted(frames.encode_frame(2, frames.RESET, b"DC"))
+    orders.take_records(ALL)
+    for stream in (most + 2, most + 3):
+        orders.receive_record_untrusted(frames.encode_frame(stream, frames.LONG, head))
+    assert orders.take_records(ALL) == []
+    assert orders.open_streams == most + 1
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 1_000, 16_383])

@@ -230,4 +230,6 @@ async def test_a_caller_that_takes_nothing_of_a_whole_answer_is_let_go_in_time(
             assert web.outbound.in_flight == 1
             await trio.sleep(1.0)
         assert web.outbound.in_flight == 0
-        assert trio.current_time() - started >= 29.0  # Later where the system finds room for some bytes meanwhile.
+        assert (
+            trio.current_time() - started >= 29.0
+        )  # Later where the system finds room for some bytes meanwhile.
