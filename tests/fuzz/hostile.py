@@ -103,7 +103,7 @@ class Cast:
             while records := await stream.receive_records():
                 for record in records:
                     for number, kind, _ in frames.split_frames_untrusted(record.body):
-                        if kind in (frames.HEAD, frames.CALL):
+                        if kind in (frames.HEAD, frames.CALL, frames.LONG):
                             self.calls += 1
                             for _ in range(dice.choice([1, 1, 2])):
                                 await self.send(stream, some_answers(dice, number))
@@ -224,7 +224,9 @@ def left(*daemons: Any) -> dict[str, int]:
 
 def laboratory() -> Any:
     """Give tests/proxy/conftest.py as a module."""
-    spec = importlib.util.spec_from_file_location("lab", Path(__file__).parents[1] / "proxy" / "conftest.py")
+    folder = Path(__file__).parents[1] / "proxy"
+    sys.path.insert(0, str(folder))  # What it imports lies beside it.
+    spec = importlib.util.spec_from_file_location("lab", folder / "conftest.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["lab"] = importlib.util.module_from_spec(spec)

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from gossipmesh.channel import hop_frames as frames
+from gossipmesh.channel.hop_long import encode_long
 from gossipmesh.channel.hop_messages import (
     End,
     Headers,
@@ -72,6 +73,11 @@ def call(
     return frames.CALL, payload
 
 
+def long(whole: Frame, size: int) -> Frame:
+    """Give what says that the body of a call or an answer follows."""
+    return frames.LONG, encode_long(whole[1], size)
+
+
 RESPONSES: Final = (
     *(head(100), head(103), head(101, UPGRADE), head(200, length(0)), head(200, length(2))),
     *(head(200, length(100_000)), head(200), head(403, length(2)), head(204)),
@@ -80,6 +86,7 @@ RESPONSES: Final = (
     *(reset("UR"), reset("UR"), reset("UC"), reset("refused"), window(1_000)),
     *(answer(200, length(2), body=b"ok"), answer(200, body=b"ok"), answer(101, UPGRADE)),
     answer(503, (b"x-gossipmesh-error", b"UF"), length(0)),
+    *(long(answer(200, length(2)), 2), long(answer(200, length(20_002)), 20_002), long(answer(204), 60_000)),
 )
 """What the hostile member answers with, in any order; that it is none is no matter."""
 CALLS: Final[tuple[tuple[Frame, ...], ...]] = (
@@ -91,6 +98,10 @@ CALLS: Final[tuple[tuple[Frame, ...], ...]] = (
     (ask(b"PUT", HOST, length(2)), data(b"ok"), end()),
     (ask(b"PUT", HOST, CHUNKED), data(b"ok")),
     (ask(b"GET", HOST, UPGRADE),),
+    (long(call(b"PUT", HOST, length(40_000)), 40_000), data(b"y" * 20_000), data(b"y" * 20_000)),
+    (long(call(b"PUT", HOST, length(2)), 2), data(b"o"), data(b"k")),
+    (long(call(b"PUT", HOST, length(3)), 40_000), data(b"y" * 20_000)),
+    (long(call(b"GET", HOST, UPGRADE), 2), data(b"ok")),
     (ask(b"CONNECT", service="db", target=b"db:80"), data(b"zz")),
 )
 """How the hostile member begins a call."""
@@ -101,6 +112,7 @@ REQUESTS: Final = (
     b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 5\r\n\r\nhello",
     b"POST / HTTP/1.1\r\nHost: hello\r\nContent-Length: 500\r\n\r\nhello",
+    b"PUT / HTTP/1.1\r\nHost: hello\r\nContent-Length: 40000\r\n\r\n" + b"y" * 40_000,
     b"PUT / HTTP/1.1\r\nHost: hello\r\nContent-Length: 90000\r\n\r\n" + b"y" * 90_000,
     b"PUT / HTTP/1.1\r\nHost: hello\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
     b"CONNECT db:80 HTTP/1.1\r\nHost: db\r\n\r\nabc",
@@ -110,6 +122,8 @@ OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 APP_ANSWERS: Final = (
     *(OK + b"ok",) * 4,
     OK,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n" + b"z" * 40_000,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n" + b"z" * 40_007,
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi",
     b"junk\r\n\r\n",
