@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gossipmesh.channel.hop_body import GATHERED
 from gossipmesh.channel.hop_events import RequestOpened, ResponseWhole
 from gossipmesh.channel.hop_frames import U32
 from gossipmesh.channel.hop_messages import End, RequestHead, ResponseHead
@@ -21,6 +20,8 @@ from gossipmesh.errors import RemoteProtocolError
 
 MAX_LONG: Final = 65_536
 """Body bytes of a long message: the credit that every stream begins with, as none is given while it is gathered."""
+LEAST_PART: Final = 4_096
+"""Smaller pieces of a body are put together as they come; who sends in good faith sends few of them."""
 MAX_GATHERED: Final = 256 * MAX_LONG
 """Bytes that the unfinished requests of a channel may announce together. They are no requests yet to whoever counts and
 times these, so that a peer which finishes none must not fill our memory. Of one that sends on they are about half as
@@ -58,7 +59,7 @@ class LongMessage:
             raise RemoteProtocolError("hop.order", "more of a body than its message announced")
         if not keep:
             self._parts.clear()
-        elif len(data) >= GATHERED:
+        elif len(data) >= LEAST_PART:
             self._parts.append(data)
         else:
             # Put together: whoever sends a few bytes at a time must not cost an object, and a record's rest, for each.
