@@ -208,8 +208,15 @@ class HopMux(SendingSide):
         if not message.add(data, keep=wanted):
             return None
         stream.long = None
-        message.over()
-        return message.complete(stream.number) if self._end_receiving(stream) else None
+        told = message.complete(stream.number) if self._end_receiving(stream) else None
+        message.finish()
+        return told
+
+    def reset_stalled(self) -> None:
+        """Give those long requests up of which nothing came since this was called last (acceptor only)."""
+        for number, stream in tuple(self._streams.items()):
+            if stream.long is not None and stream.sending is not Sending.RESETTING and stream.long.stalled():
+                self.reset(number, messages.REFUSED)
 
     def _receive_reset(self, number: int, flag: str) -> HopEvent | None:
         # A stream that is over by now may still be reset, by a side that did not know yet.

@@ -37,7 +37,7 @@ class LongMessage:
         size: bytes of the body, 1 to :data:`MAX_LONG`.
     """
 
-    __slots__ = ("_parts", "end", "head", "left", "over")
+    __slots__ = ("_noted", "_parts", "end", "head", "left", "over")
 
     def __init__(self, head: RequestHead | ResponseHead, end: End, size: int) -> None:
         self.head: Final = head
@@ -46,7 +46,8 @@ class LongMessage:
         self.left = size
         """Bytes that are still to come."""
         self.over: Callable[[], None] = _nothing
-        """Is told once that all of it came, or that nothing more will."""
+        """Is told once that all of it came, or that nothing more is wanted."""
+        self._noted = -1
 
     def add(self, data: Part, *, keep: bool) -> bool:
         """Take what came next, and forget it unless somebody still wants it; True with the last of it.
@@ -69,6 +70,17 @@ class LongMessage:
             else:
                 self._parts.append(bytearray(data))
         return not self.left
+
+    def stalled(self) -> bool:
+        """Tell whether nothing of it came since this was asked last."""
+        noted, self._noted = self._noted, self.left
+        return noted == self.left
+
+    def finish(self) -> None:
+        """Keep nothing of it any more."""
+        self._parts.clear()
+        over, self.over = self.over, _nothing
+        over()
 
     def complete(self, number: int) -> RequestOpened | ResponseWhole:
         """Give what came on stream ``number``, where all of it was kept."""

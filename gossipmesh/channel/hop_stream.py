@@ -241,6 +241,8 @@ class HopStreamState:
         self.sending = Sending.RESETTING
         if self.receiving is not _THEIRS_CLOSED:
             self.receiving = _DISCARDING
+        if self.long is not None:
+            self.long.finish()
 
     def discard(self, flag: bytes) -> bool:
         """Ignore what still comes, and have a RESET sent behind our end; tell whether that was sent already.
@@ -383,8 +385,7 @@ class HopStreamState:
             self._budget.give(self._grown)
             self._grown = 0
         if self.long is not None:
-            self.long.over()
-            self.long = None
+            self.long.finish()
 
     def _past_credit(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError("hop.credit", f"stream {self.number}: {size} bytes past its credit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +15,8 @@ from gossipmesh.transport.hop import HopConnection, Serve
 from gossipmesh.transport.reactor import Reactor
 from gossipmesh.transport.secure_stream import SecureStream
 
+STALLED_S: Final = 30.0
+"""A request of which some came, and nothing more for so long or twice that, is given up."""
 MAX_AGE_S: Final = 3_900.0
 """An hour, after which whoever dialled has a new channel made, and five minutes. Whoever does not, has to shake hands
 again all the same: its chain may have expired meanwhile."""
@@ -43,6 +46,7 @@ class HopAcceptor:
         self._count = count
         self._connections: set[HopConnection] = set()
         self._draining = False
+        self._stalled = reactor.alarm(self._reset_stalled)
 
     @property
     def open_streams(self) -> int:
@@ -64,6 +68,8 @@ class HopAcceptor:
             connection.go_away()
         age = self._reactor.alarm(connection.go_away)
         age.set(self._reactor.now + MAX_AGE_S)
+        if self._stalled.deadline == math.inf:
+            self._stalled.set(self._reactor.now + STALLED_S)
         try:
             await connection.run()
             if connection.failure is not None:
@@ -71,6 +77,12 @@ class HopAcceptor:
         finally:
             age.drop()
             self._connections.discard(connection)
+
+    def _reset_stalled(self) -> None:
+        for connection in self._connections:
+            connection.reset_stalled()
+        if self._connections:
+            self._stalled.set(self._reactor.now + STALLED_S)
 
     def drain(self) -> None:
         """Take no more requests, on any channel, now and later; those that are open live until they end."""

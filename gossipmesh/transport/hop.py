@@ -155,8 +155,7 @@ class HopConnection:
             self._silence.begin(self._quiet_since, heard_at=self._heard_at, reads=self._reads)
             self._alarm.set(self._silence.due)
         self.streams.add(stream)
-        if not self._flushing:
-            self.flush_soon()
+        self.flush_soon()
         return stream
 
     def go_away(self) -> None:
@@ -304,7 +303,7 @@ class HopConnection:
             self.flush_soon()
 
     def hung_up(self) -> None:
-        """Nothing: reading is never paused here, so what was hung up is read to its end first."""
+        """Nothing: reading is never paused here, so what was sent before is read first."""
 
     def _request_opened(self, event: RequestOpened) -> None:
         stream = HopStream(self, event.stream, event.head, event.body)
@@ -362,9 +361,10 @@ class HopConnection:
         if not self._over:
             self._alarm.set(self._silence.due)
 
-    def doubt(self, unhealthy: Callable[[str], bool]) -> None:
-        """Tell whoever waits for a service that is ``unhealthy`` at the other side that it may take long."""
-        self.streams.doubt(unhealthy)
+    def reset_stalled(self) -> None:
+        """Give requests up that came in part, and of which nothing came since this was called last."""
+        self._mux.reset_stalled()
+        self.flush_soon()
 
     # --- ending ------------------------------------------------------------------------------------------------
 

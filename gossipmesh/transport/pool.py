@@ -206,7 +206,7 @@ class ChannelPool:
     def doubt(self, unhealthy: Callable[[NodeId, str], bool]) -> None:
         """Tell whoever waits for a service that is ``unhealthy`` at its node that it may take long."""
         for connection in (*self._retired, *self._second.values(), *self._channels.values()):
-            connection.doubt(partial(unhealthy, connection.peer.id))
+            connection.streams.doubt(partial(unhealthy, connection.peer.id))
 
     def retire_all(self) -> None:
         """Close all channels once their requests are over, in good order: this daemon will stop."""

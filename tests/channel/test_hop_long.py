@@ -230,3 +230,24 @@ def test_so_is_a_long_request(lab: ModuleType, parts: list[tuple[int, bytes]], c
     with pytest.raises(RemoteProtocolError) as error:
         orders.receive_record_untrusted(b"".join(frames.encode_frame(1, *part) for part in parts))
     assert error.value.code == code
+
+
+def test_a_long_request_of_which_nothing_more_comes_is_given_up_and_keeps_nothing(lab: ModuleType) -> None:
+    orders = lab.Pair(compact=True, long=True).orders
+    record = frames.encode_frame(1, frames.LONG, encode_long(call(), 30_000))
+    orders.receive_record_untrusted(record + frames.encode_frame(1, frames.DATA, bytes(10_000)))
+    orders.reset_stalled()
+    orders.receive_record_untrusted(frames.encode_frame(1, frames.DATA, bytes(10_000)))
+    orders.reset_stalled()
+    assert not orders.has_output
+    for _ in range(2):
+        orders.reset_stalled()
+    assert kinds(orders.take_records(ALL)) == [frames.RESET]
+    # What was under way is ignored, to its end; then as much may be announced as before.
+    assert orders.receive_record_untrusted(frames.encode_frame(1, frames.DATA, bytes(10_000))) == []
+    assert orders.open_streams == 0
+    for number in range(2, 2 + MAX_GATHERED // MAX_LONG):
+        orders.receive_record_untrusted(
+            frames.encode_frame(number, frames.LONG, encode_long(call(), MAX_LONG))
+        )
+    assert not orders.has_output

@@ -8,11 +8,15 @@ import pytest
 import trio
 import trio.testing
 
+from gossipmesh.channel.hop_frames import LONG, RESET, encode_frame, split_frames_untrusted
+from gossipmesh.channel.hop_long import encode_long
 from gossipmesh.channel.hop_messages import RequestHead
+from gossipmesh.channel.hop_whole import encode_call
 from gossipmesh.channel.noise import Role
+from gossipmesh.channel.secure import HOP
 from gossipmesh.errors import StreamLimit
 from gossipmesh.model import NodeId
-from gossipmesh.transport.acceptor import MAX_AGE_S, HopAcceptor
+from gossipmesh.transport.acceptor import MAX_AGE_S, STALLED_S, HopAcceptor
 from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.reactor import Reactor
@@ -97,3 +101,20 @@ async def test_a_channel_of_an_hour_takes_no_more_requests_though_whoever_dialle
             hops.ask(old, GET)
         assert acceptor.open_streams == 1
         talk.stream.reset("DC")
+
+
+async def test_a_request_of_which_no_more_comes_is_given_up(
+    hops: ModuleType, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with hops.reactor() as reactor:
+        acceptor = HopAcceptor(reactor, hops.serving(nursery, hops.never))
+        ours, theirs = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
+        nursery.start_soon(acceptor.serve_channel, theirs)
+        payload = encode_call(GET, b"")
+        assert payload is not None
+        started = trio.current_time()
+        await ours.send_records(HOP, [encode_frame(1, LONG, encode_long(payload, 20_000))])
+        (record,) = await ours.receive_records()
+        assert [frame[:2] for frame in split_frames_untrusted(record.body)] == [(1, RESET)]
+        assert STALLED_S < trio.current_time() - started <= 2 * STALLED_S + 1
+        ours.close()

@@ -276,7 +276,7 @@ async def test_a_slow_app_behind_a_host_that_answers_is_waited_for(
 async def test_whoever_waits_for_what_is_unhealthy_is_told_and_nobody_else(hops: ModuleType) -> None:
     async with connected(hops, hops.never) as (web, _):
         orders, stock = hops.ask(web, GET), hops.ask(web, RequestHead("stock", b"GET", b"/"))
-        web.doubt(lambda service: service == "stock")
+        web.streams.doubt(lambda service: service == "stock")
         assert (orders.told, stock.told) == ([], ["doubted"])
 
 
