@@ -318,7 +318,8 @@ def times_of(report: RequestReport) -> TimesEntry:
         return times
     answered = last.first_byte is not None and last.outcome.kind is OutcomeKind.ANSWERED
     until = last.first_byte if last.first_byte is not None else last.ended
-    app_s = last.app_us / 1e6
+    # No more than passed here: this daemon's clock stands still for a turn of the reactor, the other one's goes on.
+    app_s = min(last.app_us / 1e6, until - last.sent)
     # What the other node did not tell apart is the hop's.
     times["hop"] = _ms(until - last.sent - app_s)
     times["app"] = _ms(app_s) if last.app_us else None

@@ -55,6 +55,11 @@ def test_what_an_older_node_does_not_tell_apart_is_the_hops() -> None:
     assert (times["hop"], times["app"], times["body"]) == (500.0, None, 0.0)
 
 
+def test_an_app_takes_no_longer_than_its_answer_by_the_clock_of_this_side() -> None:
+    times = times_of(report(Attempt(ENDPOINT, OK, 10.0, 10.2, 10.2, 10.2, 524), duration_s=0.2))
+    assert (times["connect"], times["hop"], times["app"], times["body"]) == (200.0, 0.0, 0.0, 0.0)
+
+
 def test_an_answer_that_never_came_has_no_body() -> None:
     failed = Attempt(ENDPOINT, AttemptOutcome(OutcomeKind.FAILED, "UT"), 10.0, 11.0, None, 10.0)
     assert times_of(report(failed, flag="UT")) == NONE | {
