@@ -32,7 +32,6 @@ CALL: Final = 9
 """A whole request from the initiator: head, body and end. Its body needs credit as DATA does."""
 ANSWER: Final = 10
 """A whole response from the acceptor, perhaps after interim heads. Its body needs credit as DATA does."""
-
 LONG: Final = 11
 """What a CALL or an ANSWER holds but its body, which follows in DATA frames; a u32 says how long it is."""
 

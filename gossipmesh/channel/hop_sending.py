@@ -103,7 +103,8 @@ class SendingSide:
             payload = encode_call(head, body if size <= MAX_WHOLE else b"")
             if payload is not None:
                 self._newest += 1
-                return self._send_whole(self._add(self._newest), frames.CALL, payload, body).number
+                self._send_whole(self._add(self._newest), frames.CALL, payload, body)
+                return self._newest
         stream = self._open_with_head(messages.encode_request_head(head))
         if size <= self._send_credit:
             self._send_rest(stream, body)
@@ -158,7 +159,7 @@ class SendingSide:
 
     def _send_whole(
         self, stream: HopStreamState, kind: int, payload: bytes, body: bytes | memoryview
-    ) -> HopStreamState:
+    ) -> None:
         size = len(body)
         if size <= MAX_WHOLE:
             stream.send_whole(kind, payload, size)
@@ -167,7 +168,6 @@ class SendingSide:
             self._outbox.bodies[stream.number] = stream
         self._send_credit -= size
         self._outbox.heads[stream.number] = stream
-        return stream
 
     def send_head(self, number: int, head: ResponseHead) -> None:
         """Answer a request with an interim or the final head (acceptor only).

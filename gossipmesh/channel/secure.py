@@ -180,7 +180,7 @@ class SecureChannel(Generic[PeerT]):
         """Seal one record of ``kind`` (1 to 255) whose body is ``parts`` joined, at most :data:`MAX_RECORD_BODY` bytes.
 
         Raises:
-            LocalProtocolError: ``channel.order`` before the handshake is finished or after :meth:`send_end`,
+            LocalProtocolError: nothing was sealed; ``channel.order`` before the handshake is finished or after our END,
                 ``channel.kind``, ``channel.size``, or ``channel.unsent`` if nobody takes what was sealed before.
             RemoteProtocolError: the channel has failed.
         """

@@ -236,7 +236,7 @@ class CallerConnection:
             self._state = _State.READING
             if http.buffered <= self._limits.pipelined_bytes:
                 self.link.resume()
-            self.alarm.set(self.reactor.now + self._limits.keep_alive_s)
+            self._await_next()
             if http.buffered and not self._next_deferred:
                 # Not at once: a caller that pipelines must not keep others waiting, nor deepen the stack.
                 self._next_deferred = True

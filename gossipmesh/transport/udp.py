@@ -107,11 +107,12 @@ class UdpSocket:
             self._count("udp.send-failed")
 
     def _received(self, most: int) -> Iterator[tuple[bytes, Address]]:
-        strangers = 0
-        for _ in range(most if self._socket is not None else 0):
-            assert self._socket is not None
+        sock, strangers = self._socket, 0
+        if sock is None:
+            return
+        for _ in range(most):
             try:
-                payload, sockaddr = self._socket.recvfrom(MAX_DATAGRAM + 1)
+                payload, sockaddr = sock.recvfrom(MAX_DATAGRAM + 1)
             except BlockingIOError:
                 break
             except OSError:
