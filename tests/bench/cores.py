@@ -31,9 +31,10 @@ def pinned(core: int) -> Iterator[None]:
 def share_priority(pid: int) -> None:
     """Give a process in a session of its own our session's priority: the kernel weighs sessions, then processes."""
     try:
-        ours = Path("/proc/self/autogroup").read_text().split()[-1]
-        if ours not in Path(f"/proc/{pid}/autogroup").read_text().split()[-1:]:
-            Path(f"/proc/{pid}/autogroup").write_text(ours)
+        ours, its = (Path(f"/proc/{each}/autogroup").read_text().split() for each in ("self", pid))
+        # Empty in the first session of all, which has no group, as where a machine's first process started us.
+        if ours and its and ours[-1] != its[-1]:
+            Path(f"/proc/{pid}/autogroup").write_text(ours[-1])
     except OSError:
         return  # a kernel without groups by session
 
