@@ -33,6 +33,8 @@ from gossipmesh.sim.faults import SHORTEST_CYCLE_S
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_FAULTS: Final = 1_000
 MAX_NODES: Final = 10_000
+MAX_NAMED: Final = 1_000_000
+"""Nodes that all faults together name, each as often as it is named: a range is short in a file, and long in memory."""
 MAX_DURATION_S: Final = 86_400.0
 MAX_COUNT: Final = 1_000_000
 MAX_SHOWN: Final = 10**18
@@ -183,6 +185,7 @@ class _Reader:
         self._origin = origin
         self._place = ""
         self._nodes = 0
+        self._names_left = MAX_NAMED
 
     def scenario(self, document: Mapping[str, Any]) -> ScenarioFile:
         self._check_keys(document, _FILE, required=frozenset({"nodes", "duration"}))
@@ -317,6 +320,9 @@ class _Reader:
             first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
             if not first <= last < self._nodes:
                 raise self._wrong(key, f"{word[:40]!r} is no node; they are n0 to n{self._nodes - 1}")
+            self._names_left -= last - first + 1
+            if self._names_left < 0:
+                raise self._wrong(key, f"with it the faults name more than {MAX_NAMED:,} nodes")
             names |= {f"n{number}": None for number in range(first, last + 1)}
         if not names:
             raise self._wrong(key, "it names no node")

@@ -11,6 +11,8 @@ from gossipmesh.sim.scenarios.file import (
     FAULTS,
     MAX_FAULTS,
     MAX_FILE_BYTES,
+    MAX_NAMED,
+    MAX_NODES,
     Expectation,
     Fault,
     read_scenario_untrusted,
@@ -160,6 +162,13 @@ def test_a_file_is_bounded() -> None:
     assert refusal("#" * (MAX_FILE_BYTES + 1)) == "x.toml is longer than 256 KiB"
     many = '[[fault]]\nat = "1s"\ndo = "heal"\n' * (MAX_FAULTS + 1)
     assert refusal(HEAD + many) == f"x.toml: fault: there are more than {MAX_FAULTS}"
+
+
+def test_ranges_of_nodes_that_are_short_to_write_fill_no_memory() -> None:
+    whole_mesh = f'"n0-n{MAX_NODES - 1}"'
+    head = f'nodes = {MAX_NODES}\nduration = "1s"\n[[fault]]\nat = "1s"\ndo = "hold"\n'
+    said = refusal(f"{head}nodes = [{', '.join([whole_mesh] * (MAX_NAMED // MAX_NODES + 1))}]")
+    assert said == f"x.toml, [[fault]] 1: nodes: with it the faults name more than {MAX_NAMED:,} nodes"
 
 
 @given(st.binary(max_size=200))
