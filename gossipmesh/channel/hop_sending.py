@@ -30,6 +30,7 @@ LAST_STREAM: Final = 2**32 - 1
 _HEAD_DUE: Final = Sending.HEAD_DUE
 _CLOSED: Final = Sending.CLOSED
 _THEIRS_CLOSED: Final = Receiving.CLOSED
+_OWING: Final = frozenset({Sending.ENDING, Sending.WHOLE, Sending.RESETTING})
 _PLAIN_END: Final = messages.encode_end(End())
 
 
@@ -255,6 +256,16 @@ class SendingSide:
             stream.consume(size)
             if stream.credit_due:
                 self._outbox.credits[number] = stream
+
+    @property
+    def owes(self) -> bool:
+        """Whether a stream that is done still has something to be sent, or a long request has begun to come in."""
+        return any(each.long is not None or each.sending in _OWING for each in self._streams.values())
+
+    def abandon(self) -> None:
+        """Give the budgets back what the open streams took of them: the channel is gone."""
+        for stream in self._streams.values():
+            stream.release()
 
     def go_away(self) -> None:
         """Open no more streams, or take no more: what is open now lives until it ends."""

@@ -350,12 +350,17 @@ class DataPlane:
         self._reactor.defer(end)
 
     async def drain(self) -> None:
-        """Take no more requests from the mesh, and return when those that were taken are over.
+        """Take no more requests from the mesh, and return when those that were taken are over and answered.
 
         Peers hear it by GOAWAY: what they sent since, whatever its method is, they send elsewhere.
         """
         self._acceptor.drain()
-        await self._inbound.drain()
+        while True:
+            await self._inbound.drain()
+            # Requests that were half here when GOAWAY was said are served as well.
+            await self._acceptor.settle()
+            if not self._inbound.in_flight:
+                return
 
     def end_connections(self) -> None:
         """End each connection of a local app with its next answer."""

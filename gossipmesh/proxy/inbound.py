@@ -64,7 +64,6 @@ class Inbound:
         self._ports = ports
         self._in_flight = 0
         self._per_peer: dict[NodeId, int] = {}
-        self._draining = False
         self.waiting = False
         """Whether to refuse everything for now, to be tried elsewhere: what is allowed is not known here yet."""
         self._idle = trio.Event()
@@ -89,8 +88,8 @@ class Inbound:
         self._per_peer[peer.id] = self._per_peer.get(peer.id, 0) + 1
         ports.retries.began(stream.request.request_id, stream.request.attempt, now=ports.reactor.now)
         service = ports.service(stream.request.service)
-        if self._draining or self.waiting or full or service is None:
-            flag = "DR" if self._draining or self.waiting else "UO" if full else "NR"
+        if self.waiting or full or service is None:
+            flag = "DR" if self.waiting else "UO" if full else "NR"
             self._delivery(stream).refuse(flag)
             return
         quickly = ports.fast_lane and may_go_quickly(stream, service)
@@ -151,7 +150,7 @@ class Inbound:
         self._per_peer[peer] -= 1
         if not self._per_peer[peer]:
             del self._per_peer[peer]
-        if self._draining and not self._in_flight:
+        if not self._in_flight:
             self._idle.set()
 
     def _switched(self, stream: HopStream) -> Callable[[HopStream], None]:
@@ -169,7 +168,7 @@ class Inbound:
         return self._in_flight >= limit or self._per_peer.get(peer, 0) >= limit - limit // 4
 
     async def drain(self) -> None:
-        """Refuse new requests from now on, and wait until those that were taken are over."""
-        self._draining = True
-        if self._in_flight:
+        """Wait until the requests that were taken are over. To take no more is for whoever has the channels to say."""
+        while self._in_flight:
+            self._idle = trio.Event()
             await self._idle.wait()

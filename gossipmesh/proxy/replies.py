@@ -69,7 +69,8 @@ _STATUS_OF_CODE: Final = {
 
 def known_flag(flag: str) -> str:
     """Give ``flag``, or ``UR`` for one that does not go with an answer, as later releases may send."""
-    return flag if flag in STATUS else "UR"
+    # Who says GOAWAY has not looked at a request behind it, and everybody may ask again.
+    return "DR" if flag == REFUSED else flag if flag in STATUS else "UR"
 
 
 def flag_in(head: ResponseHead) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 from gossipmesh.channel.hop_stream import ReceiveBudget
 from gossipmesh.channel.noise import Role
 from gossipmesh.identity.credentials import Peer
@@ -17,6 +19,10 @@ from gossipmesh.transport.secure_stream import SecureStream
 
 STALLED_S: Final = 30.0
 """A request of which some came, and nothing more for so long or twice that, is given up."""
+SETTLING_S: Final = 3.0
+"""Whoever takes nothing of what waits for it, and says nothing, for so long does not hold up our stop."""
+LOOK_S: Final = 0.02
+"""How often it is looked whether peers have everything. Only while we stop: no request pays for it."""
 MAX_AGE_S: Final = 3_900.0
 """An hour, after which whoever dialled has a new channel made, and five minutes. Whoever does not, has to shake hands
 again all the same: its chain may have expired meanwhile."""
@@ -89,6 +95,25 @@ class HopAcceptor:
         self._draining = True
         for connection in self._connections:
             connection.go_away()
+
+    async def settle(self) -> None:
+        """Wait until peers have what was answered, all of it, and have ended the channels that carry no tunnel.
+
+        To be called after :meth:`drain`, whose GOAWAY makes a peer end a channel on which nothing is open. What left
+        us may still be on its way through a slow path, or wait in the system's buffer, and would be lost with us. A
+        peer that takes nothing and says nothing is not waited for.
+        """
+        seen: dict[HopConnection, tuple[tuple[int, int], float]] = {}
+        while True:
+            now, waited = trio.current_time(), False
+            for connection in self._connections:
+                if (progress := connection.unsettled) is not None:
+                    before, since = seen.get(connection, (None, now))
+                    seen[connection] = progress, now if progress != before else since
+                    waited = waited or now - since < SETTLING_S
+            if not waited:
+                return
+            await trio.sleep(LOOK_S)
 
     def close_where(self, hit: Callable[[Peer], bool]) -> None:
         """End all channels from the peers that are ``hit`` now: they were revoked."""

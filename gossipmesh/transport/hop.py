@@ -102,6 +102,13 @@ class HopConnection:
         return len(self.streams)
 
     @property
+    def unsettled(self) -> tuple[int, int] | None:
+        """How far the other side is in taking what it still has to get, to be compared; None where that is nothing."""
+        if self._over or self._link is None or not (self._mux.owes or not self.streams):
+            return None
+        return self._reads, self._link.untaken
+
+    @property
     def carries_bulk(self) -> bool:
         """Whether a stream has moved more than :data:`BULK`: what TCP lost or queued holds up all that is behind it."""
         return self.streams.bulk > 0
@@ -125,6 +132,7 @@ class HopConnection:
         early, self._early = self._early, []
         try:
             self._take_records(early)
+            self.streams.deliver()
         except RemoteProtocolError as error:
             self._fail(error)
             return
@@ -167,8 +175,6 @@ class HopConnection:
     def close(self, code: str = "channel.closed") -> None:
         """End the channel now, and all its streams with it: its peer lost our trust, or we stop."""
         self._fail(ChannelClosed(code, "the channel was closed"))
-
-    # --- what streams ask for ----------------------------------------------------------------------------------
 
     def send_head(self, stream: HopStream, head: ResponseHead) -> None:
         """Send a response head."""
@@ -247,8 +253,6 @@ class HopConnection:
                 self._mux.discard(stream.number)
             self.flush_soon()
 
-    # --- what the link tells -----------------------------------------------------------------------------------
-
     def bytes_received(self, data: bytes) -> None:
         """Take what the other side sent."""
         self._heard_at = self._reactor.now
@@ -317,8 +321,6 @@ class HopConnection:
         if self.streams.forget(stream):
             self.used_at = self._reactor.now
 
-    # --- writing -----------------------------------------------------------------------------------------------
-
     def flush_soon(self) -> None:
         """Send what is ready at the end of this turn."""
         if not self._flushing:
@@ -338,8 +340,6 @@ class HopConnection:
             self.flush_soon()  # Or, if not all of it was taken, when it is drained.
         elif self._initiator and mux.gone_away and not mux.open_streams:
             self._say_end()
-
-    # --- watching ----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Notice a host that vanished while requests wait for it: no packet will ever say so."""
@@ -365,8 +365,6 @@ class HopConnection:
         """Give requests up that came in part, and of which nothing came since this was called last."""
         self._mux.reset_stalled()
         self.flush_soon()
-
-    # --- ending ------------------------------------------------------------------------------------------------
 
     def _say_end(self) -> None:
         """Send END, behind everything; the channel is over once the other side's is here too."""
@@ -396,5 +394,6 @@ class HopConnection:
         if not self._over:
             self._over = True
             self._alarm.drop()
+            self._mux.abandon()
             (self._link or self._socket).close()
         self.streams.fail_all(UPSTREAM_CLOSED)

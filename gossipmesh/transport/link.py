@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import struct
+import termios
 from collections import deque
 from typing import Final, Protocol
 
@@ -31,8 +33,15 @@ ACKNOWLEDGED_BELOW: Final = 16_384
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _HUNG_UP: Final = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+_INT: Final = struct.Struct("i")
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger."""
+
+
+def untaken(fd: int) -> int:
+    """Give how many bytes the system holds of what was sent, until the other end acknowledges them."""
+    (waiting,) = _INT.unpack(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(_INT.size)))
+    return int(waiting)
 
 
 class LinkOwner(Protocol):
@@ -164,6 +173,11 @@ class Link:
             sent = max(0, sent - len(part))
         if self.unsent:
             self._watch(self._events | _OUT)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the other end has not acknowledged yet, here and in the system's buffer."""
+        return self.unsent + (0 if self.closed else untaken(self._fd))
 
     def _keep(self, data: bytes | bytearray | memoryview) -> None:
         queue = self._queue

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import trio
+import trio.testing
 
 from gossipmesh.channel import hop_frames as frames
 from gossipmesh.channel.hop_messages import (
@@ -19,7 +20,7 @@ from gossipmesh.channel.hop_messages import (
     encode_request_head,
     encode_response_head,
 )
-from gossipmesh.channel.hop_stream import INITIAL_WINDOW, STREAM_WINDOW
+from gossipmesh.channel.hop_stream import INITIAL_WINDOW, STREAM_WINDOW, ReceiveBudget
 from gossipmesh.channel.hop_whole import encode_answer, encode_call
 from gossipmesh.channel.noise import Role
 from gossipmesh.channel.secure import HOP
@@ -50,6 +51,53 @@ async def connected(
 async def send_all(talk: object, body: bytes) -> None:
     await talk.send_data(body)
     talk.send_end()
+
+
+async def test_a_channel_that_breaks_gives_the_budget_of_all_channels_back(hops: ModuleType) -> None:
+    budget = ReceiveBudget()
+    whole = budget.left
+
+    async def serve(talk: object) -> None:
+        while await talk.receive_data():
+            pass
+
+    web, orders = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        initiator = HopConnection(reactor, web, Role.INITIATOR)
+        acceptor = HopConnection(
+            reactor, orders, Role.RESPONDER, serve=hops.serving(nursery, serve), budget=budget
+        )
+        await nursery.start(initiator.run)
+        await nursery.start(acceptor.run)
+        for _ in range(3):
+            await hops.ask(initiator, LIVE).send_data(bytes(INITIAL_WINDOW))
+        await hops.until(lambda: budget.left < whole)
+        initiator.close()
+        await hops.settled()
+        assert acceptor.failure is not None
+        assert budget.left == whole
+
+
+async def test_the_first_part_of_a_body_is_not_kept_back_where_it_came_before_the_channel_ran(
+    hops: ModuleType, mock_clock: trio.testing.MockClock
+) -> None:
+    """The clock stands still: no ping into a silence pushes it on."""
+    received: list[bytes] = []
+
+    async def serve(talk: object) -> None:
+        received.append(await talk.receive_data())
+
+    web, orders = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
+    async with hops.reactor() as reactor, trio.open_nursery() as nursery:
+        initiator = HopConnection(reactor, web, Role.INITIATOR)
+        await hops.ask(initiator, LIVE).send_data(b"first")
+        await nursery.start(initiator.run)
+        assert await orders.purpose() == HOP
+        acceptor = HopConnection(reactor, orders, Role.RESPONDER, serve=hops.serving(nursery, serve))
+        await nursery.start(acceptor.run)
+        await hops.until(lambda: received)
+        nursery.cancel_scope.cancel()
+    assert received == [b"first"]
 
 
 async def test_a_large_body_waits_for_its_reader_and_arrives_whole(hops: ModuleType) -> None:
