@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.membership.awareness import Awareness
 from gossipmesh.membership.beliefs import Beliefs
+from gossipmesh.membership.credibility import Answers
 from gossipmesh.membership.findings import Failed, Finding, OnlyVouched, Reached, Tell, Vouched
 from gossipmesh.membership.members import Member, MemberTable, is_refresh
 from gossipmesh.membership.message_codec import encoded_size
@@ -95,6 +96,7 @@ class Membership:
         self._reconnect_at = math.inf
         self._refuted_at = -math.inf
         self._refute_above: tuple[int, int] | None = None  # waits until the gap has passed
+        self._answers = Answers()
 
     @property
     def own(self) -> MemberRecord:
@@ -154,10 +156,14 @@ class Membership:
         """Take in a verified accusation. About ourselves: refute it. About others: look for ourselves."""
         if accusation.subject != self._own.id:
             return self._finish([*self._beliefs.learn_accusation(accusation, now=now)], now)
-        return self._refute(accusation.version, now) if accusation.version >= self._own.version else []
+        version = accusation.version
+        if version < self._own.version or not self._answers.due(accusation.accuser, version, now=now):
+            return []
+        return self._refute(version, now)
 
     def _refute(self, above: tuple[int, int], now: float) -> list[Output]:
         if self._own.serving is Serving.LEAVING:
+            self._refute_above = None
             return []
         if now < self._refuted_at + self._parameters.refute_gap_s:
             self._refute_above = max(above, self._refute_above or above)

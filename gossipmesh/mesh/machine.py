@@ -300,7 +300,7 @@ class Mesh:
             number: the exchange's.
             why: for people.
             refused: whether somebody was there and the handshake failed, rather than nobody.
-            another_key: whether that handshake proved the key of another member of this mesh.
+            another_key: whether it proved another member's key; counts where one address was dialled, and is still its.
             now: monotonic seconds.
             wall: Unix seconds.
         """
@@ -309,9 +309,9 @@ class Mesh:
             return []
         code = HANDSHAKE if refused else ""
         effects, outputs = self._calls.failed(exchange, why, refused=refused, code=code, now=now)
-        # Of several addresses it is not said which one it was.
-        if another_key and exchange.target is not None and len(exchange.addresses) == 1:
-            effects += self._membership.note_another_key(exchange.target, now=now)
+        to = exchange.target if another_key else None
+        if to is not None and exchange.addresses == (self.addresses_of(to) or ())[:1]:
+            effects += self._membership.note_another_key(to, now=now)
         return self._carry(effects, outputs)
 
     def note_unreachable(self, target: NodeId, why: str, *, now: float, wall: float) -> list[Output]:

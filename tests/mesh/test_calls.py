@@ -71,6 +71,16 @@ def test_of_several_addresses_one_may_be_anothers() -> None:
     assert out_of_rotation(fail(world, us, them, Greet(), also=(ALSO,))) == []
 
 
+def test_another_key_at_an_address_that_a_member_has_left_meanwhile_says_nothing_about_it() -> None:
+    world, us, them = pair()
+    begun = us._exchanges.begin(Greet(), them.id, (ALSO,), b"", now=world.now)
+    assert begun is not None
+    told = us.exchange_failed(
+        begun.number, "another one is there", refused=True, another_key=True, now=world.now, wall=world.wall
+    )
+    assert out_of_rotation(told) == []
+
+
 @pytest.mark.parametrize("kind", [16, 20, 23, 24, 26, 28, 30, 31, 127])
 def test_what_is_no_request_is_refused_with_a_reason(kind: int) -> None:
     world, us, them = pair()

@@ -16,7 +16,7 @@ from attrs import evolve
 from gossipmesh.identity.accusation import Accusation
 from gossipmesh.identity.record import MemberRecord
 from gossipmesh.membership import outputs as believed
-from gossipmesh.membership.credibility import Credibility
+from gossipmesh.membership.credibility import Answers, Credibility
 from gossipmesh.membership.parameters import LAN
 from gossipmesh.mesh.machine import Mesh
 from gossipmesh.mesh.outputs import MemberChanged, RoutabilityChanged
@@ -182,6 +182,19 @@ def a_liar_is_not_heard_for_long(build: Build) -> None:
     require(counts.suspected == 0, world, f"a known liar was believed {counts.suspected} times")
 
 
+def a_liar_does_not_keep_a_mesh_busy(build: Build) -> None:
+    """A newer record goes to everybody: one member must not have all others sign one every ten seconds for ever."""
+    world = build(1, 6)
+    world.add("liar", seeds=["n0"], machine=Liar)
+    world.run(6 * LAN.refute_gap_s)
+    before = {name: world.nodes[name].running.own.version for name in honest(world)}
+    exercised(all(version > (1, 0) for version in before.values()), world, "the liar was not heard")
+    world.run(4 * LAN.refute_gap_s)
+    for name, (_, incarnation) in before.items():
+        risen = world.nodes[name].running.own.version[1] - incarnation
+        require(risen <= 1, world, f"{name} signed its record {risen} times in 40 s for a known liar")
+
+
 def liars_bury_nobody(build: Build) -> None:
     """Four members accuse everybody, more than enough to confirm each other."""
     world = build(1, 8)
@@ -283,6 +296,22 @@ class WithoutCredibility(WatchedMembership):
     def __init__(self, checker: Checker, *args: Any, **kwargs: Any) -> None:
         super().__init__(checker, *args, **kwargs)
         self._beliefs._credibility = Gullible()
+        self._answers = Obliging()
+
+
+class Obliging(Answers):
+    """Answers whoever accuses, again and again."""
+
+    def due(self, accuser: NodeId, version: tuple[int, int], *, now: float) -> bool:
+        return True
+
+
+class WithoutPatience(WatchedMembership):
+    """Signs its record again for an accuser that nobody else believes."""
+
+    def __init__(self, checker: Checker, *args: Any, **kwargs: Any) -> None:
+        super().__init__(checker, *args, **kwargs)
+        self._answers = Obliging()
 
 
 class TakesReplays:
@@ -325,6 +354,7 @@ MUTATIONS: Final[dict[str, tuple[dict[str, Any], Scenario]]] = {
     "two accusers": (without(routing_accusers=1), a_liar_takes_nobody_out_of_rotation),
     "accusers by token": ({"membership": WithoutTokens}, a_stolen_token_takes_nobody_out_of_rotation),
     "credibility": ({"membership": WithoutCredibility}, a_liar_is_not_heard_for_long),
+    "patience": ({"membership": WithoutPatience}, a_liar_does_not_keep_a_mesh_busy),
     "own evidence": (without(own_evidence=False), liars_bury_nobody),
     "waiting for confirmation": (without(suspicion_accusers=0), a_lone_accuser_has_to_wait),
     "helpers": (without(indirect_probes=0), a_path_that_leads_one_way_makes_nobody_suspect),
