@@ -81,7 +81,9 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--profile", type=click.Choice(PROFILES), help="The numbers of the protocol. [lan]")
 @click.option("--lifeguard", type=click.Choice(["on", "off"]), help="off: plain SWIM. [on]")
 @click.option("--loss", type=click.FloatRange(0, 1), metavar="P", help="Share of datagrams that are lost.")
-@click.option("--slow-members", type=Numbers(), metavar="C[,C]...", help="How many are slow, in `slow`.")
+@click.option(
+    "--slow-members", type=Numbers(), metavar="C[,C]...", help="How many are slow: `slow`, `lifeguard`."
+)
 @click.option(
     "--duration",
     "duration_s",

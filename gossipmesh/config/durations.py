@@ -42,4 +42,9 @@ def format_duration(seconds: float) -> str:
         count = seconds / UNITS[unit]
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+    return f"{_exact(seconds * 1000)}ms" if seconds < 1 else f"{_exact(seconds)}s"
+
+
+def _exact(number: float) -> str:
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -34,6 +34,18 @@ OF_CHANGES: Final = {
     (MemberState.LEFT, MemberState.ALIVE): "came-back",
 }
 
+NAMES: Final = frozenset(
+    {
+        *OF_DATAGRAMS.values(),
+        *OF_REQUESTS.values(),
+        *OF_REFUSALS.values(),
+        *OF_CHANGES.values(),
+        *("greeting", "reconnect", "left", "back-in-rotation", "out-of-rotation"),
+        *("lost", "duplicate", "held", "stalled"),
+    }
+)
+"""All of them: what a scenario may ask to have been exercised."""
+
 
 class Coverage(Counter[str]):
     """How often each mechanism was at work, by its name."""

@@ -45,7 +45,7 @@ def check_plot(path: Path) -> None:
         raise ConfigError("plot.file", f"--plot {path}: it cannot be written")
     try:
         import matplotlib  # noqa: F401 - whether it is there is all that is asked
-    except ModuleNotFoundError:
+    except ImportError:  # a part of it may be what is missing
         raise ConfigError(
             "plot.missing", "--plot needs matplotlib; install it with: pip install 'gossipmesh[plot]'"
         ) from None

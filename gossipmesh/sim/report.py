@@ -93,7 +93,8 @@ def document(made: Report) -> dict[str, Any]:
         **{name: _statistic(made.values(name)) for name in SECONDS},
         "false_positives": _both(made, "false_positives"),
         "routability_false_positives": _both(made, "routability_false_positives"),
-        "idle": _idle(made),
+        "idle": _rates(made, RATES),
+        "load": _rates(made, LOAD),
         "accepted_forgeries": made.total("accepted_forgeries")
         if made.counted("accepted_forgeries")
         else None,
@@ -183,7 +184,9 @@ def _both(made: Report, name: str) -> dict[str, int]:
     return {"all": made.total(name), "healthy": made.total(f"{name}_healthy")}
 
 
-def _idle(made: Report) -> dict[str, float] | None:
-    found = {name: statistic(made.values(name)) for name in RATES}
-    known = {name: round(each.median, 3) for name, each in found.items() if each is not None}
+def _rates(made: Report, names: Iterable[str]) -> dict[str, float] | None:
+    found = {name: statistic(made.values(name)) for name in names}
+    known = {
+        name.removeprefix("load_"): round(each.median, 3) for name, each in found.items() if each is not None
+    }
     return known or None

@@ -13,9 +13,10 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Any, Final
@@ -38,20 +39,21 @@ REAL_SEED: Final = 1
 REAL_NODES: Final = 128
 """... in meshes up to this size: a thousand nodes would verify for hours."""
 BEAT_S: Final = 1.0
-"""How often a world says how far it is, in its own virtual seconds."""
+"""How often a world says how far it is, in its own virtual seconds; while it is set up, with each node."""
 TICK_S: Final = 0.5
 """How often the caller hears of progress, in real seconds."""
 
-Beat = Callable[[], None]
+Beat = Callable[[float], None]
+"""Hears how many virtual seconds have passed since it was called last."""
 
 
-def run_one(plan: Plan, seed: int, *, beat: Beat = lambda: None) -> Outcome:
+def run_one(plan: Plan, seed: int, *, beat: Beat = lambda _: None) -> Outcome:
     """Play a plan with one seed, and give what came out; a law or claim that broke is in the outcome.
 
     Args:
         plan: what to play.
         seed: of everything random.
-        beat: called once a virtual second.
+        beat: called once a virtual second, and with each node that is set up.
     """
     scenario = SCENARIOS.get(plan.scenario)
     source = scenario or plan.file
@@ -67,10 +69,11 @@ def run_one(plan: Plan, seed: int, *, beat: Beat = lambda: None) -> Outcome:
     run = Run(plan, seed, world, Judge(world))
 
     def go_on() -> None:
-        beat()
+        beat(BEAT_S)
         world.at(BEAT_S, go_on)
 
-    go_on()
+    world.at(BEAT_S, go_on)
+    world.beat = lambda: beat(0.0)
     caught = _Caught(seed)
     with caught:
         if scenario is not None:
@@ -162,7 +165,8 @@ def run_seeds(
     try:
         while True:
             while len(under_way) < WAITING_EACH * jobs and (seed := next(left, None)) is not None:
-                under_way.add(pool.submit(_run_in_worker, plan, seed))
+                with _uninterrupted():
+                    under_way.add(pool.submit(_run_in_worker, plan, seed))
             if not under_way:
                 break
             done, under_way = wait(under_way, timeout=TICK_S, return_when=FIRST_COMPLETED)
@@ -178,13 +182,23 @@ def run_seeds(
             worker.terminate()
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: a worker that begins inherits that, and is not hit before it can say that it ignores it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run_here(plan: Plan, seeds: range, tick: Callable[[float], None]) -> Generator[Outcome, None, None]:
     passed = 0.0
     told = time.monotonic()
 
-    def beat() -> None:
+    def beat(seconds: float) -> None:
         nonlocal passed, told
-        passed += BEAT_S
+        passed += seconds
         if time.monotonic() - told >= TICK_S:
             told = time.monotonic()
             tick(passed)
@@ -220,7 +234,7 @@ def _run_in_worker(plan: Plan, seed: int) -> Outcome:
     return outcome
 
 
-def _beat() -> None:
+def _beat(seconds: float) -> None:
     if _passed is not None:
         with _passed.get_lock():
-            _passed.value += BEAT_S
+            _passed.value += seconds

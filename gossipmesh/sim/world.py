@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from gossipmesh.channel.datagram import sender_tag
+from gossipmesh.errors import TrustError
 from gossipmesh.identity.chain import Capability, Caveats, join_chain
 from gossipmesh.identity.keys import NodeKey
 from gossipmesh.identity.record import MemberRecord
@@ -77,6 +78,8 @@ class World(Faults):
         self._by_id: dict[NodeId, SimNode] = {}
         self._by_tag: dict[bytes, dict[NodeId, None]] = {}
         self.token = self.new_token(ttl_s=ttl_s)
+        self.beat: Callable[[], None] = lambda: None
+        """Called with each step of :meth:`populate`, which takes long for many nodes."""
         self.check_policy: CheckPolicy = lambda _: None
         """What every node that starts from now on thinks of a policy's text."""
 
@@ -156,11 +159,13 @@ class World(Faults):
         for number, name in enumerate(names):
             self.add(name, machine=Mesh if number < whole else stand_in, start=False)
             known += _shown(self._build(self.nodes[name], known))
+            self.beat()
         seeds = tuple(self.nodes[name].address for name in names[:SEEDS])
         for name in names:
             node = self.nodes[name]
             node.seeds = seeds
             self._begin(node)
+            self.beat()
             # Its own record is news at every start; here everybody has it.
             while not _is_stand_in(node.running) and node.running._membership.next_gossip(
                 MAX_PLAINTEXT, _NOBODY
@@ -185,10 +190,18 @@ class World(Faults):
         return self.network.delivers(one.name, other.name) and self.network.delivers(other.name, one.name)
 
     def start(self, name: str) -> None:
-        """Start a daemon that is down, with the key, chain and boot counter that it has on disk."""
+        """Start a daemon that is down, with the key, chain and boot counter that it has on disk.
+
+        It stays down where its chain is not valid by its own clock.
+        """
         node = self.nodes[name]
         self.history.add(self.now, name, "starts")
-        self._build(node, _learned(node.known))
+        try:
+            self._build(node, _learned(node.known))
+        except TrustError as error:
+            # By its own clock, its chain is not valid: the daemon would say so and end.
+            self.history.add(self.now, name, f"does not start: {error}")
+            return
         self._begin(node)
 
     def _build(self, node: SimNode, known: Sequence[Learned]) -> Mesh:

@@ -45,10 +45,12 @@ def test_a_machine_that_raises_is_an_outcome_with_its_seed_and_where_it_was(
     assert "Traceback" in outcome.failure
 
 
-def test_the_beat_is_heard_once_a_virtual_second(plan: Callable[..., Plan]) -> None:
-    beats: list[None] = []
-    outcome = run_one(plan("idle", nodes=3, duration_s=5.0), 1, beat=lambda: beats.append(None))
-    assert len(beats) == int(outcome.virtual_s) + 1
+def test_the_beat_is_heard_with_each_node_that_is_set_up_and_then_once_a_virtual_second(
+    plan: Callable[..., Plan],
+) -> None:
+    beats: list[float] = []
+    outcome = run_one(plan("idle", nodes=3, duration_s=5.0), 1, beat=beats.append)
+    assert beats == [0.0] * 6 + [1.0] * int(outcome.virtual_s)
 
 
 def test_a_worker_that_is_killed_is_one_error(plan: Callable[..., Plan]) -> None:

@@ -151,7 +151,7 @@ def plan_of(
 def _read_file(name: str) -> ScenarioFile:
     """Give the scenario of a file; a word that is no path was meant as a scenario's name."""
     path = Path(name)
-    if path.suffix != ".toml" and not path.exists():
+    if not name or (path.suffix != ".toml" and not path.exists()):
         hint = nearest(name, SCENARIOS)
         raise ConfigError("scenario.unknown", f"there is no scenario {name!r}; {hint}")
     try:

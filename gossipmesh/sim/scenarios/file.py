@@ -28,6 +28,7 @@ from attrs import field, frozen
 from gossipmesh.config.durations import format_duration, parse_duration
 from gossipmesh.errors import ConfigError
 from gossipmesh.membership.parameters import PROFILES
+from gossipmesh.sim.coverage import NAMES
 from gossipmesh.sim.faults import SHORTEST_CYCLE_S
 
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -246,7 +247,7 @@ class _Reader:
         }
         return Expectation(
             complete_within_s=None if within is None else self._seconds("complete_within", within),
-            exercised=self._words("exercised", table.get("exercised", [])),
+            exercised=self._exercised("exercised", table.get("exercised", [])),
             **counts,
         )
 
@@ -311,6 +312,13 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise self._wrong(key, "it is not a list of strings")
         return tuple(value)
+
+    def _exercised(self, key: str, value: Any) -> Names:
+        words = self._words(key, value)
+        for word in words:
+            if word not in NAMES:
+                raise self._unknown(key, f"nothing is counted as {word[:40]!r}", word, NAMES)
+        return words
 
     def _names(self, key: str, value: Any) -> Names:
         """Read nodes: ``"n3"``, or ``"n0-n5"`` for six of them."""

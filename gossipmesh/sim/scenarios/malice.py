@@ -22,7 +22,9 @@ KEPT_DATAGRAMS: Final = 512
 INJECTED_AT_ONCE: Final = 16
 MAX_JUNK: Final = 1_400
 DETECTED_TIMES: Final = 2
-"""A liar that vouches for the dead may delay their burial, at most by as much as it takes anyhow."""
+"""A liar that vouches for the dead every second time may delay their burial, at most by as much as it takes anyhow.
+One that always does can prevent it in a mesh of fewer than some ten, where it is among the helpers of nearly every
+probe: a member that only one other reaches, over paths that are cut for all the rest, looks the same."""
 
 
 def liar(run: Run) -> None:

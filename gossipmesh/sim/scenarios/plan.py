@@ -64,10 +64,10 @@ def command_of(plans: Sequence[Plan], *, seeds: int, first: int) -> str:
         words += ["--seed", str(first)]
     if plan.profile != ("lan" if file is None else file.profile):
         words += ["--profile", plan.profile]
-    if not plan.lifeguard:
-        words += ["--lifeguard", "off"]
+    if plan.lifeguard != (True if file is None else file.lifeguard):
+        words += ["--lifeguard", "on" if plan.lifeguard else "off"]
     if plan.loss is not None:
-        words += ["--loss", f"{plan.loss:g}"]
+        words += ["--loss", repr(plan.loss)]
     if plan.slow_members is not None:
         words += ["--slow-members", _several(each.slow_members for each in plans)]
     if plan.duration_s is not None and file is None:

@@ -41,7 +41,9 @@ def test_a_file_brings_its_own_numbers(tmp_path: Path) -> None:
     file.write_text('nodes = 4\nduration = "5s"\nprofile = "local"\nlifeguard = false\n')
     plan = asked(str(file))
     assert (plan.nodes, plan.profile, plan.lifeguard, plan.duration_s) == (4, "local", False, 5.0)
-    assert plan.command(seeds=2, first=1) == f"gossipmesh sim --scenario {file} --seeds 2 --lifeguard off"
+    assert plan.command(seeds=2, first=1) == f"gossipmesh sim --scenario {file} --seeds 2"
+    other = asked(str(file), lifeguard=True).command(seeds=2, first=1)
+    assert other == f"gossipmesh sim --scenario {file} --seeds 2 --lifeguard on"
     with pytest.raises(ConfigError, match=r"--nodes: .*mine.toml says it itself"):
         asked(str(file), nodes=5)
 
@@ -51,6 +53,7 @@ def test_a_file_brings_its_own_numbers(tmp_path: Path) -> None:
     [
         ("crsh", {}, "there is no scenario 'crsh'; did you mean crash\\?"),
         ("no.toml", {}, "no.toml: No such file"),
+        ("", {}, "there is no scenario ''; known are asymmetric, "),
         ("crash", {"duration_s": 5.0}, "--duration: crash takes as long as it takes"),
         ("crash", {"slow_members": 2}, "--slow-members: nobody is slow in crash"),
         ("crash", {"nodes": 1}, "--nodes 1: crash takes 2 to 10000"),

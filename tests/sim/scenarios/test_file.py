@@ -151,6 +151,10 @@ def test_the_example_is_a_scenario() -> None:
             f"{HEAD}[expect]\nfalse_positives = -1",
             "x.toml, [expect]: false_positives: -1 is not a whole number",
         ),
+        (
+            f'{HEAD}[expect]\nexercised = ["die"]',
+            "x.toml, [expect]: exercised: nothing is counted as 'die'; did you mean died?",
+        ),
         ("nodes = [", "x.toml is no TOML: "),
     ],
 )

@@ -16,6 +16,11 @@ def test_the_command_says_everything_that_was_not_left_to_the_scenario() -> None
     assert Plan("crash", 8).command(seeds=1, first=1) == "gossipmesh sim --scenario crash --nodes 8 --seeds 1"
 
 
+def test_the_command_says_numbers_to_the_last_digit() -> None:
+    plan = Plan("loss", 8, loss=0.9999999, duration_s=1234.5678)
+    assert plan.command(seeds=1, first=1).endswith(" --loss 0.9999999 --duration 1234.5678s")
+
+
 def test_plans_that_differ_in_a_number_are_one_command() -> None:
     plans = [Plan("crash", nodes) for nodes in (8, 16)]
     assert command_of(plans, seeds=1, first=1) == "gossipmesh sim --scenario crash --nodes 8,16 --seeds 1"

@@ -66,3 +66,22 @@ def test_a_mesh_that_cannot_agree_in_time_is_a_failure(play: Play, tmp_path: Pat
     failure = play(str(file)).failure
     assert failure.startswith("seed 1, t=")
     assert "n1: crashes" in failure
+
+
+def test_a_member_whose_clock_says_that_its_chain_is_not_valid_yet_stays_down(
+    holds: Play, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("""
+        nodes = 3
+        duration = "5s"
+        fault = [
+            {at = "1s", do = "skew", nodes = ["n1"], by = "-24h"},
+            {at = "2s", do = "crash", nodes = ["n1"]},
+            {at = "3s", do = "start", nodes = ["n1"]},
+        ]
+        [expect]
+        complete_within = "60s"
+        exercised = ["died"]
+    """)
+    assert "healed_s" in holds(str(file)).figures
