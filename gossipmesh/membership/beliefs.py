@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from gossipmesh.membership.credibility import Credibility
-from gossipmesh.membership.members import Member, MemberTable, is_refresh
+from gossipmesh.membership.members import Member, MemberTable, is_refresh, state_of
 from gossipmesh.membership.messages import AccusationNews, RecordNews
 from gossipmesh.membership.outputs import Forgotten, RoutabilityChanged, StateChanged
 from gossipmesh.membership.piggyback import NewsKey, Piggyback
@@ -31,7 +31,7 @@ from gossipmesh.membership.prober import Prober
 from gossipmesh.membership.suspicion import Suspicion, Verdict
 from gossipmesh.membership.suspicions import Suspicions
 from gossipmesh.membership.withdrawing import withdraw
-from gossipmesh.model import MemberState, NodeId, Serving, short_id
+from gossipmesh.model import MemberState, NodeId, short_id
 
 if TYPE_CHECKING:
     from gossipmesh.identity.accusation import Accusation
@@ -132,7 +132,7 @@ class Beliefs:
         return changes
 
     def _meet(self, record: MemberRecord, token: bytes, now: float) -> list[Change]:
-        state = _state_of(record)
+        state = state_of(record)
         self._table.put(Member(record.id, record, state, now, token=token))
         self._prober.add(record.id, now=now)
         self._ask_holders(record)
@@ -153,7 +153,7 @@ class Beliefs:
             # What was asked of its former life says nothing about this one, least of all by going unanswered.
             self._prober.rest(known.id)
             self._table.meet_again(known.id)
-        state = _state_of(record)
+        state = state_of(record)
         if state is known.state:
             self._table.put(evolve(known, record=record, token=token, accusers=()))
             if record.addresses != known.record.addresses:
@@ -171,7 +171,7 @@ class Beliefs:
                 self._prober.want(known.id)
             return [StateChanged(known.id, known.state, state, "refuted by a newer record")]
         self._table.put(Member(known.id, record, state, now, token=token))
-        self._table.meet_again(known.id)
+        self._table.meet_again(known.id, returned_at=now)
         self._prober.wake(now=now)
         self._prober.want(known.id)
         return [StateChanged(known.id, known.state, state, "came back with a newer record")]
@@ -187,6 +187,9 @@ class Beliefs:
             return []
         # Our own word comes back to us from others.
         if accuser in (self._own, subject) or self._credibility.ignored(accuser, subject, now=now):
+            return []
+        # What was said behind a cut tells of the cut, also when that is healed and all of it arrives at once.
+        if self._table.estranged(accuser, since=now - self._parameters.reconnect_max_s):
             return []
         before = self._suspicions.get(subject)
         if before is not None and (before.given_by(accuser) or before.full):
@@ -281,8 +284,7 @@ class Beliefs:
         contact.failed_at = now
         if not contact.silent:
             return []
-        member = evolve(member, unanswered=True)
-        self._table.put(member)
+        self._table.put(member := evolve(member, unanswered=True))
         suspicion = self._suspect(member, now)
         if contact.alive_at >= suspicion.started:
             # It answered since it came under suspicion: this is another silence, to be waited out from its start.
@@ -394,7 +396,3 @@ class Beliefs:
         self._piggyback.drop(NewsKey(node))
         self._prober.remove(node)
         self._table.remove(node)
-
-
-def _state_of(record: MemberRecord) -> MemberState:
-    return MemberState.LEFT if record.serving is Serving.LEAVING else MemberState.ALIVE

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, evolve, frozen
 
 from gossipmesh.identity.record import RECORD_LIFETIME_S, MemberRecord
-from gossipmesh.model import Address, MemberState, NodeId
+from gossipmesh.model import Address, MemberState, NodeId, Serving
 
 if TYPE_CHECKING:
     import random
@@ -83,6 +83,8 @@ class Contact:
     """Probes in a row that only TCP answered."""
     met: bool = False
     """Whether it answered us directly, ever in this life."""
+    returned_at: float = -math.inf
+    """It came back from the dead then."""
 
     @property
     def silent(self) -> bool:
@@ -205,9 +207,16 @@ class MemberTable:
             if claim in self._rivals and not rivals:
                 del self._rivals[claim]
 
-    def meet_again(self, node: NodeId) -> None:
-        """Start afresh with one that returned from the dead: old evidence says nothing about its new life."""
-        self._contacts.pop(node, None)
+    def meet_again(self, node: NodeId, *, returned_at: float = -math.inf) -> None:
+        """Start afresh with one that restarted, or returned from the dead: old evidence says nothing of this life."""
+        self._contacts[node] = Contact(returned_at=returned_at)
+
+    def estranged(self, node: NodeId, *, since: float) -> bool:
+        """Whether we hold ``node`` dead or left, or did at some time after ``since``; False for whom we do not know."""
+        member, contact = self._members.get(node), self._contacts.get(node)
+        return member is not None and (
+            not member.living or (contact is not None and contact.returned_at > since)
+        )
 
     def remove(self, node: NodeId) -> None:
         """Forget a member, if it is there."""
@@ -252,6 +261,11 @@ class MemberTable:
 
 def _claims_of(record: MemberRecord) -> tuple[str, Address]:
     return record.name, record.addresses[0]
+
+
+def state_of(record: MemberRecord) -> MemberState:
+    """Give what a record says of its owner: alive, or left."""
+    return MemberState.LEFT if record.serving is Serving.LEAVING else MemberState.ALIVE
 
 
 def is_refresh(old: MemberRecord, new: MemberRecord) -> bool:

@@ -32,7 +32,10 @@ MAX_NUMBER: Final = 2.0**53
 """No time is that large, and sums and products of such numbers stay finite."""
 INFINITE: Final[Mapping[str, float]] = MappingProxyType(
     dict.fromkeys(
-        ("alive_at", "silent_at", "failed_at", "doubted_at", "_gossiped_at", "_refuted_at", "_put_off_until"),
+        (
+            *("alive_at", "silent_at", "failed_at", "doubted_at", "returned_at"),
+            *("_gossiped_at", "_refuted_at", "_put_off_until"),
+        ),
         -math.inf,
     )
     | dict.fromkeys(("_gossip_at", "_reconnect_at", "_next_period_at", "nack_at"), math.inf)

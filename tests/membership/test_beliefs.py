@@ -237,6 +237,21 @@ def test_the_dead_return_with_a_newer_record_only_and_then_with_a_clean_slate() 
     assert us.wanted(8.0) == [BOB]
 
 
+def test_what_was_said_behind_a_cut_is_not_heard_before_it_is_healed_for_a_while() -> None:
+    us = bench(BOB, CAROL, DAVE)
+    us.beliefs.failed(CAROL, "no answer", asked_at=1.0, now=2.0)
+    us.beliefs.handle_timer(now=us.beliefs.deadline)
+    assert us.state(CAROL) is DEAD
+    assert us.beliefs.learn_accusation(accuse(CAROL, BOB), now=30.0) == []
+    us.beliefs.learn_record(record(CAROL, 1), now=31.0, news=True)
+    soon, later = 31.0 + LAN.reconnect_max_s - 0.1, 31.0 + LAN.reconnect_max_s
+    assert us.beliefs.learn_accusation(accuse(CAROL, BOB), now=soon) == []
+    assert us.state(BOB) is ALIVE
+    assert us.beliefs.learn_accusation(accuse(DAVE, BOB), now=soon) != []
+    us.beliefs.learn_record(record(BOB, 1), now=soon, news=True)
+    assert us.beliefs.learn_accusation(accuse(CAROL, BOB, 1), now=later) != []
+
+
 def test_the_dead_are_capped_and_the_oldest_go_first() -> None:
     others = [node(number) for number in range(10, 15)]
     us = bench(*others, parameters=evolve(LAN, max_dead=3))

@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gossipmesh.errors import LocalProtocolError
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import MemberRecord, resign_record, sign_record
-from gossipmesh.membership.credibility import SELDOM_S
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.message_codec import encode_messages
 from gossipmesh.membership.messages import AccusationNews, Ack, Nack, Ping, PingRequest, RecordNews
@@ -159,41 +158,6 @@ def test_an_accusation_of_ourselves_is_refuted_at_once_but_only_once_in_ten_seco
     assert us.learn_accusation(accuse(2, US, 1, 1), now=1.2) == []
     assert Refute((1, 1), foreign=False) not in us.handle_timer(now=1.0 + LAN.refute_gap_s - 0.1)
     assert Refute((1, 1), foreign=False) in us.handle_timer(now=1.0 + LAN.refute_gap_s)
-
-
-def accused_and_refuted(us: Membership, accuser: int, *, now: float) -> bool:
-    """Let a member accuse us of our present version; sign again and tell so, if we are to."""
-    if not us.learn_accusation(accuse(accuser, US, *us.own.version), now=now):
-        return False
-    us.update_own(raised(us.own, 0, us.own.version), now=now)
-    return True
-
-
-def test_an_accuser_that_nobody_else_believes_any_more_is_seldom_answered() -> None:
-    us = membership(1, 2)
-    assert [accused_and_refuted(us, 1, now=20.0 * turn) for turn in range(8)] == [True] * 3 + [False] * 5
-    assert accused_and_refuted(us, 1, now=40.0 + SELDOM_S)
-    assert not accused_and_refuted(us, 1, now=60.0 + SELDOM_S)
-
-
-def test_what_a_second_member_says_too_is_answered_however_often_both_were_refuted() -> None:
-    us = membership(1, 2)
-    for turn in range(6):
-        assert accused_and_refuted(us, 1 + turn % 2, now=20.0 * turn)
-    version = us.own.version
-    assert us.learn_accusation(accuse(1, US, *version), now=130.0) == []
-    assert us.learn_accusation(accuse(2, US, *version), now=130.0) == [Refute(version, foreign=False)]
-
-
-def test_whoever_leaves_refutes_nothing_and_waits_for_nothing() -> None:
-    us = membership(1, 2)
-    assert accused_and_refuted(us, 1, now=1.0)
-    assert us.learn_record(record(0, 7), now=2.0, news=True) == []
-    leaving = evolve(raised(us.own, 0, us.own.version), serving=Serving.LEAVING)
-    us.update_own(resign_record(leaving, seed=seed_of(0), mesh_id=MESH, issued_at=WALL), now=3.0)
-    due = 1.0 + LAN.refute_gap_s
-    assert not any(isinstance(out, Refute) for out in us.handle_timer(now=due))
-    assert us.deadline > due
 
 
 def test_a_change_of_our_own_refutes_what_was_still_waiting() -> None:

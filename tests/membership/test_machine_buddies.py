@@ -1,4 +1,4 @@
-"""Who is told of accusations beside ordinary messages: the accused, and those who are asked to look for it too."""
+"""Who is told of accusations beside ordinary messages: the accused, and those who look for it; and what it answers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from attrs import evolve
 
 from gossipmesh.identity.accusation import Accusation, sign_accusation
 from gossipmesh.identity.record import RECORD_LIFETIME_S, MemberRecord, resign_record, sign_record
+from gossipmesh.membership.credibility import SELDOM_S
 from gossipmesh.membership.machine import Membership
 from gossipmesh.membership.messages import AccusationNews, Nack, Ping, PingRequest, RecordNews
 from gossipmesh.membership.outputs import Output, Refute, SendMessages
 from gossipmesh.membership.parameters import LAN, Parameters, without_lifeguard
-from gossipmesh.model import Address, NodeId
+from gossipmesh.model import Address, NodeId, Serving
 
 MESH = b"m" * 32
 ROOT = b"r" * 16
@@ -150,3 +151,42 @@ def test_plain_swim_refutes_every_accusation_at_once() -> None:
         assert refuted == [Refute((1, incarnation), foreign=False)]
         newer = evolve(us.own, incarnation=incarnation + 1)
         us.update_own(resign_record(newer, seed=seed_of(0), mesh_id=MESH, issued_at=WALL), now=1.0)
+
+
+def newer(us: Membership, serving: Serving = Serving.SERVING) -> MemberRecord:
+    changed = evolve(us.own, incarnation=us.own.incarnation + 1, serving=serving)
+    return resign_record(changed, seed=seed_of(0), mesh_id=MESH, issued_at=WALL)
+
+
+def accused_and_refuted(us: Membership, accuser: int, *, now: float) -> bool:
+    """Let a member accuse us of our present version; sign again and tell so, if we are to."""
+    if not us.learn_accusation(accuse(accuser, US, *us.own.version), now=now):
+        return False
+    us.update_own(newer(us), now=now)
+    return True
+
+
+def test_an_accuser_that_nobody_else_believes_any_more_is_seldom_answered() -> None:
+    us = membership()
+    assert [accused_and_refuted(us, 1, now=20.0 * turn) for turn in range(8)] == [True] * 3 + [False] * 5
+    assert accused_and_refuted(us, 1, now=40.0 + SELDOM_S)
+    assert not accused_and_refuted(us, 1, now=60.0 + SELDOM_S)
+
+
+def test_what_a_second_member_says_too_is_answered_however_often_both_were_refuted() -> None:
+    us = membership()
+    for turn in range(6):
+        assert accused_and_refuted(us, 1 + turn % 2, now=20.0 * turn)
+    version = us.own.version
+    assert us.learn_accusation(accuse(1, US, *version), now=130.0) == []
+    assert us.learn_accusation(accuse(2, US, *version), now=130.0) == [Refute(version, foreign=False)]
+
+
+def test_whoever_leaves_refutes_nothing_and_waits_for_nothing() -> None:
+    us = membership()
+    assert accused_and_refuted(us, 1, now=1.0)
+    assert us.learn_accusation(accuse(1, US, *us.own.version), now=2.0) == []
+    us.update_own(newer(us, serving=Serving.LEAVING), now=3.0)
+    due = 1.0 + LAN.refute_gap_s
+    assert not any(isinstance(out, Refute) for out in us.handle_timer(now=due))
+    assert us.deadline > due

@@ -164,7 +164,7 @@ async def test_what_a_draining_node_refuses_is_done_elsewhere_even_a_post(lab: M
         first = await members.daemon("hello-0", {"hello": await members.app(lab.echo)})
         await members.daemon("hello-1", {"hello": await members.app(lab.echo)})
         web = await members.daemon("web-1")
-        await first.inbound.drain()
+        first.acceptor.drain()
         assert (await lab.ask(web, POST)).endswith(b"\r\n\r\nhello")
         assert (web.report.retried, web.report.endpoint) == (("DR",), "hello-1")
 

@@ -27,8 +27,10 @@ def test_every_flag_has_a_status_and_a_text_for_people(flag: str, status: int) -
     assert len(str(error)) > 10
 
 
-def test_a_flag_of_a_later_release_is_a_reset_upstream() -> None:
-    assert [known_flag(flag) for flag in ("XYZ", "refused", "UC")] == ["UR", "UR", "UC"]
+def test_a_flag_of_a_later_release_is_a_reset_upstream_and_what_nobody_looked_at_is_as_at_a_draining_node() -> (
+    None
+):
+    assert [known_flag(flag) for flag in ("XYZ", "refused", "UC")] == ["UR", "DR", "UC"]
 
 
 @pytest.mark.parametrize(
