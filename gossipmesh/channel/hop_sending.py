@@ -260,7 +260,12 @@ class SendingSide:
     @property
     def owes(self) -> bool:
         """Whether a stream that is done still has something to be sent, or a long request has begun to come in."""
-        return any(each.long is not None or each.sending in _OWING for each in self._streams.values())
+        return self.gathers or any(each.sending in _OWING for each in self._streams.values())
+
+    @property
+    def gathers(self) -> bool:
+        """Whether a long message has begun to come in."""
+        return any(each.long is not None for each in self._streams.values())
 
     def abandon(self) -> None:
         """Give the budgets back what the open streams took of them: the channel is gone."""

@@ -47,4 +47,5 @@ def format_duration(seconds: float) -> str:
 
 def _exact(number: float) -> str:
     short = f"{number:g}"
-    return short if float(short) == number else repr(number)
+    # As many decimals as are read.
+    return short if float(short) == number else f"{number:.9f}".rstrip("0").rstrip(".")

@@ -1,7 +1,8 @@
 """How a node stops: in good order, or at once when it is asked twice.
 
 Stop (SIGTERM, Ctrl-C or ``leave``): draining is gossiped, and requests are answered on until the others have heard it;
-then GOAWAY; no connection is taken any more, and requests in flight end; leaving is gossiped; everything is cancelled.
+then GOAWAY; no connection is taken any more, requests in flight end, and peers take their answers; leaving is gossiped;
+everything is cancelled.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ class Ending:
         self._plane.end_connections()
         with trio.move_on_after(self._patience_s):
             await self.drain()
-            await self._plane.finish()
+            # Beside each other: a peer that takes its answers slowly costs our own apps nothing.
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._plane.settle)
+                nursery.start_soon(self._plane.finish)
         # Nobody begins anything that the end would cut, while the last news spreads.
         self._plane.end_idle()
         await self._save()

@@ -350,17 +350,19 @@ class DataPlane:
         self._reactor.defer(end)
 
     async def drain(self) -> None:
-        """Take no more requests from the mesh, and return when those that were taken are over and answered.
+        """Take no more requests from the mesh, and return when those that were taken are over.
 
         Peers hear it by GOAWAY: what they sent since, whatever its method is, they send elsewhere.
         """
         self._acceptor.drain()
-        while True:
+        await self._inbound.drain()
+
+    async def settle(self) -> None:
+        """Return when peers have what was answered, and requests that were half here when we drained are served too."""
+        await self._acceptor.settle()
+        while self._inbound.in_flight:
             await self._inbound.drain()
-            # Requests that were half here when GOAWAY was said are served as well.
             await self._acceptor.settle()
-            if not self._inbound.in_flight:
-                return
 
     def end_connections(self) -> None:
         """End each connection of a local app with its next answer."""

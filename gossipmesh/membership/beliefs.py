@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -171,7 +172,8 @@ class Beliefs:
                 self._prober.want(known.id)
             return [StateChanged(known.id, known.state, state, "refuted by a newer record")]
         self._table.put(Member(known.id, record, state, now, token=token))
-        self._table.meet_again(known.id, returned_at=now)
+        restarted = record.boot != known.record.boot or known.state is not MemberState.DEAD
+        self._table.meet_again(known.id, returned_at=-math.inf if restarted else now)
         self._prober.wake(now=now)
         self._prober.want(known.id)
         return [StateChanged(known.id, known.state, state, "came back with a newer record")]
@@ -188,9 +190,6 @@ class Beliefs:
         # Our own word comes back to us from others.
         if accuser in (self._own, subject) or self._credibility.ignored(accuser, subject, now=now):
             return []
-        # What was said behind a cut tells of the cut, also when that is healed and all of it arrives at once.
-        if self._table.estranged(accuser, since=now - self._parameters.reconnect_max_s):
-            return []
         before = self._suspicions.get(subject)
         if before is not None and (before.given_by(accuser) or before.full):
             return []
@@ -198,7 +197,9 @@ class Beliefs:
         self._count(suspicion, accusation, now)
         changes = self._show(subject, suspicion, f"accused by {short_id(accuser)}", now)
         since, by_token = self._table.contact(subject).alive_at, self._table.several_tokens
-        foreign = suspicion.foreign_since(since, own=self._own, by_token=by_token)
+        # What was said behind a cut tells of the cut, also when that is healed and all of it arrives at once.
+        cut = partial(self._table.estranged, since=now - self._parameters.reconnect_max_s)
+        foreign = suspicion.foreign_since(since, own=self._own, by_token=by_token, without=cut)
         if foreign >= self._parameters.routing_accusers:
             suspicion.outvoted = f"{foreign} members accuse it"
             changes += self.doubt(subject, suspicion.outvoted, at=now)

@@ -156,10 +156,13 @@ class Membership:
         """Take in a verified accusation. About ourselves: refute it. About others: look for ourselves."""
         if accusation.subject != self._own.id:
             return self._finish([*self._beliefs.learn_accusation(accusation, now=now)], now)
-        version = accusation.version
-        if version < self._own.version or not self._answers.due(accusation.accuser, version, now=now):
+        version, accuser = accusation.version, accusation.accuser
+        if version < self._own.version:
             return []
-        return self._refute(version, now)
+        due = self._answers.due(accuser, version, now=now)
+        # Whoever was cut off holds everybody dead, and us until we say something newer: that is no liar.
+        cut = self._table.estranged(accuser, since=now - self._parameters.reconnect_max_s)
+        return self._refute(version, now) if due or cut else []
 
     def _refute(self, above: tuple[int, int], now: float) -> list[Output]:
         if self._own.serving is Serving.LEAVING:

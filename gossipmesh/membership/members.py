@@ -84,7 +84,7 @@ class Contact:
     met: bool = False
     """Whether it answered us directly, ever in this life."""
     returned_at: float = -math.inf
-    """It came back from the dead then."""
+    """It came back from the dead then, in the same life: it was cut off, or we were."""
 
     @property
     def silent(self) -> bool:

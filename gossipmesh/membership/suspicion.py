@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gossipmesh.model import NodeId
@@ -137,16 +138,24 @@ class Suspicion:
         for told in (self._accusations, self._heard_at, self._tokens):
             told.pop(accuser, None)
 
-    def foreign_since(self, since: float, *, own: NodeId, by_token: bool = False) -> int:
+    def foreign_since(
+        self,
+        since: float,
+        *,
+        own: NodeId,
+        by_token: bool = False,
+        without: Callable[[NodeId], bool] = lambda _: False,
+    ) -> int:
         """Count the independent accusers other than ``own`` whose word reached us after ``since``.
 
         Args:
             since: monotonic seconds.
             own: our id.
+            without: tells whom not to count.
             by_token: whether those whom one join token admitted count as one: who stole a token can make as many
                 members of it as he likes. Where a mesh has only one token, nothing else than nodes can be counted.
         """
-        heard = [who for who, at in self._heard_at.items() if at > since and who != own]
+        heard = [who for who, at in self._heard_at.items() if at > since and who != own and not without(who)]
         return len({self._tokens[who] for who in heard}) if by_token else len(heard)
 
     def reopen(self, *, now: float) -> None:

@@ -106,7 +106,7 @@ class HopConnection:
         """How far the other side is in taking what it still has to get, to be compared; None where that is nothing."""
         if self._over or self._link is None or not (self._mux.owes or not self.streams):
             return None
-        return self._reads, self._link.untaken
+        return (self._reads if self._mux.gathers else 0), self._link.untaken  # pings show no progress
 
     @property
     def carries_bulk(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from beliefslab import ALIVE, BOB, CAROL, DAVE, DEAD, LEFT, LIAR, SUSPECT, US, accuse, bench, node, record
@@ -237,19 +238,27 @@ def test_the_dead_return_with_a_newer_record_only_and_then_with_a_clean_slate() 
     assert us.wanted(8.0) == [BOB]
 
 
-def test_what_was_said_behind_a_cut_is_not_heard_before_it_is_healed_for_a_while() -> None:
-    us = bench(BOB, CAROL, DAVE)
+@pytest.mark.parametrize(
+    ("boot", "after_s", "counts"),
+    [
+        pytest.param(1, LAN.reconnect_max_s - 0.1, False, id="behind a cut"),
+        pytest.param(1, LAN.reconnect_max_s, True, id="a while after that"),
+        pytest.param(2, 1.0, True, id="restarted"),
+    ],
+)
+def test_what_was_said_behind_a_cut_takes_nobody_out_of_rotation(
+    boot: int, after_s: float, counts: bool
+) -> None:
+    us = bench(BOB, CAROL, DAVE, LIAR)
     us.beliefs.failed(CAROL, "no answer", asked_at=1.0, now=2.0)
     us.beliefs.handle_timer(now=us.beliefs.deadline)
     assert us.state(CAROL) is DEAD
-    assert us.beliefs.learn_accusation(accuse(CAROL, BOB), now=30.0) == []
-    us.beliefs.learn_record(record(CAROL, 1), now=31.0, news=True)
-    soon, later = 31.0 + LAN.reconnect_max_s - 0.1, 31.0 + LAN.reconnect_max_s
-    assert us.beliefs.learn_accusation(accuse(CAROL, BOB), now=soon) == []
-    assert us.state(BOB) is ALIVE
-    assert us.beliefs.learn_accusation(accuse(DAVE, BOB), now=soon) != []
-    us.beliefs.learn_record(record(BOB, 1), now=soon, news=True)
-    assert us.beliefs.learn_accusation(accuse(CAROL, BOB, 1), now=later) != []
+    us.beliefs.learn_record(record(CAROL, 1, boot=boot), now=100.0, news=True)
+    us.beliefs.learn_accusation(accuse(CAROL, BOB), now=100.0 + after_s)
+    assert us.state(BOB) is SUSPECT
+    assert us.wanted(100.0 + after_s) != []
+    us.beliefs.learn_accusation(accuse(DAVE, BOB), now=100.0 + after_s)
+    assert us.member(BOB).routable is not counts
 
 
 def test_the_dead_are_capped_and_the_oldest_go_first() -> None:
