@@ -170,5 +170,6 @@ class Inbound:
     async def drain(self) -> None:
         """Wait until the requests that were taken are over. To take no more is for whoever has the channels to say."""
         while self._in_flight:
-            self._idle = trio.Event()
+            if self._idle.is_set():
+                self._idle = trio.Event()  # one for all who wait
             await self._idle.wait()

@@ -20,7 +20,7 @@ from gossipmesh.transport.secure_stream import SecureStream
 STALLED_S: Final = 30.0
 """A request of which some came, and nothing more for so long or twice that, is given up."""
 SETTLING_S: Final = 3.0
-"""Whoever takes nothing of what waits for it, and says nothing, for so long does not hold up our stop."""
+"""Whoever takes nothing of what waits for it, nor goes on with a long request, for so long does not hold up a stop."""
 LOOK_S: Final = 0.02
 """How often it is looked whether peers have everything. Only while we stop: no request pays for it."""
 MAX_AGE_S: Final = 3_900.0
@@ -101,7 +101,7 @@ class HopAcceptor:
 
         To be called after :meth:`drain`, whose GOAWAY makes a peer end a channel on which nothing is open. What left
         us may still be on its way through a slow path, or wait in the system's buffer, and would be lost with us. A
-        peer that takes nothing and says nothing is not waited for.
+        peer of which neither is seen for :data:`SETTLING_S` is not waited for, however often it pings.
         """
         seen: dict[HopConnection, tuple[tuple[int, int], float]] = {}
         while True:

@@ -21,6 +21,7 @@ from gossipmesh.transport.counters import Counters
 from gossipmesh.transport.hop import HopConnection
 from gossipmesh.transport.hop_stream import HopStream
 from gossipmesh.transport.reactor import Reactor
+from gossipmesh.transport.secure_stream import SecureStream
 
 GET = RequestHead("orders", b"GET", b"/")
 
@@ -33,6 +34,16 @@ async def open_channel(
     nursery.start_soon(acceptor.serve_channel, theirs)
     await nursery.start(connection.run)
     return connection
+
+
+async def half_a_request(hops: ModuleType, nursery: trio.Nursery, acceptor: HopAcceptor) -> SecureStream:
+    """Begin a request of 20,000 body bytes on a channel of its own, and send none of them; give the peer's end."""
+    ours, theirs = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
+    nursery.start_soon(acceptor.serve_channel, theirs)
+    payload = encode_call(GET, b"")
+    assert payload is not None
+    await ours.send_records(HOP, [encode_frame(1, LONG, encode_long(payload, 20_000))])
+    return ours
 
 
 async def test_draining_takes_no_more_requests_on_channels_old_and_new(
@@ -100,12 +111,8 @@ async def test_a_stop_waits_for_a_request_that_was_half_here_and_for_its_answer(
 
     async with hops.reactor() as reactor:
         acceptor = HopAcceptor(reactor, serve)
-        ours, theirs = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
-        payload = encode_call(GET, b"")
-        assert payload is not None
         async with trio.open_nursery() as until_it_ends:
-            until_it_ends.start_soon(acceptor.serve_channel, theirs)
-            await ours.send_records(HOP, [encode_frame(1, LONG, encode_long(payload, 20_000))])
+            ours = await half_a_request(hops, until_it_ends, acceptor)
             await hops.settled()
             acceptor.drain()
             until_it_ends.start_soon(acceptor.settle)
@@ -175,12 +182,8 @@ async def test_a_request_of_which_no_more_comes_is_given_up(
 ) -> None:
     async with hops.reactor() as reactor:
         acceptor = HopAcceptor(reactor, hops.serving(nursery, hops.never))
-        ours, theirs = await hops.secure_pair(hops.identity(b"web"), hops.identity(b"orders"))
-        nursery.start_soon(acceptor.serve_channel, theirs)
-        payload = encode_call(GET, b"")
-        assert payload is not None
         started = trio.current_time()
-        await ours.send_records(HOP, [encode_frame(1, LONG, encode_long(payload, 20_000))])
+        ours = await half_a_request(hops, nursery, acceptor)
         (record,) = await ours.receive_records()
         assert [frame[:2] for frame in split_frames_untrusted(record.body)] == [(1, RESET)]
         assert STALLED_S < trio.current_time() - started <= 2 * STALLED_S + 1
