@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 import pytest
 
@@ -151,3 +152,18 @@ def test_a_member_that_drains_is_seen_to_by_all_within_2_s() -> None:
         within=5,
     )
     assert not {state for _, state in beliefs(world)} & {*GONE, MemberState.SUSPECT}
+
+
+def test_a_crash_is_found_as_soon_after_a_rolling_restart_as_ever() -> None:
+    """Whoever restarted was not cut off: its word counts at once."""
+    world = World(1)
+    names = world.populate(3)
+    world.run(20.0)
+    for turn, name in enumerate(names):
+        world.at(3.3 * turn, partial(world.leave, name))
+        world.at(3.3 * turn + 4.0, partial(world.start, name))
+    world.run(14.0)
+    world.run_until(world.complete, within=30.0)
+    world.run(3.0)
+    world.crash(names[1], silent=True)
+    assert world.run_until(lambda: world.everyone_believes(names[1], MemberState.DEAD), within=60.0) < 12.0

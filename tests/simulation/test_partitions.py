@@ -109,16 +109,3 @@ def test_a_member_that_is_cut_off_again_and_again_is_back_soon_each_time() -> No
         world.repair()
         assert world.run_until(world.complete, within=60.0) < 18.0
         world.run(40.0)
-
-
-def test_a_crash_is_found_as_soon_after_a_rolling_restart_as_ever() -> None:
-    """Whoever restarted was not cut off: its word counts at once."""
-    world = World(1)
-    names = world.populate(5)
-    world.run(20.0)
-    for name in names:
-        world.bounce(name, down_s=8.0)
-        world.run(10.0)
-    world.run_until(world.complete, within=30.0)
-    world.crash(names[-1], silent=True)
-    assert world.run_until(lambda: world.everyone_believes(names[-1], MemberState.DEAD), within=40.0) < 12.0
