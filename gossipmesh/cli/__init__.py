@@ -12,6 +12,9 @@
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``service.py``   add, change, renew, remove and list this node's services
 ``explain.py``   why a request would go, or went, where it did
+``tap.py``       single requests, as they end
+``top.py``       live: rates, failures and latencies by service
+``rates.py``     what two readings of the metrics say of the time between them
 ``check.py``       what is right and wrong here, with a hint for each failure
 ``can.py``       whether a member may send a request, and which rule says so
 ``policy.py``    show, compare and list policies

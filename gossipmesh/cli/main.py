@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, str]] = {
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "check": "gossipmesh.cli.check:check",
     "explain": "gossipmesh.cli.explain:explain",
+    "tap": "gossipmesh.cli.tap:tap",
+    "top": "gossipmesh.cli.top:top",
     "can": "gossipmesh.cli.can:can",
     "policy": "gossipmesh.cli.policy:policy",
     "config": "gossipmesh.cli.reading:config",

@@ -14,7 +14,9 @@ from gossipmesh.daemon.admin.explained_view import (
     TimesEntry,
     VerdictEntry,
 )
+from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.policy.callers import Caller
+from gossipmesh.daemon.tapping import requests_of
 from gossipmesh.daemon.telemetry.access_lines import cut, iso
 from gossipmesh.errors import MeshError
 from gossipmesh.mesh.machine import Mesh
@@ -119,6 +121,10 @@ class Explainer:
             hedging=upstream.hedging.why,
             traffic=self._upstreams.source_of(upstream.service),
         )
+
+    def requests(self, asked: RequestsAsked) -> Requests:
+        """Give what ended lately."""
+        return requests_of(self._history, asked, boot=self._mesh.own.boot)
 
     # --- what was --------------------------------------------------------------------------------------------------
 

@@ -268,6 +268,7 @@ class Node:
             own_services=self._health.report,
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
+            requests=self._plane.explainer.requests,
             policies=self._policies,
             trials=self._trials,
             policy=lambda: self._plane.policy,

@@ -7,6 +7,7 @@ somebody asks about, and later. A report is kept as it came, by reference; whoev
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice, takewhile
 from typing import Final
 
@@ -44,9 +45,11 @@ class Past:
 class History:
     """The last requests of one node, both directions."""
 
-    __slots__ = ("_failed", "_newest")
+    __slots__ = ("_failed", "_newest", "ended")
 
     def __init__(self) -> None:
+        self.ended = 0
+        """How many were ever added; the newest of them has this number, the first one 1."""
         self._newest: deque[tuple[RequestReport, float]] = deque(maxlen=MAX_NEWEST)
         self._failed: deque[tuple[RequestReport, float]] = deque(maxlen=MAX_FAILED)
 
@@ -72,6 +75,14 @@ class History:
             ):  # Those take long by nature.
                 self._failed.append(entry)
         self._newest.append(entry)
+        self.ended += 1
+
+    def since_number(self, number: int) -> Iterator[tuple[int, Past]]:
+        """Give those of the newest that came after the one with this number, the oldest first, each with its own."""
+        oldest = self.ended - len(self._newest)
+        skipped = max(0, number - oldest)
+        for place, (report, wall) in enumerate(islice(self._newest, skipped, None), oldest + skipped + 1):
+            yield place, Past(report, wall)
 
     def find(self, name: str) -> list[Past]:
         """Give what is known of the request with the id ``name``, or of those of the trace ``name``, oldest first."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from attrs import evolve, field, frozen
 
 from gossipmesh.daemon.admin.explained_view import Explained
+from gossipmesh.daemon.admin.requests_view import requests_asked
 from gossipmesh.daemon.admin.view import NodeView
 from gossipmesh.daemon.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE
 from gossipmesh.errors import ConfigError, MeshError, RequestError
@@ -39,6 +40,8 @@ PATHS: Final = """\
 /v1/services/NAME      one service's endpoints (/v1/endpoints/NAME too)
 /v1/explain?url=U      where a request would go, and why; method=M, header=Name: value
 /v1/explain/ID         what became of the request with this x-request-id or trace id
+/v1/requests           what ended lately; after=CURSOR (as `next` said), last=N, service=S, direction=D,
+                       failed=yes; on the unix socket only
 /v1/can?source=S&service=S   may S (a node, or service:NAME) ask it; method=M, path=P, as=SERVICE
 /v1/policy             the newest policy document, and which one each member has; /v1/policy/N: version N
 /v1/policy/history     the documents that are remembered
@@ -136,6 +139,8 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return Answer.of_json(view.config())
         case ["v1", "trace"]:
             return _trace(view)
+        case ["v1", "requests"]:
+            return _requests(view, target)
         case ["v1", "can"]:
             return _can(view, target)
         case ["v1", "policy", *rest]:
@@ -173,6 +178,14 @@ def _check(view: NodeView) -> Answer:
         return Answer.of_json(view.check())
     except MeshError as error:
         return Answer.of_error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+def _requests(view: NodeView, target: str) -> Answer:
+    try:
+        asked = requests_asked(target.partition("?")[2])
+    except ConfigError as error:
+        return Answer.of_error(HTTPStatus.BAD_REQUEST, str(error))
+    return Answer.of_json(view.requests(asked))
 
 
 def _explain(view: NodeView, target: str) -> Answer:

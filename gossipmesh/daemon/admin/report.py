@@ -18,6 +18,7 @@ from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
+from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
 from gossipmesh.daemon.admin.view import (
     EndpointEntry,
@@ -73,6 +74,7 @@ class NodeReport:
         own_services: gives this node's services and their health.
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
+        requests: gives those that ended lately.
         policies: the mesh's policy at this node.
         trials: tries policies on.
         policy: gives the policy in force.
@@ -98,6 +100,7 @@ class NodeReport:
         own_services: Callable[[], list[OwnService]],
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
+        requests: Callable[[RequestsAsked], Requests],
         policies: Policies,
         trials: Trials,
         policy: Callable[[], Policy],
@@ -119,6 +122,7 @@ class NodeReport:
         self._own_services = own_services
         self._explain = explain
         self._explain_past = explain_past
+        self._requests = requests
         self._policies = policies
         self._trials = trials
         self._policy = policy
@@ -298,6 +302,10 @@ class NodeReport:
     def explain_past(self, name: str) -> Explained:
         """Give what became of a request."""
         return self._explain_past(name)
+
+    def requests(self, asked: RequestsAsked) -> Requests:
+        """Give what ended lately."""
+        return self._requests(asked)
 
     def check(self) -> Checked:
         """Give what is right and wrong here."""

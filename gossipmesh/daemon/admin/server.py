@@ -45,8 +45,8 @@ WRITE_TIMEOUT_S: Final = 10.0
 MAX_AHEAD: Final = 16 * 1024
 """Bytes of next requests while one waits."""
 ACCEPT_PAUSE_S: Final = 0.1
-OWNERS_ONLY: Final = frozenset({"/v1/trace"})
-"""Changes nothing, but says more of the mesh and its past than any program of this host needs to know."""
+OWNERS_ONLY: Final = frozenset({"/v1/trace", "/v1/requests"})
+"""Change nothing, but say more of the mesh and its past than any program of this host needs to know."""
 _FROM_HERE: Final = frozenset({"none", "same-origin"})
 """What Sec-Fetch-Site says of an address that a person typed, and of our own answers. A page of another port of this
 host is ``same-site``, and none of ours."""

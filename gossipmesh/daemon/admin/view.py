@@ -15,6 +15,7 @@ from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
+from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
 
 
@@ -215,6 +216,10 @@ class NodeView(Protocol):
         Raises:
             MeshError: ``explain.unknown``, with how far back this node remembers.
         """
+        ...
+
+    def requests(self, asked: RequestsAsked) -> Requests:
+        """Give the requests that ended lately and fit a question."""
         ...
 
     def check(self) -> Checked:

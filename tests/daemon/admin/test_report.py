@@ -18,6 +18,7 @@ from gossipmesh.daemon.admin.changes import FOLLOWED, MEMBERS, READY, SERVICES
 from gossipmesh.daemon.admin.check_view import Checked
 from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.report import Listening, NodeReport
+from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
 from gossipmesh.daemon.admin.view import Readiness
 from gossipmesh.daemon.control import wall_clock
@@ -86,6 +87,7 @@ class Around:
             own_services=lambda: [OWN],
             explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
             explain_past=lambda name: cast("Explained", {"asked": name}),
+            requests=lambda asked: cast("Requests", {"asked": asked}),
             policies=cast("Policies", self),  # Of which it asks for the traffic here.
             trials=cast("Trials", self),
             policy=lambda: self.policy,
@@ -358,6 +360,7 @@ async def test_requests_are_explained_by_whoever_knows_them(world: World) -> Non
         "asked": ("GET", "http://hello/", [("a", "b")])
     }
     assert report.explain_past("r-1") == {"asked": "r-1"}
+    assert report.requests(RequestsAsked(last=3)) == {"asked": RequestsAsked(last=3)}
 
 
 async def test_what_is_signed_for_the_mesh_is_handed_on_and_identities_say_what_a_revocation_may_name(
