@@ -12,6 +12,7 @@
 ``reading.py``   status, members, services, endpoints, config: what this node knows
 ``service.py``   add, change, renew, remove and list this node's services
 ``explain.py``   why a request would go, or went, where it did
+``reachability.py`` who can be reached from here, and who is wrongly believed dead or alive
 ``tap.py``       single requests, as they end
 ``top.py``       live: rates, failures and latencies by service
 ``rates.py``     what two readings of the metrics say of the time between them

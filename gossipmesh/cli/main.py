@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
     "endpoints": "gossipmesh.cli.reading:endpoints",
     "check": "gossipmesh.cli.check:check",
     "explain": "gossipmesh.cli.explain:explain",
+    "reachability": "gossipmesh.cli.reachability:reachability",
     "tap": "gossipmesh.cli.tap:tap",
     "top": "gossipmesh.cli.top:top",
     "can": "gossipmesh.cli.can:can",

@@ -20,6 +20,7 @@
 ``observing.py``    what becomes of a request that is over: counted, kept, logged
 ``explaining.py``   why a request would go, or went, where it did
 ``tapping.py``       the requests that ended lately, for whoever follows them
+``surveying.py``     who can be reached from here, for ``gossipmesh reachability``
 ``naming.py``       DNS: pictures of the mesh for it, and its server
 ``admin/``          the admin API: what it listens on, what it answers, and who may wait there
 ``policy/``         the mesh's policy at this node: which one is in effect, whom it allows, what it would have denied

@@ -48,6 +48,7 @@ from gossipmesh.daemon.surroundings import (
     Announce,
     watch_exhaustion,
 )
+from gossipmesh.daemon.surveying import Surveyor
 from gossipmesh.daemon.telemetry.logs import AccessLog, Log, event_log
 from gossipmesh.daemon.telemetry.metrics import Metrics
 from gossipmesh.daemon.telemetry.recorder import CRASH_TRACE, Recorder
@@ -143,6 +144,7 @@ class Node:
         self._ending = self._make_ending(keeping)
         effects.control = self._control
         self._trials = Trials(self._mesh, self._plane.seen, effects.ask)
+        self._surveyor = Surveyor(self._mesh, self._control, identity)
         self._served = ServedSync(self._mesh, self._control, self._trials.answer_untrusted)
         self._health.publish = self._publish_health
         listener = Listener(
@@ -269,6 +271,7 @@ class Node:
             explain=self._plane.explainer.dry_run,
             explain_past=self._plane.explainer.past,
             requests=self._plane.explainer.requests,
+            survey=self._surveyor.survey,
             policies=self._policies,
             trials=self._trials,
             policy=lambda: self._plane.policy,

@@ -11,6 +11,7 @@
 - ``gossip``: the datagram path, and what each message means
 - ``detour``: gossip over a kept channel, for members that no datagram reaches
 - ``reach``: whether others reach this node at the address that it advertises; both ends
+- ``survey``: pings beside those of membership, for whoever asks who can be reached
 - ``circumstances``: what a node has found out about its own place in the mesh
 - ``convergence``: how long registries differed before they agreed again
 - ``pace``: how fast one member's records may follow each other and still be gossiped on

@@ -36,6 +36,7 @@ from gossipmesh.mesh.outputs import Converged, Output, Refused, SendDatagram
 from gossipmesh.mesh.reach import Reach
 from gossipmesh.mesh.reconciling import Reconciling
 from gossipmesh.mesh.secrecy import Secrecy
+from gossipmesh.mesh.survey import Survey
 from gossipmesh.model import Address, NodeId
 from gossipmesh.registry.store import Registry
 
@@ -58,6 +59,7 @@ class Gossip:
         reconciling: Reconciling,
         detour: Detour,
         reach: Reach,
+        survey: Survey,
         convergence: Convergence,
         charter: Callable[[], bytes],
     ) -> None:
@@ -69,6 +71,7 @@ class Gossip:
         self._reconciling = reconciling
         self._detour = detour
         self._reach = reach
+        self._survey = survey
         self._convergence = convergence
 
     def receive_untrusted(
@@ -169,9 +172,13 @@ class Gossip:
                 replies += [ChainRequest(effect.hash) for effect in effects if isinstance(effect, WantChain)]
                 return effects
             case Ping() | Ack() | PingRequest() | Nack():
+                surveyed = False
                 if isinstance(message, Ack) and not stream:
                     self._reach.heard(sender)
+                    surveyed = self._survey.heard(message.seq, sender, now=now)
                 compared = self._compare(message, sender, now=now) if isinstance(message, Ping | Ack) else []
+                if surveyed:
+                    return compared
                 return [*compared, *self._membership.receive(message, sender, now=now, stream=stream)]
             case AccusationNews(raw):
                 return self._admission.accusation(raw, now=now, wall=wall)

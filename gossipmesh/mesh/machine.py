@@ -41,7 +41,7 @@ class Mesh:
 
     Attributes:
         deadline: when :meth:`handle_timer` is due, in monotonic seconds.
-        routes: keeps :attr:`names` and :attr:`snapshot`; to be read only.
+        routes: keeps :attr:`names` and :attr:`snapshot`; to be read only. survey: pings that a person asks for.
 
     Raises:
         ConfigError: ``record.too-long`` or ``record.invalid``, where this node's record would not be accepted.
@@ -81,7 +81,7 @@ class Mesh:
         self._calls = parts.calls
         self._charter, self._pulling, self._restored = parts.charter, parts.pulling, parts.restored
         self._carrying = Carrying(parts)
-        self._reach, self.routes = parts.reach, parts.routes
+        self._reach, self.routes, self.survey = parts.reach, parts.routes, parts.survey
         self._housekeeping_at = now
 
     # --- what others may look at ---

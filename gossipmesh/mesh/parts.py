@@ -23,6 +23,7 @@ from gossipmesh.mesh.routes import Routes
 from gossipmesh.mesh.secrecy import Secrecy
 from gossipmesh.mesh.setup import Setup
 from gossipmesh.mesh.standing import Standing
+from gossipmesh.mesh.survey import Survey
 from gossipmesh.model import NodeId
 from gossipmesh.registry.store import Registry
 
@@ -117,6 +118,11 @@ class Parts:
             expected=setup.seeds_expected,
             rng=rng,
         )
+        self.survey = Survey(
+            root=lambda: self.registry.digest.root,
+            seal=lambda target, messages: self.gossip.seal(target, messages),  # noqa: PLW0108 - made below
+            rng=rng,
+        )
         self.gossip = Gossip(
             secrecy=self.secrecy,
             registry=self.registry,
@@ -125,6 +131,7 @@ class Parts:
             reconciling=self.reconciling,
             detour=self.detour,
             reach=self.reach,
+            survey=self.survey,
             convergence=Convergence(),
             charter=lambda: self.charter.digest,
         )

@@ -17,6 +17,7 @@
 ``services_view.py`` the shapes of what is said of this node's own services
 ``explained_view.py`` the shapes of what is said of one request
 ``requests_view.py`` what may be asked of the requests that ended lately, and the shape of the answer
+``reachability_view.py`` the shape of what ``gossipmesh reachability`` gets
 ``check_view.py``   the shape of what ``gossipmesh check`` gets
 ``policy_view.py``  the shapes of what the admin API says of the policy
 ``identities.py``   who may be revoked and who is, as the admin API shows it

@@ -54,6 +54,7 @@ PATHS: Final = """\
 /v1/trace              what membership was told lately, for `gossipmesh sim --replay`; on the unix socket only
 POST /v1/drain         take no more work from the mesh; on the unix socket only
 POST /v1/leave         leave the mesh; on the unix socket only
+POST /v1/reachability  reach for every member from here, by UDP and TCP; on the unix socket only
 POST /v1/policy/seen   what the policy in the body would have decided about this node's requests; below, /mesh: signed
 POST /v1/charter/KIND  take a bundle, revocation or policy, signed for the mesh; on the unix socket only
 """
@@ -102,12 +103,15 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
             return view.drain
         if path == "/v1/leave":
             return view.leave
+        if path == "/v1/reachability":
+            return view.reachability
         if path in (TRIALS, f"{TRIALS}/mesh"):
             return partial(_try_on, view, body, signed=path != TRIALS)
         if path.startswith(CHARTER):
             return partial(_offer, view, path.removeprefix(CHARTER), body)
         return Answer.of_error(
-            HTTPStatus.NOT_FOUND, "only /v1/drain, leave, charter/KIND and policy/seen take POST"
+            HTTPStatus.NOT_FOUND,
+            "only /v1/drain, leave, reachability, charter/KIND and policy/seen take POST",
         )
     if method not in READING:
         allowed = ("POST",) if _takes_post(path) else READING
@@ -159,7 +163,13 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
 
 
 def _takes_post(path: str) -> bool:
-    return path in ("/v1/drain", "/v1/leave", TRIALS, f"{TRIALS}/mesh") or path.startswith(CHARTER)
+    return path in (
+        "/v1/drain",
+        "/v1/leave",
+        "/v1/reachability",
+        TRIALS,
+        f"{TRIALS}/mesh",
+    ) or path.startswith(CHARTER)
 
 
 async def _try_on(view: NodeView, body: bytes, *, signed: bool) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations, identity_entry, revocation_entry
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
+from gossipmesh.daemon.admin.reachability_view import Reachability
 from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
 from gossipmesh.daemon.admin.view import (
@@ -75,6 +76,7 @@ class NodeReport:
         explain: gives what a request of a local app would come to.
         explain_past: gives what became of one, by its id or trace.
         requests: gives those that ended lately.
+        survey: reaches for all members.
         policies: the mesh's policy at this node.
         trials: tries policies on.
         policy: gives the policy in force.
@@ -101,6 +103,7 @@ class NodeReport:
         explain: Callable[[str, str, list[tuple[str, str]]], Explained],
         explain_past: Callable[[str], Explained],
         requests: Callable[[RequestsAsked], Requests],
+        survey: Callable[[], Awaitable[Reachability]],
         policies: Policies,
         trials: Trials,
         policy: Callable[[], Policy],
@@ -123,6 +126,7 @@ class NodeReport:
         self._explain = explain
         self._explain_past = explain_past
         self._requests = requests
+        self._survey = survey
         self._policies = policies
         self._trials = trials
         self._policy = policy
@@ -373,6 +377,10 @@ class NodeReport:
     async def leave(self) -> None:
         """Leave the mesh."""
         await self._leave()
+
+    async def reachability(self) -> Reachability:
+        """Reach for all members."""
+        return await self._survey()
 
     async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:
         """Try a policy on."""

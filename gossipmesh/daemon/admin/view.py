@@ -15,6 +15,7 @@ from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.identities import Identities, Revocations
 from gossipmesh.daemon.admin.news import News
 from gossipmesh.daemon.admin.policy_view import Allowed, PolicyEntry, PolicyShown, TrialShown
+from gossipmesh.daemon.admin.reachability_view import Reachability
 from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
 from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
 
@@ -256,6 +257,14 @@ class NodeView(Protocol):
 
     async def leave(self) -> None:
         """Leave the mesh: return once others were told. The daemon may end after that, not before."""
+        ...
+
+    async def reachability(self) -> Reachability:
+        """Reach for all members, by UDP and TCP, and compare with what is believed.
+
+        Raises:
+            MeshError: ``survey.busy``.
+        """
         ...
 
     async def try_policy(self, body: bytes, *, signed: bool) -> TrialShown:

@@ -3,98 +3,27 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from attrs import define, evolve, field
+from attrs import evolve
 
 import gossipmesh
-from gossipmesh.config.load import load
 from gossipmesh.daemon.admin.changes import FOLLOWED, MEMBERS, READY, SERVICES
-from gossipmesh.daemon.admin.check_view import Checked
-from gossipmesh.daemon.admin.explained_view import Explained
 from gossipmesh.daemon.admin.report import Listening, NodeReport
-from gossipmesh.daemon.admin.requests_view import Requests, RequestsAsked
-from gossipmesh.daemon.admin.services_view import OwnService, ServiceBook
+from gossipmesh.daemon.admin.requests_view import RequestsAsked
 from gossipmesh.daemon.admin.view import Readiness
 from gossipmesh.daemon.control import wall_clock
-from gossipmesh.daemon.policy.policies import Policies
-from gossipmesh.daemon.policy.trying import Trials
-from gossipmesh.daemon.telemetry.metrics import Metrics
-from gossipmesh.daemon.telemetry.recorder import Recorder
 from gossipmesh.errors import MeshError
 from gossipmesh.membership.trace import decode_trace_untrusted
 from gossipmesh.mesh.machine import Mesh
-from gossipmesh.model import Address, MemberState, NodeId, Service
-from gossipmesh.policy.rules import Policy
+from gossipmesh.model import Address, MemberState, Service
 from gossipmesh.sim.world import World
+from reportlab import EVERYWHERE, OWN, Around
 
 HELLO = Service("hello", 8_080, weight=3, tags=("v2",))
-OWN: OwnService = {"name": "hello", "port": 8_080, "state": "healthy", "reason": "", "check": "tcp"}
-EVERYWHERE = Listening(
-    Address("0.0.0.0", 7_946), proxy=Address("127.0.0.1", 4_140), admin=Address("127.0.0.1", 4_191)
-)
-
-
-@define
-class Around:
-    """What a report asks of the daemon around the control plane."""
-
-    listening: Listening = EVERYWHERE
-    channels: dict[str, int] = field(factory=dict)
-    in_flight: int = 0
-    ejected: set[tuple[str, NodeId]] = field(factory=set)
-    drained: int = 0
-    left: int = 0
-    recorder: Recorder = field(factory=Recorder)
-    policy: Policy = field(factory=lambda: Policy(version=7))
-
-    async def drain(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.drained += 1
-
-    async def leave(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.left += 1
-
-    waiting = ""
-
-    def traffic(self) -> dict[str, dict[str, object]]:
-        return {"policy.service": {"value": {}, "origin": "policy version 7"}}
-
-    async def offer(self, kind: str, raw: bytes) -> str:
-        await trio.lowlevel.checkpoint()
-        return f"{kind}: {len(raw)}"
-
-    def report(self, mesh: Mesh, *, seeds: tuple[str, ...] = ()) -> NodeReport:
-        flags: Mapping[str, object] = {"node.name": mesh.own.name, "node.join": list(seeds)}
-        return NodeReport(
-            lambda: load(None, {}, flags, root=False),
-            mesh,
-            Metrics(),
-            listening=lambda: self.listening,
-            channels=lambda: self.channels,
-            in_flight=lambda: self.in_flight,
-            ejected=lambda service, node: "silence of 1 s" if (service, node) in self.ejected else "",
-            drain=self.drain,
-            leave=self.leave,
-            offer=self.offer,
-            recorder=self.recorder,
-            own_services=lambda: [OWN],
-            explain=lambda method, url, headers: cast("Explained", {"asked": (method, url, headers)}),
-            explain_past=lambda name: cast("Explained", {"asked": name}),
-            requests=lambda asked: cast("Requests", {"asked": asked}),
-            policies=cast("Policies", self),  # Of which it asks for the traffic here.
-            trials=cast("Trials", self),
-            policy=lambda: self.policy,
-            check=lambda not_ready: cast("Checked", {"ok": not not_ready}),
-            book=cast("ServiceBook", None),
-            rng=random.Random(1),
-        )
 
 
 @pytest.fixture
@@ -361,6 +290,11 @@ async def test_requests_are_explained_by_whoever_knows_them(world: World) -> Non
     }
     assert report.explain_past("r-1") == {"asked": "r-1"}
     assert report.requests(RequestsAsked(last=3)) == {"asked": RequestsAsked(last=3)}
+
+
+async def test_who_is_reached_is_told_by_whoever_reaches_for_them(world: World) -> None:
+    around = Around()
+    assert await around.report(mesh_of(world)).reachability() == await around.survey()
 
 
 async def test_what_is_signed_for_the_mesh_is_handed_on_and_identities_say_what_a_revocation_may_name(

@@ -1,0 +1,165 @@
+"""``gossipmesh reachability``: this node reaches for every member itself, by UDP and by TCP, and compares with beliefs.
+
+Membership asks others where it gets no answer, and believes what several say; a person who looks for a fault wants to
+know what *this* host reaches. So nobody is asked to help, and nothing that is found changes a belief by itself.
+
+Law: each member is dialled once and pinged three times at most; ``AT_ONCE`` members at a time, one survey at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import trio
+from attrs import define
+
+from gossipmesh.daemon.admin.reachability_view import Reachability, Reached, Verdict
+from gossipmesh.daemon.control import Control
+from gossipmesh.errors import ConnectError, MeshError
+from gossipmesh.membership.members import Member
+from gossipmesh.mesh.machine import Mesh
+from gossipmesh.model import MemberState, NodeId
+from gossipmesh.transport.dial import dial
+from gossipmesh.transport.secure_stream import ChannelIdentity
+
+AT_ONCE: Final = 32
+"""Members asked at a time: a handshake costs each side about a millisecond."""
+PINGS: Final = 3
+"""One may be lost, and the next one too."""
+PING_GAP_S: Final = 0.5
+"""From one to the next, and from the last one to giving up."""
+LOOK_S: Final = 0.02
+"""How often it is looked whether a ping was answered."""
+DIAL_TIMEOUT_S: Final = 2.0
+ANOTHER_KEY: Final = "channel.identity"
+"""The code of a handshake that proved another member's key than the one that was asked for."""
+
+
+@define
+class _Found:
+    udp_s: float | None = None
+    tcp_s: float | None = None
+    error: ConnectError | None = None
+
+
+class Surveyor:
+    """Reaches for all members, when somebody asks.
+
+    Args:
+        mesh: the control plane, to be read only.
+        control: owns it.
+        identity: who we are in handshakes.
+    """
+
+    def __init__(self, mesh: Mesh, control: Control, identity: ChannelIdentity) -> None:
+        self._mesh = mesh
+        self._control = control
+        self._identity = identity
+        self._busy = False
+
+    async def survey(self) -> Reachability:
+        """Reach for every member that has not left: two seconds, or more where many do not answer.
+
+        Raises:
+            MeshError: ``survey.busy``, where one is under way.
+        """
+        if self._busy:
+            raise MeshError("survey.busy", "somebody else's survey is under way here; ask again in a moment")
+        self._busy, began = True, trio.current_time()
+        try:
+            asked = [each for each in self._mesh.members.values() if each.state is not MemberState.LEFT]
+            found = {each.id: _Found() for each in asked}
+            turns = trio.Semaphore(AT_ONCE)
+            async with trio.open_nursery() as nursery:
+                for member in asked:
+                    await turns.acquire()
+                    nursery.start_soon(self._reach, member, found[member.id], turns)
+        finally:
+            self._busy = False
+        members = [self._entry(member, found[member.id]) for member in asked]
+        members.sort(key=lambda entry: (entry["name"], entry["id"]))
+        return Reachability(
+            ok=all(entry["verdict"] == "ok" for entry in members),
+            node=self._mesh.own.name,
+            members=members,
+            took_s=round(trio.current_time() - began, 3),
+        )
+
+    async def _reach(self, member: Member, found: _Found, turns: trio.Semaphore) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ping, member.id, found)
+                nursery.start_soon(self._dial, member, found)
+        finally:
+            turns.release()
+
+    async def _ping(self, node: NodeId, found: _Found) -> None:
+        survey = self._mesh.survey
+        try:
+            for _ in range(PINGS):
+                self._control.post(lambda now, wall: survey.ping(node, now=now))
+                with trio.move_on_after(PING_GAP_S):
+                    while not survey.answered(node):  # noqa: ASYNC110 - the machine wakes nobody
+                        await trio.sleep(LOOK_S)
+                    return
+        finally:
+            found.udp_s = survey.take(node)
+
+    async def _dial(self, member: Member, found: _Found) -> None:
+        began = trio.current_time()
+        try:
+            stream = await dial(
+                self._identity, member.record.addresses, expected=member.id, timeout_s=DIAL_TIMEOUT_S
+            )
+        except ConnectError as error:
+            found.error = error
+        else:
+            found.tcp_s = trio.current_time() - began
+            stream.close()
+
+    def _entry(self, member: Member, found: _Found) -> Reached:
+        return Reached(
+            name=self._mesh.names.get(member.id, member.record.name),
+            id=member.id.hex(),
+            address=str(member.record.addresses[0]),
+            state=_believed(member),
+            udp_ms=_ms(found.udp_s),
+            tcp_ms=_ms(found.tcp_s),
+            tcp_error="" if found.error is None else str(found.error),
+            verdict=verdict(
+                dead=member.state is MemberState.DEAD,
+                udp=found.udp_s is not None,
+                tcp=found.tcp_s is not None,
+                code="" if found.error is None else found.error.code,
+            ),
+        )
+
+
+def verdict(*, dead: bool, udp: bool, tcp: bool, code: str = "") -> Verdict:
+    """Compare what is believed of a member with what was found.
+
+    Args:
+        dead: whether it is believed dead.
+        udp: whether it answered a ping.
+        tcp: whether it proved its key in a handshake.
+        code: of what the handshake failed with.
+    """
+    if code == ANOTHER_KEY:
+        return "another-key" if not dead else "ok"
+    if dead:
+        return "wrongly-dead" if udp or tcp else "ok"
+    if not udp and not tcp:
+        return "unreached"
+    if not udp:
+        return "no-udp"
+    return "ok" if tcp else "no-tcp"
+
+
+def _believed(member: Member) -> Literal["alive", "suspect", "dead"]:
+    if member.state is MemberState.DEAD:
+        return "dead"
+    return "suspect" if member.state is MemberState.SUSPECT else "alive"
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1_000, 3)
