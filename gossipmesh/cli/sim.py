@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from gossipmesh.cli.options import SomePath, duration, with_json
 from gossipmesh.cli.render import put, show_pairs, show_table, span
@@ -29,6 +30,8 @@ DEFAULT_NODES: Final = 32
 DEFAULT_SEEDS: Final = 5
 SAY_EVERY_S: Final = 10.0
 """How often a log that is no terminal gets a line about progress."""
+PAIR_BYTES: Final = 2_048
+"""Memory for what one node knows of another: 1.8 GiB with 1,000 nodes; twice as much in a partition."""
 BROKEN: Final = 1
 ALL: Final = "all"
 """As a scenario: each one, in the order of `--list`."""
@@ -135,6 +138,7 @@ def sim(
     if trace is not None:
         from gossipmesh.cli.replay import replay
 
+        _refuse_beside_replay(ctx)
         ctx.exit(replay(trace, as_json))
     from gossipmesh.sim.plot import check_plot, draw
     from gossipmesh.sim.report import failure_lines
@@ -144,7 +148,9 @@ def sim(
         check_plot(plot)
         if len({plan.scenario for plan in chosen}) > 1:
             raise ConfigError("plot.several", "--plot draws one scenario; give one --scenario")
-    made = _run_all(chosen, range(first, first + seeds), jobs or os.cpu_count() or 1)
+    at_once = min(jobs or os.cpu_count() or 1, seeds)
+    _warn_of_memory(max(plan.nodes for plan in chosen), at_once)
+    made = _run_all(chosen, range(first, first + seeds), at_once)
     if as_json:
         _print_documents(made)
     else:
@@ -156,6 +162,25 @@ def sim(
         draw(made, plot)
     if any(each.failures for each in made):
         ctx.exit(BROKEN)
+
+
+def _refuse_beside_replay(ctx: click.Context) -> None:
+    """Refuse options that a recording leaves no room for: all but ``--json``."""
+    for param in ctx.command.params:
+        given = param.name is not None and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+        if given and param.name not in {"trace", "as_json"}:
+            raise click.UsageError(f"--replay runs a recording as it was; leave {param.opts[0]} out")
+
+
+def _warn_of_memory(nodes: int, at_once: int) -> None:
+    """Say so before runs that may need more memory than this machine has."""
+    needed = nodes**2 * PAIR_BYTES * at_once
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        runs = "a run" if at_once == 1 else f"{at_once} runs at a time"
+        hint = "fewer --nodes" if at_once == 1 else "fewer --nodes, or --jobs 1"
+        text = f"{runs} of {nodes} nodes may take {needed / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}"
+        click.echo(f"gossipmesh: {text}; {hint} if it is too much", err=True)
 
 
 def plans(

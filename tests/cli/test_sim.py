@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gossipmesh.cli.main import cli
-from gossipmesh.cli.sim import Lines
+from gossipmesh.cli.sim import Lines, _warn_of_memory
 from gossipmesh.membership.parameters import PROFILES
 from gossipmesh.sim.scenarios.catalogue import SCENARIOS
 
@@ -84,6 +84,27 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], said: str) -
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("beside", [("--nodes", "8"), ("--seed", "1"), ("--scenario", "crash"), ("--list",)])
+def test_a_recording_is_run_as_it_was_and_other_options_are_refused(beside: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, ["sim", "--replay", "trace", *beside])
+    if "--list" in beside:
+        assert result.exit_code == 0
+    else:
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert f"leave {beside[0]} out" in result.stderr
+
+
+def test_runs_that_need_more_memory_than_there_is_are_told_of_before_they_begin(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _warn_of_memory(64, 2)
+    assert capsys.readouterr().err == ""
+    _warn_of_memory(999_999, 2)
+    said = capsys.readouterr().err
+    assert "2 runs at a time of 999999 nodes may take" in said
+    assert said.count("\n") == 1
 
 
 def test_ctrl_c_ends_it_at_once_and_says_how_much_was_done() -> None:
