@@ -5,8 +5,9 @@
 ``places.py``       its connections' places, and the share of them that may wait for changes
 ``bugs.py``         what ends a connection and nothing else: its client's going, and bugs, which are counted
 ``receiving.py``    one request, with its body
-``desk.py``         where a request goes: to one of the next four
+``desk.py``         where a request goes: to one of the next five
 ``answers.py``      what it answers, from memory
+``dashboard.py``    the dashboard, for browsers: its parts are in ``page/``
 ``registering.py``  how apps and scripts register their services
 ``watching.py``     blocking queries: what is waited for, and how long
 ``event_stream.py`` server-sent events

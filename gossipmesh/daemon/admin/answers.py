@@ -30,6 +30,7 @@ _BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 READING: Final = ("GET", "HEAD")
 PATHS: Final = """\
+/                      the dashboard, for a browser; this list for others
 /healthz               alive
 /readyz                joined, in sync, listening, not draining: 200, else 503 and why
 /metrics               Prometheus text
@@ -118,7 +119,8 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
         return Answer.of_other_methods(allowed, f"use {' or '.join(allowed)} here")
     match path.split("/")[1:]:
         case [""]:
-            return Answer(HTTPStatus.OK, PATHS.encode())
+            # A browser gets the dashboard there.
+            return Answer(HTTPStatus.OK, PATHS.encode()).with_header("vary", "Accept")
         case ["healthz"]:
             return Answer(HTTPStatus.OK, b"alive\n")
         case ["readyz"]:

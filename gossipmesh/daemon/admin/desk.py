@@ -1,4 +1,4 @@
-"""Where requests to the admin API go: to what answers at once, to the services' book, or to what waits."""
+"""Where requests to the admin API go: to what answers at once, the services' book, what waits, or the dashboard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gossipmesh.daemon.admin.answers import READING, Answer, Mutation, answer
+from gossipmesh.daemon.admin.dashboard import PAGE, wants_page
 from gossipmesh.daemon.admin.receiving import Asked
 from gossipmesh.daemon.admin.registering import ROOT, register
 from gossipmesh.daemon.admin.view import NodeView
@@ -32,6 +33,8 @@ def answered(view: NodeView, asked: Asked) -> Answer | Mutation:
     path = asked.target.partition("?")[0]
     if path == ROOT or path.startswith(f"{ROOT}/"):
         return register(view.book, asked.method, path, asked.body)
+    if path == "/" and asked.method in READING and wants_page(_accept(asked)):
+        return PAGE
     topic = topic_of(asked.target)
     # Before the answer is made, so that the index is never ahead of it.
     index = None if topic is None else view.news.index(topic)
@@ -39,3 +42,8 @@ def answered(view: NodeView, asked: Asked) -> Answer | Mutation:
     if index is None or not isinstance(found, Answer):
         return found
     return found.with_header(INDEX_HEADER, str(index))
+
+
+def _accept(asked: Asked) -> str:
+    """Give what a request accepts, in one line (RFC 9110, section 5.3)."""
+    return ",".join(value.decode("latin-1") for name, value in asked.request.headers if name == b"accept")
