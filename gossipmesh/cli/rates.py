@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 FAILED: Final = 500
+GONE: Final = "DC"
+"""The flag of a request whose caller went away: that says nothing of the service."""
 PREFIX: Final = "gossipmesh_"
 Side = tuple[str, str]
 """A direction and a service."""
@@ -71,7 +73,7 @@ def reading_of(text: str) -> Reading:
         match sample.name.removeprefix(PREFIX):
             case "requests_total":
                 found.answered[side] += int(value)
-                if labels["flag"] or not 0 < _code(labels["code"]) < FAILED:
+                if labels["flag"] not in ("", GONE) or _code(labels["code"]) >= FAILED:
                     found.failed[side] += int(value)
             case "request_duration_seconds_bucket":
                 found.took.setdefault(side, Counter())[float(labels["le"])] += int(value)

@@ -43,7 +43,7 @@ COLUMNS: Final = (
     type=click.Choice(["outbound", "inbound"]),
     help="Only those of local apps into the mesh, or those from the mesh to local apps.",
 )
-@click.option("--failed", is_flag=True, help="Only what the mesh or the service could not answer.")
+@click.option("--failed", is_flag=True, help="Only errors: 5xx, and what has a flag.")
 @click.option(
     "--last",
     metavar="N",

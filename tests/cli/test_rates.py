@@ -40,7 +40,7 @@ def test_rates_and_failures_are_those_of_the_time_between_two_readings() -> None
         answered(metrics, code=code, flag=flag)
     metrics.retry("UF")
     (row,) = rows_between(before, read(metrics), 2.0)
-    assert (row.direction, row.service, row.per_s, row.failed) == ("outbound", "hello", 4.0, 0.5)
+    assert (row.direction, row.service, row.per_s, row.failed) == ("outbound", "hello", 4.0, 0.375)
     assert retries_between(before, read(metrics), 2.0) == 0.5
 
 

@@ -1,5 +1,5 @@
 // What is reckoned from the daemon's answers, and how figures are written. Nothing here knows the page or the clock, so
-// that node can run it alone (tests/daemon/admin/figures.test.mjs).
+// that it can be tested alone (tests/daemon/admin/figures.test.js).
 
 const REQUESTS = "gossipmesh_requests_total{";
 const BUCKETS = "gossipmesh_request_duration_seconds_bucket{";

@@ -1,15 +1,5 @@
-// What the dashboard reckons. By hand, where node is: `node --test tests/daemon/admin/figures.test.mjs`.
-
-import assert from "node:assert/strict";
-import {readFileSync} from "node:fs";
-import {test} from "node:test";
-
-const read = (name) => readFileSync(new URL(`../../../gossipmesh/daemon/admin/page/${name}`, import.meta.url), "utf8");
-const names = ["parseSample", "parseMetrics", "growth", "quantile", "ratesOf", "formatSpan", "formatLatency",
-  "formatRate", "formatShare", "shaped"];
-const source = `${read("figures.js")}\n${read("documents.js")}\nexport {${names.join(", ")}};`;
-const {parseSample, parseMetrics, growth, quantile, ratesOf, formatSpan, formatLatency, formatRate, formatShare, shaped} =
-  await import(`data:text/javascript,${encodeURIComponent(source)}`);
+// What the dashboard reckons. test_dashboard_figures.py runs this, behind the page's own figures.js and documents.js, and
+// gives `test` and `assert`.
 
 const KEY = JSON.stringify(["outbound", "hello"]);
 const line = (name, labels, value) =>
