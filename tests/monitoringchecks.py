@@ -64,6 +64,7 @@ def exposition() -> str:
     metrics.gossip_error("record.old")
     for check in Result:
         metrics.health_check("hello", check.value)
+    metrics.set_info("web-1", "00ff", "1.0")
     metrics.set_service_healthy("hello", True)
     metrics.set_members(dict.fromkeys(MemberState, 1))
     metrics.set_endpoints({("hello", state): 1 for state in ("healthy", "unhealthy", "ejected")})

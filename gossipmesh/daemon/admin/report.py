@@ -346,6 +346,7 @@ class NodeReport:
     def metrics_text(self) -> bytes:
         """Give the metrics; what is a state and not a count is read now."""
         metrics, mesh = self._metrics, self._mesh
+        metrics.set_info(mesh.own.name, mesh.trust.mesh_id.hex(), gossipmesh.__version__)
         metrics.set_members(self._counts())
         metrics.set_endpoints(
             Counter(

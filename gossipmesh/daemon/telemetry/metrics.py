@@ -174,6 +174,9 @@ class Metrics:
         self._revocations = gauge("revocations", "Revocations that this node holds.")
         self._policy_version = gauge("policy_version", "The policy in force; 0 is none.")
         self._chain_expiry = gauge("chain_expiry_timestamp_seconds", "When this node's chain expires.")
+        self._info = gauge(
+            "info", "Who this node is, and of which release: always 1.", "name", "mesh", "version"
+        )
         self._service_label = Distinct(MAX_SERVICES)
         self._code_label = Distinct(MAX_CODES)
         self._kind_label = Distinct(MAX_KINDS)
@@ -213,6 +216,10 @@ class Metrics:
         if OTHER not in labels and OTHER not in result:
             self._known_requests[direction, service, method, code, flag] = found
         return found
+
+    def set_info(self, name: str, mesh: str, version: str) -> None:
+        """Say who this node is; none of it changes while a daemon runs."""
+        self._info.labels(name, mesh, version).set(1)
 
     def set_in_flight(self, count: int) -> None:
         """Say how many requests are being answered now, in both directions."""

@@ -215,6 +215,8 @@ async def test_metrics_show_what_is_so_at_the_moment_they_are_read(world: World)
     around = Around(channels={"open": 2}, in_flight=5)
     alice = mesh_of(world)
     report = around.report(alice)
+    known = f'{{mesh="{alice.trust.mesh_id.hex()}",name="alice",version="{gossipmesh.__version__}"}}'
+    assert metric(report, "info") == {known: 1.0}
     assert metric(report, "members") == {
         '{state="alive"}': 2.0,
         '{state="suspect"}': 0.0,
