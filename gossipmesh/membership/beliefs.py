@@ -388,8 +388,8 @@ class Beliefs:
     def revoke(self, node: NodeId, *, now: float) -> list[Change]:
         """Drop a member that is revoked, and whatever it said of others."""
         self.forget(node)
-        told, wanted = (self._suspicions, self._table, self._piggyback), self._parameters.routing_accusers
-        return [*withdraw(node, *told, own=self._own, wanted=wanted, now=now)]
+        told = self._suspicions, self._table, self._piggyback
+        return [*withdraw(node, *told, own=self._own, parameters=self._parameters, now=now)]
 
     def forget(self, node: NodeId) -> None:
         """Drop a member and everything about it."""

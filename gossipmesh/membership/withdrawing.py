@@ -6,7 +6,8 @@ at once; one that was out of rotation for the number of its accusers comes back 
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
@@ -15,6 +16,9 @@ from gossipmesh.membership.outputs import RoutabilityChanged, StateChanged
 from gossipmesh.membership.piggyback import NewsKey, Piggyback
 from gossipmesh.membership.suspicions import Suspicions
 from gossipmesh.model import MemberState, NodeId
+
+if TYPE_CHECKING:
+    from gossipmesh.membership.parameters import Parameters
 
 WHY: Final = "its accusers are revoked"
 
@@ -26,7 +30,7 @@ def withdraw(
     piggyback: Piggyback,
     *,
     own: NodeId,
-    wanted: int,
+    parameters: Parameters,
     now: float,
 ) -> list[StateChanged | RoutabilityChanged]:
     """Take back all that ``accuser`` said; give what changes by it.
@@ -37,10 +41,11 @@ def withdraw(
         table: the members.
         piggyback: passes its word on no more.
         own: our id.
-        wanted: how many accusers take a member out of rotation.
+        parameters: say how many accusers take a member out of rotation, and for how long whoever was cut off is none.
         now: monotonic seconds.
     """
     changes: list[StateChanged | RoutabilityChanged] = []
+    cut = partial(table.estranged, since=now - parameters.reconnect_max_s)
     for subject, suspicion in suspicions.given_by(accuser):
         suspicion.withdraw(accuser)
         piggyback.drop(NewsKey(subject, accuser))
@@ -50,8 +55,8 @@ def withdraw(
             continue
         member = evolve(member, accusers=suspicion.accusers)
         since, by_token = table.contact(subject).alive_at, table.several_tokens
-        left = suspicion.foreign_since(since, own=own, by_token=by_token)
-        if member.doubt and member.doubt == suspicion.outvoted and left < wanted:
+        left = suspicion.foreign_since(since, own=own, by_token=by_token, without=cut)
+        if member.doubt and member.doubt == suspicion.outvoted and left < parameters.routing_accusers:
             member = evolve(member, doubt="")
             changes.append(RoutabilityChanged(subject, True, WHY))
         if not suspicion.accusers:

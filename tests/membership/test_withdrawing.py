@@ -36,6 +36,17 @@ def test_what_others_said_and_what_we_saw_ourselves_stays() -> None:
     assert us.beliefs.deadline > confirmed
 
 
+def test_whoever_is_cut_off_is_no_accuser_that_keeps_anybody_out_either() -> None:
+    us = bench(BOB, CAROL, DAVE, LIAR)
+    us.beliefs.failed(CAROL, "no answer", asked_at=0.5, now=1.0)
+    us.beliefs.handle_timer(now=us.beliefs.deadline)
+    assert us.state(CAROL) is DEAD
+    for accuser in (CAROL, DAVE, LIAR):
+        us.beliefs.learn_accusation(accuse(accuser, BOB), now=60.0)
+    assert not us.member(BOB).routable
+    assert us.beliefs.revoke(LIAR, now=61.0) == [RoutabilityChanged(BOB, True, WHY)]
+
+
 def test_many_members_of_one_stolen_token_take_nothing_with_them() -> None:
     liars = [node(number) for number in range(20, 25)]
     us = bench(BOB, CAROL, *liars)
