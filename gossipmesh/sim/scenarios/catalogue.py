@@ -50,6 +50,8 @@ class Scenario:
     crypto: str = "shared"
     """``real`` where forgers or new keys are the point."""
     least_nodes: int = 2
+    least_s: float = 0.0
+    """How long the trouble has to last for the claims to be ones: in half of it, `lifeguard` finds a crash."""
 
     @property
     def summary(self) -> str:
@@ -64,7 +66,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("update", update),
         Scenario("join-storm", join_storm),
         Scenario("slow", slow, duration_s=120.0, slow_members=4),
-        Scenario("lifeguard", lifeguard, duration_s=120.0, slow_members=4, least_nodes=4),
+        Scenario("lifeguard", lifeguard, duration_s=120.0, slow_members=4, least_nodes=4, least_s=60.0),
         Scenario("loss", loss, duration_s=600.0, loss=0.1, least_nodes=3),
         Scenario("partition", partition, duration_s=60.0, least_nodes=4),
         Scenario("asymmetric", asymmetric, duration_s=60.0),
@@ -136,6 +138,8 @@ def plan_of(
         raise _misfit(f"--slow-members {slow_members}: somebody of {nodes} has to be well")
     if duration_s is not None and not 0 < duration_s <= MAX_DURATION_S:
         raise _misfit(f"--duration: more than 0, and at most {format_duration(MAX_DURATION_S)}")
+    if duration_s is not None and duration_s < known.least_s:
+        raise _misfit(f"--duration: at least {format_duration(known.least_s)} in {scenario}")
     slow_by_default = None if known.slow_members is None else min(known.slow_members, nodes - 1)
     return Plan(
         scenario,

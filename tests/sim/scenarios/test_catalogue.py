@@ -59,6 +59,7 @@ def test_a_file_brings_its_own_numbers(tmp_path: Path) -> None:
         ("crash", {"nodes": 1}, "--nodes 1: crash takes 2 to 10000"),
         ("slow", {"nodes": 4, "slow_members": 4}, "--slow-members 4: somebody of 4 has to be well"),
         ("idle", {"duration_s": 0.0}, "--duration: more than 0"),
+        ("lifeguard", {"duration_s": 59.0}, "--duration: at least 1m in lifeguard"),
     ],
 )
 def test_numbers_that_do_not_fit_are_named(scenario: str, numbers: dict[str, object], said: str) -> None:

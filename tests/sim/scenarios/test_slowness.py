@@ -28,7 +28,7 @@ def test_plain_swim_gives_up_healthy_members_more_often(play: Play) -> None:
 
 
 def test_a_real_crash_is_found_beside_slow_members_and_what_that_takes_is_counted(holds: Play) -> None:
-    outcome = holds("lifeguard", nodes=8, slow_members=2, duration_s=50.0)
+    outcome = holds("lifeguard", nodes=8, slow_members=2, duration_s=60.0)
     assert outcome.counts["slow_declared_dead"] > 0
     assert outcome.counts["false_positives_healthy"] == 0
     assert 4.0 < outcome.figures["first_detection_s"] < 25.0
@@ -37,4 +37,4 @@ def test_a_real_crash_is_found_beside_slow_members_and_what_that_takes_is_counte
 
 
 def test_a_healthy_member_is_left_to_vanish_however_many_are_slow(holds: Play) -> None:
-    assert holds("lifeguard", nodes=4, slow_members=3, duration_s=50.0).figures["first_detection_s"] > 0
+    assert holds("lifeguard", nodes=4, slow_members=3, duration_s=60.0).figures["first_detection_s"] > 0
