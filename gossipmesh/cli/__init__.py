@@ -28,6 +28,7 @@
 ``sim.py``       run the simulator
 ``mixed.py``     what is said of members of an older release
 ``client.py``    the admin API, over the unix socket
+``signals.py``   SIGTERM to commands that run for long
 ``render.py``    what goes to stdout; tables for people
 ===============  ==========================================================================================
 

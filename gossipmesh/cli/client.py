@@ -21,8 +21,8 @@ TOO_MANY: Final = 429
 INDEX_HEADER: Final = "X-Gossipmesh-Index"
 NOT_FOUND: Final = 404
 OTHER_RELEASE: Final = "the daemon is of another release than this command, {}; restart it with this release"
-_NOWHERE: Final = "there is nothing here"
-"""How a daemon of any release begins to say that a path is none of its."""
+_NOWHERE: Final = ("there is nothing here", "only /v1/drain")
+"""How a daemon of any release begins to say that a path is none of its, to GET and to POST."""
 
 
 class _Said(dict[str, Any]):

@@ -126,6 +126,8 @@ def retries_between(before: Reading, after: Reading, seconds: float) -> float:
 
 def _row(side: Side, before: Reading, after: Reading, seconds: float) -> Row:
     direction, service = side
+    if after.answered[side] < before.answered[side]:
+        before = Reading()  # The daemon began anew, and with it every counter.
     answered = _grown(before.answered[side], after.answered[side])
     failed = _grown(before.failed[side], after.failed[side])
     earlier = before.took.get(side, Counter())

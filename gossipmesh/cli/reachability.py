@@ -21,6 +21,7 @@ WORDS: Final = {
     "unreached": "it does not answer, and is believed alive",
     "no-udp": "it answers by TCP only",
     "no-tcp": "it answers by UDP only",
+    "no-handshake": "TCP gets there, and the handshake fails",
     "another-key": "another node is at its address",
 }
 HINTS: Final = {
@@ -28,6 +29,7 @@ HINTS: Final = {
     "unreached": "run this on another node: if that one reaches it, something is between these two hosts",
     "no-udp": "open UDP at the mesh ports of both; until then gossip goes over TCP, which costs more",
     "no-tcp": "open TCP to its mesh port: requests to its services, and comparing registries, need it",
+    "no-handshake": "the TCP column says why: a clock, a chain or a release; `gossipmesh check` at both ends says more",
     "another-key": "two nodes advertise one address: say --advertise HOST:PORT at the one whose address it is not",
 }
 

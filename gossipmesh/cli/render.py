@@ -5,6 +5,7 @@ rich is imported only where there is a terminal, for it takes longer to load tha
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -40,6 +41,11 @@ STYLES: Final = {
 
 class OutputError(MeshError):
     """What a command has to say cannot be written where it should go."""
+
+
+def coloured() -> bool:
+    """Tell whether colours are wanted where there is a terminal (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def put(text: str) -> None:

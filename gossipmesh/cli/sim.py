@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from click.core import ParameterSource
 
 from gossipmesh.cli.options import SomePath, duration, with_json
 from gossipmesh.cli.render import put, show_pairs, show_table, span
+from gossipmesh.cli.signals import terminable
 from gossipmesh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ def _warn_of_memory(nodes: int, at_once: int) -> None:
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         runs = "a run" if at_once == 1 else f"{at_once} runs at a time"
-        hint = "fewer --nodes" if at_once == 1 else "fewer --nodes, or --jobs 1"
+        hint = "fewer --nodes, or --jobs 1," if needed / at_once <= there < needed else "fewer --nodes"
         text = f"{runs} of {nodes} nodes may take {needed / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}"
-        click.echo(f"gossipmesh: {text}; {hint} if it is too much", err=True)
+        click.echo(f"gossipmesh: {text}; {hint} if that is too much", err=True)
 
 
 def plans(
@@ -220,7 +220,7 @@ def _run_all(chosen: Sequence[Plan], seeds: range, jobs: int) -> list[Report]:
     made: list[Report] = []
     count = 0
     total = len(chosen) * len(seeds)
-    with progress(total) as shown, _terminable():
+    with progress(total) as shown, terminable():
         try:
             for plan in chosen:
                 began = time.monotonic()
@@ -236,20 +236,6 @@ def _run_all(chosen: Sequence[Plan], seeds: range, jobs: int) -> list[Report]:
             click.echo(f"gossipmesh: interrupted; {count} of {total} runs were done", err=True)
             raise
     return made
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the runs as Ctrl-C does, so that no worker is left behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class Lines:

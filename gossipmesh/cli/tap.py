@@ -14,13 +14,13 @@ import click
 
 from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import with_state
-from gossipmesh.cli.render import NOTHING, printable, put
+from gossipmesh.cli.render import NOTHING, coloured, printable, put
 from gossipmesh.daemon.admin.requests_view import DEFAULT_LAST, MAX_TOLD
+from gossipmesh.daemon.telemetry.access_lines import has_failed
 from gossipmesh.errors import ConfigError
 from gossipmesh.model import is_name
 
 POLL_S: Final = 0.2
-FAILED: Final = 500
 COLUMNS: Final = (
     ("TIME", 12),
     ("WAY", 3),
@@ -37,13 +37,17 @@ COLUMNS: Final = (
 
 
 @click.command(short_help="Show single requests as they end.")
-@click.option("--service", metavar="NAME", default="", help="Only requests for this service.")
+@click.option("--service", metavar="NAME", help="Only requests for this service.")
 @click.option(
     "--direction",
     type=click.Choice(["outbound", "inbound"]),
     help="Only those of local apps into the mesh, or those from the mesh to local apps.",
 )
-@click.option("--failed", is_flag=True, help="Only errors: 5xx, and what has a flag.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="Only 5xx and what has a flag: the mesh answered itself, or somebody went away.",
+)
 @click.option(
     "--last",
     metavar="N",
@@ -56,7 +60,7 @@ COLUMNS: Final = (
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each, as in the access log.")
 @with_state
 def tap(  # noqa: PLR0917 -- one for each option
-    service: str,
+    service: str | None,
     direction: str | None,
     failed: bool,
     last: int,
@@ -69,14 +73,14 @@ def tap(  # noqa: PLR0917 -- one for each option
     `explain REQUEST-ID` says more of one. The daemon remembers the newest 1,024: where more end between two looks, how
     many were not seen is said on standard error.
     """
-    if service and not is_name(service):
+    if service is not None and not is_name(service):
         raise ConfigError("config.value", f"{service!r} is not a service's name: 1 to 63 of a-z, 0-9 and -")
     client = AdminClient(state)
-    wanted = {"service": service, "direction": direction or "", "failed": "yes" if failed else ""}
+    wanted = {"service": service or "", "direction": direction or "", "failed": "yes" if failed else ""}
     query = {name: value for name, value in wanted.items() if value}
+    document = client.document("/v1/requests?" + urlencode({**query, "last": last}))
     if not as_json:
         put(_line([name for name, _ in COLUMNS]))
-    document = client.document("/v1/requests?" + urlencode({**query, "last": last}))
     while True:
         _show(document, as_json=as_json)
         if no_follow:
@@ -113,9 +117,8 @@ def _drawn(entry: Mapping[str, Any]) -> str:
             f"{entry['method']} {entry['path'] or NOTHING}  {entry['request_id']}",
         ]
     )
-    if entry["flag"] or entry["code"] >= FAILED or not entry["code"]:
-        return click.style(line, fg="red")
-    return line
+    failed = has_failed(entry["code"], entry["flag"])
+    return click.style(line, fg="red") if failed and coloured() else line
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,14 @@ from gossipmesh.cli.client import AdminClient
 from gossipmesh.cli.options import duration, wall_now, with_state
 from gossipmesh.cli.rates import Reading, Row, reading_of, retries_between, rows_between
 from gossipmesh.cli.render import printable, put, show_table
+from gossipmesh.cli.signals import terminable
 from gossipmesh.errors import MeshError
 
 LEAST_S: Final = 0.2
 MANY_FAILED: Final = 0.01
 """The share of failed requests from which a row is drawn in red."""
 COLUMNS: Final = ("SERVICE", "WAY", "REQ/S", "FAILED", "P50", "P90", "P99", "HEALTHY", "EJECTED")
-NO_SERVICE: Final = "(unknown)"
+NO_SERVICE: Final = "(no such service)"
 """Stands for all that nobody offers."""
 
 
@@ -64,8 +66,9 @@ def top(interval: float, count: int | None, as_json: bool, state: Path) -> None:
     if as_json:
         for frame in frames:
             put(json.dumps(_document(frame)))
-    elif sys.stdout is not None and sys.stdout.isatty():
-        _live(frames)
+    elif sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        with terminable():
+            _live(frames)
     else:
         for frame in frames:
             put(_heading(frame))

@@ -31,6 +31,14 @@ PING_GAP_S: Final = 0.5
 LOOK_S: Final = 0.02
 """How often it is looked whether a ping was answered."""
 DIAL_TIMEOUT_S: Final = 2.0
+NO_CONNECTION: Final = (
+    "connect.",
+    "channel.timeout",
+    "channel.cut",
+    "channel.truncated",
+    "channel.unanswered",
+)
+"""Codes of dials that found nobody, or nobody who says a word; any other is of a handshake that failed."""
 ANOTHER_KEY: Final = "channel.identity"
 """The code of a handshake that proved another member's key than the one that was asked for."""
 
@@ -61,22 +69,35 @@ class Surveyor:
         """Reach for every member that has not left: two seconds, or more where many do not answer.
 
         Raises:
-            MeshError: ``survey.busy``, where one is under way.
+            MeshError: ``survey.busy``, where one is under way; ``survey.local``, where this daemon can dial nobody.
         """
         if self._busy:
-            raise MeshError("survey.busy", "somebody else's survey is under way here; ask again in a moment")
+            text = "a survey is under way here, perhaps one that was interrupted; ask again in a moment"
+            raise MeshError("survey.busy", text)
         self._busy, began = True, trio.current_time()
         try:
-            asked = [each for each in self._mesh.members.values() if each.state is not MemberState.LEFT]
-            found = {each.id: _Found() for each in asked}
+            found: dict[NodeId, _Found] = {}
             turns = trio.Semaphore(AT_ONCE)
             async with trio.open_nursery() as nursery:
-                for member in asked:
+                for node in list(self._mesh.members):
                     await turns.acquire()
-                    nursery.start_soon(self._reach, member, found[member.id], turns)
+                    # In a large mesh its turn may come a minute later: it may have moved, or gone.
+                    if (member := self._there(node)) is not None:
+                        found[node] = _Found()
+                        nursery.start_soon(self._reach, member, found[node], turns)
+                    else:
+                        turns.release()
         finally:
             self._busy = False
-        members = [self._entry(member, found[member.id]) for member in asked]
+        for each in found.values():
+            if each.error is not None and each.error.code == "connect.local":
+                raise MeshError("survey.local", f"{each.error}; gossipmesh check shows the limits (files)")
+        # And what is believed may have followed what is so, meanwhile.
+        members = [
+            self._entry(member, each)
+            for node, each in found.items()
+            if (member := self._there(node)) is not None
+        ]
         members.sort(key=lambda entry: (entry["name"], entry["id"]))
         return Reachability(
             ok=all(entry["verdict"] == "ok" for entry in members),
@@ -84,6 +105,10 @@ class Surveyor:
             members=members,
             took_s=round(trio.current_time() - began, 3),
         )
+
+    def _there(self, node: NodeId) -> Member | None:
+        member = self._mesh.members.get(node)
+        return None if member is None or member.state is MemberState.LEFT else member
 
     async def _reach(self, member: Member, found: _Found, turns: trio.Semaphore) -> None:
         try:
@@ -144,15 +169,15 @@ def verdict(*, dead: bool, udp: bool, tcp: bool, code: str = "") -> Verdict:
         tcp: whether it proved its key in a handshake.
         code: of what the handshake failed with.
     """
-    if code == ANOTHER_KEY:
-        return "another-key" if not dead else "ok"
     if dead:
         return "wrongly-dead" if udp or tcp else "ok"
-    if not udp and not tcp:
-        return "unreached"
-    if not udp:
-        return "no-udp"
-    return "ok" if tcp else "no-tcp"
+    if code == ANOTHER_KEY:
+        return "another-key"
+    if tcp:
+        return "ok" if udp else "no-udp"
+    if code and not code.startswith(NO_CONNECTION):
+        return "no-handshake"
+    return "no-tcp" if udp else "unreached"
 
 
 def _believed(member: Member) -> Literal["alive", "suspect", "dead"]:

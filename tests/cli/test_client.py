@@ -49,6 +49,8 @@ async def test_a_daemon_is_asked_and_told_over_its_socket(tmp_path: Path) -> Non
             _ = (await in_thread(client.document, "/v1/status"))["chain"]
         with pytest.raises(MeshError, match="of another release than this command, and cannot tell this"):
             await in_thread(client.document, "/v1/not-invented-yet")
+        with pytest.raises(MeshError, match="of another release than this command, and cannot tell this"):
+            await in_thread(partial(client.post, "/v1/not-invented-yet", timeout_s=5.0))
         assert await in_thread(partial(client.post, "/v1/leave", timeout_s=5.0)) == {"done": True}
         nursery.cancel_scope.cancel()
     assert node.left

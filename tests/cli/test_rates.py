@@ -76,6 +76,17 @@ def test_a_restart_begins_at_zero_and_makes_no_negative_rate() -> None:
     assert (row.per_s, row.failed) == (1.0, 0.0)
 
 
+def test_what_was_slow_before_a_restart_is_not_slow_after_it() -> None:
+    old, new = Metrics(), Metrics()
+    for _ in range(10):
+        answered(old, duration_s=5.0)
+    for _ in range(9):
+        answered(new, duration_s=0.002)
+    (row,) = rows_between(read(old), read(new), 1.0)
+    assert row.p99_s is not None
+    assert row.p99_s <= 0.0025
+
+
 def test_endpoints_members_and_what_is_in_flight_are_those_of_now() -> None:
     metrics = Metrics()
     metrics.set_endpoints({("hello", "healthy"): 2, ("hello", "ejected"): 1})

@@ -90,12 +90,21 @@ async def test_what_went_by_unseen_is_said_beside_the_lines(tmp_path: Path) -> N
     assert len(result.stdout.splitlines()) == 1
 
 
-def test_failures_are_red_where_there_is_a_terminal() -> None:
+def test_failures_are_red_where_colours_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     assert click.unstyle(module._drawn(BAD)) != module._drawn(BAD)
     assert click.unstyle(module._drawn(OK)) == module._drawn(OK)
+    monkeypatch.setenv("TERM", "dumb")
+    assert click.unstyle(module._drawn(BAD)) == module._drawn(BAD)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert click.unstyle(module._drawn(BAD)) == module._drawn(BAD)
 
 
-@pytest.mark.parametrize("options", [("--service", "No"), ("--last", "257"), ("--direction", "up")])
+@pytest.mark.parametrize(
+    "options", [("--service", "No"), ("--service", ""), ("--last", "257"), ("--direction", "up")]
+)
 def test_wrong_usage_is_refused_before_anybody_is_asked(tmp_path: Path, options: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli, ["tap", *options, "--state", str(tmp_path)])
     assert result.exit_code == 2
@@ -104,4 +113,4 @@ def test_wrong_usage_is_refused_before_anybody_is_asked(tmp_path: Path, options:
 
 def test_without_a_daemon_it_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["tap", "--state", str(tmp_path)])
-    assert result.exit_code == 3
+    assert (result.exit_code, result.stdout) == (3, "")

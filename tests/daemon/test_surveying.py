@@ -20,6 +20,10 @@ from gossipmesh.daemon.surveying import ANOTHER_KEY, verdict
         (True, False, True, "", "wrongly-dead"),
         (True, True, False, "connect.timeout", "wrongly-dead"),
         (True, False, False, ANOTHER_KEY, "ok"),
+        (True, True, False, ANOTHER_KEY, "wrongly-dead"),
+        (False, True, False, "credentials.clock", "no-handshake"),
+        (False, False, False, "chain.root", "no-handshake"),
+        (False, False, False, "channel.timeout", "unreached"),
     ],
 )
 def test_each_finding_has_its_verdict(dead: bool, udp: bool, tcp: bool, code: str, found: str) -> None:

@@ -94,18 +94,20 @@ class Answer:
 
 Mutation = Callable[[], Awaitable[Mapping[str, object] | None]]
 """Does something, and gives the document to answer with; None: that it is done."""
+ORDERS: Final[Mapping[str, Callable[[NodeView], Mutation]]] = {
+    "/v1/drain": lambda view: view.drain,
+    "/v1/leave": lambda view: view.leave,
+    "/v1/reachability": lambda view: view.reachability,
+}
+"""What takes POST without a body."""
 
 
 def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answer | Mutation:
     """Give the answer to a request that a door let in, or what is to be done before it is answered."""
     path = target.partition("?")[0]
     if method == "POST":
-        if path == "/v1/drain":
-            return view.drain
-        if path == "/v1/leave":
-            return view.leave
-        if path == "/v1/reachability":
-            return view.reachability
+        if (order := ORDERS.get(path)) is not None:
+            return order(view)
         if path in (TRIALS, f"{TRIALS}/mesh"):
             return partial(_try_on, view, body, signed=path != TRIALS)
         if path.startswith(CHARTER):
@@ -165,13 +167,7 @@ def answer(view: NodeView, method: str, target: str, body: bytes = b"") -> Answe
 
 
 def _takes_post(path: str) -> bool:
-    return path in (
-        "/v1/drain",
-        "/v1/leave",
-        "/v1/reachability",
-        TRIALS,
-        f"{TRIALS}/mesh",
-    ) or path.startswith(CHARTER)
+    return path in (*ORDERS, TRIALS, f"{TRIALS}/mesh") or path.startswith(CHARTER)
 
 
 async def _try_on(view: NodeView, body: bytes, *, signed: bool) -> Mapping[str, object]:

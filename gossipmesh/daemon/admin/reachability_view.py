@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-Verdict = Literal["ok", "wrongly-dead", "unreached", "no-udp", "no-tcp", "another-key"]
+Verdict = Literal["ok", "wrongly-dead", "unreached", "no-udp", "no-tcp", "no-handshake", "another-key"]
 """``ok``: as believed. ``wrongly-dead``: it answers, and is believed dead. ``unreached``: it is believed alive, and
-does not answer. ``no-udp``, ``no-tcp``: it answers by the other one only. ``another-key``: somebody else is there."""
+does not answer. ``no-udp``, ``no-tcp``: it answers by the other one only. ``no-handshake``: whoever answers there does
+not take us, or we not him. ``another-key``: that is somebody else."""
 
 
 class Reached(TypedDict):
@@ -16,7 +17,7 @@ class Reached(TypedDict):
     id: str
     address: str
     state: Literal["alive", "suspect", "dead"]
-    """As it was believed when the attempts began."""
+    """As it is believed after the attempts."""
     udp_ms: float | None
     """Round trip of the first ping that it answered itself; None: it answered none."""
     tcp_ms: float | None

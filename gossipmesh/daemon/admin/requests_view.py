@@ -72,6 +72,8 @@ def requests_asked(query: str) -> RequestsAsked:
     fields = dict(pairs)
     if len(fields) < len(pairs) or not fields.keys() <= set(FIELDS):
         raise _wrong(f"it takes {', '.join(FIELDS)}, each once")
+    if {"after", "last"} <= fields.keys():
+        raise _wrong("last: that is for the first question; after says where the next one begins")
     service, direction = fields.get("service", ""), fields.get("direction", "")
     if service and not is_name(service):
         raise _wrong(f"service: {service[:64]!r} is no service's name")

@@ -72,6 +72,9 @@ class Door:
 
     def refusal(self, request: h11.Request) -> Answer | None:
         """Give why ``request`` may not come in here, or None if it may."""
+        if not request.target.startswith(b"/"):
+            # h11 lets other forms through (RFC 9112, section 3.2); what is behind goes by the parts between slashes.
+            return Answer.of_error(HTTPStatus.NOT_FOUND, "there is nothing here; GET / lists what there is")
         if self.hosts is not None:
             named = [value.decode("latin-1").lower() for name, value in request.headers if name == b"host"]
             if len(named) != 1 or named[0] not in self.hosts:

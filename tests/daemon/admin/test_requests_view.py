@@ -21,8 +21,9 @@ def test_no_question_at_all_asks_for_the_last_ones_of_all() -> None:
 
 
 def test_each_field_narrows_the_question() -> None:
-    asked = requests_asked("after=3.17&last=5&service=hello&direction=inbound&failed=yes")
-    assert asked == RequestsAsked(Cursor(3, 17), 5, "hello", "inbound", failed=True)
+    asked = requests_asked("after=3.17&service=hello&direction=inbound&failed=yes")
+    assert asked == RequestsAsked(Cursor(3, 17), service="hello", direction="inbound", failed=True)
+    assert requests_asked("last=5") == RequestsAsked(last=5)
 
 
 @given(st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
@@ -46,6 +47,7 @@ def test_a_cursor_is_read_as_it_is_written(boot: int, number: int) -> None:
         ("direction=sideways", "neither inbound nor outbound"),
         ("failed=1", "say yes"),
         ("last=1&last=2", "each once"),
+        ("after=1.2&last=3", "that is for the first question"),
         ("lats=1", "it takes"),
         ("nonsense", "write ?NAME=VALUE"),
         ("last=1&" * 9, "write ?NAME=VALUE"),

@@ -47,6 +47,24 @@ async def test_the_recording_is_the_owners_alone(tmp_path: Path) -> None:
         assert b"nothing was recorded yet" in answer
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "x/v1/requests",
+        "x/v1/trace",
+        "*/v1/requests?last=2",
+        "http://127.0.0.1/v1/trace",
+        "x",
+        "*",
+        "?/v1/trace",
+    ],
+)
+async def test_no_other_form_of_a_target_leads_past_the_door(target: str) -> None:
+    async with over_tcp(Node()) as address:
+        status, _ = await asked(address, get(target, str(address)))
+    assert status == 404
+
+
 async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     path.touch()
