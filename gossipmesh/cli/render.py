@@ -5,9 +5,8 @@ rich is imported only where there is a terminal, for it takes longer to load tha
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
@@ -43,9 +42,9 @@ class OutputError(MeshError):
     """What a command has to say cannot be written where it should go."""
 
 
-def coloured() -> bool:
+def coloured(environ: Mapping[str, str]) -> bool:
     """Tell whether colours are wanted where there is a terminal (https://no-color.org)."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def put(text: str) -> None:

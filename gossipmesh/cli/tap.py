@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -96,12 +97,13 @@ def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         lines = [json.dumps(each) for each in document["requests"]]
     else:
-        lines = [_drawn(each) for each in document["requests"]]
+        colours = coloured(os.environ)
+        lines = [_drawn(each, colours=colours) for each in document["requests"]]
     if lines:
         put("\n".join(lines))
 
 
-def _drawn(entry: Mapping[str, Any]) -> str:
+def _drawn(entry: Mapping[str, Any], *, colours: bool) -> str:
     """Give one request as a line; click takes the colours away where no terminal shows them."""
     line = _line(
         [
@@ -118,7 +120,7 @@ def _drawn(entry: Mapping[str, Any]) -> str:
         ]
     )
     failed = has_failed(entry["code"], entry["flag"])
-    return click.style(line, fg="red") if failed and coloured() else line
+    return click.style(line, fg="red") if failed and colours else line
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossipmesh.cli.render import plain_table, show_pairs, show_table, span
+from gossipmesh.cli.render import coloured, plain_table, show_pairs, show_table, span
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -27,3 +27,17 @@ def test_an_empty_cell_is_a_dash_and_none_can_draw_on_the_terminal(
 )
 def test_a_length_of_time_has_two_units_at_most(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({}, True),
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+    ],
+)
+def test_colours_are_for_who_wants_them(environ: dict[str, str], wanted: bool) -> None:
+    assert coloured(environ) is wanted

@@ -90,16 +90,10 @@ async def test_what_went_by_unseen_is_said_beside_the_lines(tmp_path: Path) -> N
     assert len(result.stdout.splitlines()) == 1
 
 
-def test_failures_are_red_where_colours_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert click.unstyle(module._drawn(BAD)) != module._drawn(BAD)
-    assert click.unstyle(module._drawn(OK)) == module._drawn(OK)
-    monkeypatch.setenv("TERM", "dumb")
-    assert click.unstyle(module._drawn(BAD)) == module._drawn(BAD)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert click.unstyle(module._drawn(BAD)) == module._drawn(BAD)
+def test_failures_are_red_where_colours_are_wanted() -> None:
+    assert click.unstyle(module._drawn(BAD, colours=True)) != module._drawn(BAD, colours=True)
+    assert click.unstyle(module._drawn(OK, colours=True)) == module._drawn(OK, colours=True)
+    assert click.unstyle(module._drawn(BAD, colours=False)) == module._drawn(BAD, colours=False)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from webclient import request
 @contextmanager
 def following(node: Node, *command: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command that goes on by itself; it is ended in any case."""
+    # Whoever is started in the background by a shell ignores Ctrl-C, and so do all that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [COMMAND, *command, "--state", str(node.state)],
         stdout=subprocess.PIPE,
@@ -24,6 +26,7 @@ def following(node: Node, *command: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
         env=environment(),
     ) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             yield process
         finally:
