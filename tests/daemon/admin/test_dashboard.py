@@ -30,7 +30,8 @@ from gossipmesh.daemon.admin.view import Endpoints, Members, Services, Status
 from gossipmesh.daemon.telemetry.metrics import Metrics
 
 ROOT: Final = Path(__file__).parents[3]
-PARTS: Final = Path(gossipmesh.__file__).parent / "daemon" / "admin" / "page"
+PACKAGE: Final = Path(gossipmesh.__file__).parent
+PARTS: Final = PACKAGE / "daemon" / "admin" / "page"
 MAX_BYTES: Final = 30_000
 MAX_LINES: Final = 400
 FIREFOX: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -337,6 +338,6 @@ def test_the_parts_are_in_the_wheel() -> None:
     assert settings["targets"]["wheel"].keys() == {"packages", "hooks"}
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
     for path in PARTS.rglob("*"):
-        within = path.relative_to(ROOT)
+        within = Path("gossipmesh", path.relative_to(PACKAGE))
         names = {*within.parts, str(within), f"/{within}"}
         assert [each for each in ignored if any(fnmatch(name, each) for name in names)] == [], path
