@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-FAILED: Final = 500
 GONE: Final = "DC"
 """The flag of a request whose caller went away: that says nothing of the service."""
 PREFIX: Final = "gossipmesh_"
@@ -73,7 +72,7 @@ def reading_of(text: str) -> Reading:
         match sample.name.removeprefix(PREFIX):
             case "requests_total":
                 found.answered[side] += int(value)
-                if labels["flag"] not in ("", GONE) or _code(labels["code"]) >= FAILED:
+                if labels["flag"] not in ("", GONE) or labels["code"].startswith("5"):
                     found.failed[side] += int(value)
             case "request_duration_seconds_bucket":
                 found.took.setdefault(side, Counter())[float(labels["le"])] += int(value)
@@ -90,27 +89,12 @@ def reading_of(text: str) -> Reading:
                 in_flight = value
             case _:
                 pass  # about something else
-    return Reading(
-        found.answered,
-        found.failed,
-        found.took,
-        found.endpoints,
-        found.healthy,
-        found.members,
-        found.ejections,
-        retries,
-        in_flight,
-    )
+    return evolve(found, retries=retries, in_flight=in_flight)
 
 
 def _samples(text: str) -> Iterator[Sample]:
     for family in text_string_to_metric_families(text):
         yield from family.samples
-
-
-def _code(text: str) -> int:
-    # What is no standard code counts as OTHER; it was an answer all the same.
-    return int(text) if text.isdigit() else 1
 
 
 def rows_between(before: Reading, after: Reading, seconds: float) -> list[Row]:

@@ -15,6 +15,7 @@ from attrs import define
 
 from gossipmesh.daemon.admin.reachability_view import Reachability, Reached, Verdict
 from gossipmesh.daemon.control import Control
+from gossipmesh.daemon.effects import ANOTHER_KEY, NOBODY_THERE
 from gossipmesh.errors import ConnectError, MeshError
 from gossipmesh.membership.members import Member
 from gossipmesh.mesh.machine import Mesh
@@ -31,16 +32,6 @@ PING_GAP_S: Final = 0.5
 LOOK_S: Final = 0.02
 """How often it is looked whether a ping was answered."""
 DIAL_TIMEOUT_S: Final = 2.0
-NO_CONNECTION: Final = (
-    "connect.",
-    "channel.timeout",
-    "channel.cut",
-    "channel.truncated",
-    "channel.unanswered",
-)
-"""Codes of dials that found nobody, or nobody who says a word; any other is of a handshake that failed."""
-ANOTHER_KEY: Final = "channel.identity"
-"""The code of a handshake that proved another member's key than the one that was asked for."""
 
 
 @define
@@ -175,7 +166,7 @@ def verdict(*, dead: bool, udp: bool, tcp: bool, code: str = "") -> Verdict:
         return "another-key"
     if tcp:
         return "ok" if udp else "no-udp"
-    if code and not code.startswith(NO_CONNECTION):
+    if code and not code.startswith(NOBODY_THERE):
         return "no-handshake"
     return "no-tcp" if udp else "unreached"
 

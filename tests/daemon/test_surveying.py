@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gossipmesh.daemon.surveying import ANOTHER_KEY, verdict
+from gossipmesh.daemon.effects import ANOTHER_KEY
+from gossipmesh.daemon.surveying import verdict
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,17 @@ class Node:
         finally:
             connection.close()
 
+    def over_tcp(self, method: str, path: str) -> tuple[int, bytes]:
+        """Give what the read-only admin port answers, which is there for any program of this host."""
+        host, _, port = self.listen("admin").rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=10.0)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def ask(self, path: str) -> dict[str, Any]:
         """Give the document at ``/v1/PATH``, as soon as the daemon answers."""
 

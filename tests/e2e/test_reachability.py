@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 from typing import Any
@@ -65,8 +64,4 @@ def test_whom_no_datagram_reaches_is_found_by_tcp_alone(mesh: Mesh) -> None:
 
 def test_only_the_owner_may_have_everybody_dialled(mesh: Mesh) -> None:
     alice = mesh.node("alice").start().ready()
-    host, _, port = alice.listen("admin").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10.0)
-    connection.request("POST", "/v1/reachability")
-    assert connection.getresponse().status == 405
-    connection.close()
+    assert alice.over_tcp("POST", "/v1/reachability")[0] == 405

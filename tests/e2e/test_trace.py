@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 
 from harness import Mesh, eventually, gossipmesh
@@ -27,13 +26,8 @@ def test_a_recording_of_a_real_mesh_runs_again_with_the_same_outputs(mesh: Mesh)
 
 def test_a_recording_is_for_the_owner_alone(mesh: Mesh) -> None:
     alice = mesh.node("alice").start().ready()
-    host, _, port = alice.listen("admin").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10.0)
-    connection.request("GET", "/v1/trace")
-    answer = connection.getresponse()
-    said = answer.read()
-    connection.close()
-    assert (answer.status, b"unix socket" in said) == (403, True)
+    status, said = alice.over_tcp("GET", "/v1/trace")
+    assert (status, b"unix socket" in said) == (403, True)
     assert alice.fetch("/v1/trace")[0] == 200
 
 

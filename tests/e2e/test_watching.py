@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import subprocess
@@ -65,12 +64,8 @@ def test_tap_ends_with_status_3_when_the_daemon_does(mesh: Mesh) -> None:
 
 def test_who_asks_what_is_for_the_owner_alone(mesh: Mesh) -> None:
     node = mesh.node("alice").start().ready()
-    host, _, port = node.listen("admin").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10.0)
-    connection.request("GET", "/v1/requests")
-    answer = connection.getresponse()
-    assert (answer.status, b"unix socket" in answer.read()) == (403, True)
-    connection.close()
+    status, said = node.over_tcp("GET", "/v1/requests")
+    assert (status, b"unix socket" in said) == (403, True)
 
 
 def test_top_shows_the_rates_of_an_interval(mesh: Mesh) -> None:

@@ -114,6 +114,7 @@ class NodeReport:
         self._loaded = loaded
         self._mesh = mesh
         self._metrics = metrics
+        metrics.set_info(mesh.own.name, mesh.trust.mesh_id.hex(), gossipmesh.__version__)
         self._listening = listening
         self._channels = channels
         self._in_flight = in_flight
@@ -346,7 +347,6 @@ class NodeReport:
     def metrics_text(self) -> bytes:
         """Give the metrics; what is a state and not a count is read now."""
         metrics, mesh = self._metrics, self._mesh
-        metrics.set_info(mesh.own.name, mesh.trust.mesh_id.hex(), gossipmesh.__version__)
         metrics.set_members(self._counts())
         metrics.set_endpoints(
             Counter(
